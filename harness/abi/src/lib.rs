@@ -1,0 +1,2 @@
+//! abi
+#![forbid(unsafe_code)]

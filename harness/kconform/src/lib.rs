@@ -1,0 +1,2 @@
+//! kconform
+#![forbid(unsafe_code)]
