@@ -1,2 +1,21 @@
-//! plan
+//! What travels between the host and the agent: a case lowered to numbers and bytes for one ABI (the [`Plan`]), what
+//! happened when it ran (the [`Observation`]), and the wire format that carries both.
+//!
+//! A plan never holds names or places: a step's index leads back to the source line on the host. The same pure
+//! [`check`](Expect::check) tells the agent when a step did not go as expected (so that the case ends there, or an
+//! `eventually` step is tried again) and the host what to say about it; the agent itself reports observations only.
 #![forbid(unsafe_code)]
+
+mod expect;
+mod observation;
+mod plan;
+mod wire;
+
+pub use expect::{Expect, Got, Mismatch, Ret, Want};
+pub use observation::{
+    Bytes, ChildEnd, End, Facts, Iteration, Observation, Record, RecordKind, Saved, Trouble, is_error,
+};
+pub use plan::{Buffer, Call, Function, Op, Output, Overlay, Piece, Plan, Region, Save, Source, Step, Value};
+pub use wire::{
+    FromAgent, MAX_FRAME, ToAgent, WIRE_VERSION, WireError, decode, encode, read_frame, write_frame,
+};
