@@ -1,2 +1,8 @@
-//! kconform
+//! kconform checks that kernels keep their promises: it reads cases, runs them on targets, and says what each kernel
+//! promised and what it did. See ARCHITECTURE.md for the way of a case.
 #![forbid(unsafe_code)]
+
+pub mod case;
+pub mod insn;
+pub mod kernel;
+pub mod place;

@@ -1,0 +1,155 @@
+//! What is known of a kernel, and whether it has what a case requires.
+
+use std::collections::HashMap;
+
+use kconform_abi::Arch;
+use kconform_plan::Facts;
+
+use crate::case::{Comparison, KernelRange, Requires};
+
+/// The kernel of a target, as its agent found it.
+#[derive(Clone, Debug)]
+pub struct Kernel {
+    /// Its architecture.
+    pub arch: Arch,
+    /// Its version's numbers, most significant first: 6.1.192.
+    pub version: Vec<u32>,
+    /// `uname -r`.
+    pub release: String,
+    /// Possible CPUs.
+    pub possible_cpus: u32,
+    /// Bytes of a page.
+    pub page_size: u32,
+    /// Capabilities in the initial user namespace, as a bit mask.
+    pub capabilities: u64,
+    /// The agent is in another user namespace than the initial one.
+    pub in_user_namespace: bool,
+    /// Effective uid.
+    pub uid: u32,
+    /// `CONFIG_…` names and their values, when they can be known.
+    pub config: Option<HashMap<String, String>>,
+    /// It is the kernel that the harness itself runs on.
+    pub host: bool,
+}
+
+/// Something that a case requires and this kernel (or user) does not have.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// `needs Linux >=6.6, this is 6.1.192`.
+    pub reason: String,
+}
+
+const CAP_SYS_ADMIN: u8 = 21;
+const CAP_PERFMON: u8 = 38;
+const CAP_BPF: u8 = 39;
+const CAP_CHECKPOINT_RESTORE: u8 = 40;
+
+impl Kernel {
+    /// Takes in what an agent said. `config` is the kernel's config where the agent could not read it (the image's).
+    pub fn new(arch: Arch, facts: &Facts, config: Option<&str>, host: bool) -> Kernel {
+        Kernel {
+            arch,
+            version: version_of(&facts.release, &facts.version),
+            release: facts.release.clone(),
+            possible_cpus: facts.possible_cpus.max(1),
+            page_size: facts.page_size,
+            capabilities: if facts.initial_user_namespace { facts.capabilities } else { 0 },
+            in_user_namespace: !facts.initial_user_namespace,
+            uid: facts.uid,
+            config: config.map(parse_config),
+            host,
+        }
+    }
+
+    /// Whether the agent holds a capability. CAP_SYS_ADMIN stands in where the kernel lets it
+    /// (`bpf_capable`, `perfmon_capable`, `checkpoint_restore_ns_capable` in include/linux/capability.h).
+    pub fn has_capability(&self, number: u8) -> bool {
+        let holds = |n: u8| self.capabilities >> n & 1 == 1;
+        let stand_in = matches!(number, CAP_BPF | CAP_PERFMON | CAP_CHECKPOINT_RESTORE);
+        holds(number) || (stand_in && holds(CAP_SYS_ADMIN))
+    }
+
+    /// Whether everything is there; the first thing that is not, otherwise.
+    pub fn meets(&self, requires: &Requires) -> Result<(), Unmet> {
+        let unmet = |reason: String| Err(Unmet { reason });
+        if let Some(range) = &requires.kernel
+            && !range.value.contains(&self.version)
+        {
+            return unmet(format!("needs Linux {}", range.value.text));
+        }
+        if !requires.arch.is_empty() && !requires.arch.contains(&self.arch) {
+            let names: Vec<_> = requires.arch.iter().map(|a| a.name()).collect();
+            return unmet(format!("needs {}", names.join(" or ")));
+        }
+        for &number in &requires.capabilities {
+            if !self.has_capability(number) {
+                return unmet(self.lacks_capability(number));
+            }
+        }
+        for (name, wanted) in &requires.config {
+            let Some(config) = &self.config else {
+                return unmet(format!("needs {name}, and this kernel's config cannot be known"));
+            };
+            let there = matches!(config.get(name).map(String::as_str), Some("y" | "m"));
+            if there != *wanted {
+                return unmet(format!("needs {}{name}", if *wanted { "" } else { "a kernel without " }));
+            }
+        }
+        match requires.privileged {
+            Some(false) if self.has_capability(CAP_BPF) => unmet("needs a user without privileges".into()),
+            Some(true) if !self.has_capability(CAP_BPF) => unmet(self.lacks_capability(CAP_BPF)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says that a capability is missing, and why.
+    pub fn lacks_capability(&self, number: u8) -> String {
+        let name = kconform_abi::capability::name(number.into()).unwrap_or("a capability");
+        let place = if self.in_user_namespace { " in the initial user namespace" } else { "" };
+        format!("needs {name}{place} (run as root, or with sudo)")
+    }
+}
+
+impl KernelRange {
+    /// Whether a version is in the range.
+    pub fn contains(&self, version: &[u32]) -> bool {
+        self.bounds.iter().all(|(comparison, bound)| {
+            let part = |i: usize| version.get(i).copied().unwrap_or(0);
+            let mine: Vec<u32> = (0..bound.len()).map(part).collect();
+            let order = mine.as_slice().cmp(bound.as_slice());
+            match comparison {
+                Comparison::Less => order.is_lt(),
+                Comparison::LessOrEqual => order.is_le(),
+                Comparison::Equal => order.is_eq(),
+                Comparison::NotEqual => order.is_ne(),
+                Comparison::GreaterOrEqual => order.is_ge(),
+                Comparison::Greater => order.is_gt(),
+            }
+        })
+    }
+}
+
+/// The version's numbers. Debian's `uname -r` stays at 6.1.0 for all of 6.1; `uname -v` has the real one
+/// (`#1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-…)`).
+fn version_of(release: &str, version: &str) -> Vec<u32> {
+    let plain = numbers(release);
+    let debian = version.split_whitespace().skip_while(|&w| w != "Debian").nth(1).map(numbers);
+    match debian {
+        Some(debian) if debian.len() >= 2 && plain.len() >= 2 && debian[..2] == plain[..2] => debian,
+        _ => plain,
+    }
+}
+
+/// The dotted numbers that a text starts with.
+pub fn numbers(text: &str) -> Vec<u32> {
+    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    text[..end].split('.').map_while(|n| n.parse().ok()).collect()
+}
+
+fn parse_config(text: &str) -> HashMap<String, String> {
+    text.lines()
+        .filter_map(|line| line.trim().split_once('='))
+        .filter(|(name, _)| name.starts_with("CONFIG_"))
+        .map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned()))
+        .collect()
+}
