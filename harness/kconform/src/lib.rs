@@ -5,4 +5,5 @@
 pub mod case;
 pub mod insn;
 pub mod kernel;
+pub mod lower;
 pub mod place;
