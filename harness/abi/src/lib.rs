@@ -1,2 +1,19 @@
-//! abi
+//! What the Linux kernel's ABI says, as data: syscall numbers, bpf(2)'s commands and attr layouts, constants, errnos,
+//! signals and capabilities, for every architecture that cases can run on. No I/O, and nothing here asks the machine
+//! it runs on: the answers for riscv64 are the same on an x86-64 host as there.
 #![forbid(unsafe_code)]
+
+mod arch;
+pub mod bpf;
+pub mod capability;
+mod constants;
+pub mod errno;
+mod generated;
+mod nearest;
+pub mod signal;
+mod syscall;
+
+pub use arch::{Arch, Endian};
+pub use constants::{HEADERS, constant, constant_known, constant_names};
+pub use nearest::nearest;
+pub use syscall::{syscall_known, syscall_names};

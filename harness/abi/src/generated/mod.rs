@@ -1,0 +1,6 @@
+//! Tables written by `ci/abi-tables`.
+
+#[rustfmt::skip]
+pub(crate) mod constants;
+#[rustfmt::skip]
+pub(crate) mod errnos;

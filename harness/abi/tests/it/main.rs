@@ -1,0 +1,6 @@
+//! The tables against what is known of the kernel, and against its header files.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+mod bpf;
+mod names;
+mod nearest;
