@@ -1,0 +1,299 @@
+//! BPF instructions written with the macros of the kernel's `include/linux/filter.h`.
+
+mod context;
+mod expr;
+mod macros;
+#[cfg(test)]
+mod tests;
+
+use std::ops::{Range, RangeInclusive};
+
+use expr::{Argument, Evaluated, evaluate};
+use macros::{MACROS, Macro, NOT_OURS, Param};
+
+/// One macro call: one instruction, or two for a 64-bit immediate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Insns {
+    /// As written, parameters filled in.
+    pub text: String,
+    /// What it stands for.
+    pub list: Vec<Insn>,
+}
+
+/// One instruction, `struct bpf_insn`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Insn {
+    /// The opcode.
+    pub code: u8,
+    /// The destination register, 4 bits.
+    pub dst: u8,
+    /// The source register, 4 bits.
+    pub src: u8,
+    /// The signed offset.
+    pub off: i16,
+    /// The immediate.
+    pub imm: Imm,
+}
+
+/// An immediate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Imm {
+    /// Known beforehand.
+    Number(i32),
+    /// 32 bits of a saved value, shifted right by 0 or 32 bits.
+    Saved {
+        /// Its name.
+        name: String,
+        /// Bits that are shifted out.
+        shift: u8,
+    },
+}
+
+/// What is wrong with an instruction.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InsnError {
+    /// Bytes of the text that are wrong.
+    pub range: Range<usize>,
+    /// What is wrong.
+    pub text: String,
+    /// What would be right.
+    pub help: Option<String>,
+}
+
+/// Gives the value of a constant's name, in two's complement.
+type Constant<'a> = &'a dyn Fn(&str) -> Option<u64>;
+
+impl InsnError {
+    fn new(range: Range<usize>, text: impl Into<String>) -> InsnError {
+        InsnError { range, text: text.into(), help: None }
+    }
+
+    fn help(self, help: impl Into<String>) -> InsnError {
+        InsnError { help: Some(help.into()), ..self }
+    }
+
+    fn meant(self, word: Option<&str>) -> InsnError {
+        InsnError { help: word.map(|word| format!("did you mean {word}?")), ..self }
+    }
+}
+
+impl Insn {
+    /// The first four bytes, up to the immediate, of `struct bpf_insn` as that byte order has it: the registers are bit
+    /// fields, so that the destination is in the low half of its byte on little-endian and in the high one on big-endian.
+    pub fn head(&self, big_endian: bool) -> [u8; 4] {
+        let (low, high) = if big_endian { (self.src, self.dst) } else { (self.dst, self.src) };
+        let off = if big_endian { self.off.to_be_bytes() } else { self.off.to_le_bytes() };
+        [self.code, low & 0xf | high << 4, off[0], off[1]]
+    }
+}
+
+/// Reads one macro call. `constant` gives the value of a constant's name, in two's complement.
+///
+/// # Errors
+/// The first thing that is wrong with it, and where.
+pub fn parse(text: &str, constant: &dyn Fn(&str) -> Option<u64>) -> Result<Insns, InsnError> {
+    let call = MacroCall::split(text)?;
+    let expected = call.row.params.len();
+    if call.args.len() != expected {
+        let names: Vec<_> = call.row.params.iter().map(|p| p.name()).collect();
+        let got = call.args.len();
+        let plural = if expected == 1 { "" } else { "s" };
+        return Err(InsnError::new(
+            call.arguments(),
+            format!("{} takes {expected} argument{plural}, not {got}", call.row.name),
+        )
+        .help(format!("{}({})", call.row.name, names.join(", "))));
+    }
+    let mut fields = Fields::new(call.row);
+    for (&param, range) in call.row.params.iter().zip(&call.args) {
+        let argument = evaluate(text, range.clone(), constant)?;
+        check_names(text, param, &argument)?;
+        fields.set(param, argument.value, trim(text, range))?;
+    }
+    Ok(Insns { text: text.to_owned(), list: fields.list(call.row) })
+}
+
+/// A macro call taken apart.
+struct MacroCall {
+    row: &'static Macro,
+    args: Vec<Range<usize>>,
+    close: usize,
+    open: usize,
+}
+
+impl MacroCall {
+    /// The arguments with their parentheses.
+    fn arguments(&self) -> Range<usize> {
+        self.open..self.close + 1
+    }
+
+    fn split(text: &str) -> Result<MacroCall, InsnError> {
+        let start = text.len() - text.trim_start().len();
+        let word =
+            text[start..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - start);
+        let name = &text[start..start + word];
+        let row = find_macro(name, start..start + word)?;
+        let after = text[start + word..].trim_start();
+        let open = text.len() - after.len();
+        if !after.starts_with('(') {
+            let help = format!("{name}({})", if row.params.is_empty() { "" } else { "…" });
+            let error = InsnError::new(start..start + word, format!("{name} needs its parentheses"));
+            return Err(error.help(help));
+        }
+        let (args, close) = arguments(text, open)?;
+        if let Some(rest) = text.get(close + 1..).filter(|rest| !rest.trim().is_empty()) {
+            let at = text.len() - rest.trim_start().len();
+            return Err(InsnError::new(at..text.trim_end().len(), "nothing may follow the instruction"));
+        }
+        Ok(MacroCall { row, args, close, open })
+    }
+}
+
+fn find_macro(name: &str, range: Range<usize>) -> Result<&'static Macro, InsnError> {
+    if let Some(row) = MACROS.iter().find(|row| row.name == name) {
+        return Ok(row);
+    }
+    if let Some((_, why)) = NOT_OURS.iter().find(|(word, _)| *word == name) {
+        return Err(InsnError::new(range, format!("{name} cannot be used here")).help(*why));
+    }
+    let names = || MACROS.iter().map(|row| row.name);
+    let longer = || names().find(|macro_name| name.len() > "BPF_".len() && macro_name.starts_with(name));
+    let near = kconform_abi::nearest(name, names()).or_else(longer);
+    let text =
+        if name.is_empty() { "not an instruction".to_owned() } else { format!("unknown macro {name}") };
+    Err(InsnError::new(range, text).meant(near))
+}
+
+/// The ranges between the commas of the parentheses at `open`, and where these close.
+fn arguments(text: &str, open: usize) -> Result<(Vec<Range<usize>>, usize), InsnError> {
+    let mut depth = 0;
+    let mut start = open + 1;
+    let mut args = Vec::new();
+    for (at, byte) in text.bytes().enumerate().skip(open) {
+        match byte {
+            b'(' | b'[' => depth += 1,
+            b',' if depth == 1 => {
+                args.push(start..at);
+                start = at + 1;
+            }
+            b')' | b']' => {
+                depth -= 1;
+                if depth == 0 {
+                    if !args.is_empty() || !text[start..at].trim().is_empty() {
+                        args.push(start..at);
+                    }
+                    return Ok((args, at));
+                }
+            }
+            _ => {}
+        }
+    }
+    Err(InsnError::new(open..text.len(), "the parenthesis is not closed"))
+}
+
+/// Registers are mistaken for other arguments easily, and would pass as numbers.
+fn check_names(text: &str, param: Param, argument: &Argument) -> Result<(), InsnError> {
+    let takes_registers = matches!(param, Param::Dst | Param::Src | Param::Both);
+    for range in &argument.names {
+        let name = &text[range.clone()];
+        let register = name.starts_with("BPF_REG_") || name == "MAX_BPF_REG";
+        let pseudo = param == Param::Src && (name.starts_with("BPF_PSEUDO_") || name == "BPF_MAY_GOTO");
+        if takes_registers && !register && !pseudo {
+            let error = InsnError::new(range.clone(), format!("{name} is not a register"));
+            return Err(error.help("a register belongs here: BPF_REG_0 to BPF_REG_10"));
+        }
+        if register && !takes_registers {
+            let error = InsnError::new(range.clone(), format!("{name} is a register"));
+            return Err(error.help(format!("the argument {} belongs here", param.name())));
+        }
+    }
+    Ok(())
+}
+
+/// The parts of an instruction as they come together.
+struct Fields {
+    code: u8,
+    dst: u8,
+    src: u8,
+    off: [i16; 2],
+    imm: [Imm; 2],
+}
+
+impl Fields {
+    fn new(row: &Macro) -> Fields {
+        let imm = [Imm::Number(row.imm), Imm::Number(0)];
+        Fields { code: row.code, dst: 0, src: row.src, off: [0; 2], imm }
+    }
+
+    fn set(&mut self, param: Param, value: Evaluated, range: Range<usize>) -> Result<(), InsnError> {
+        let value = match value {
+            Evaluated::Number(value) => value,
+            Evaluated::Saved(name) => return self.set_saved(param, name, range),
+        };
+        let within = |valid: RangeInclusive<i128>| within(value, valid, &range);
+        let bits = |mask: i128, what: &str| match value & !mask {
+            0 => Ok(value as u8),
+            _ => Err(InsnError::new(range.clone(), format!("{value:#x} is not {what}"))),
+        };
+        match param {
+            Param::Op => self.code |= bits(0xf0, "an operation such as BPF_ADD or BPF_JEQ")?,
+            Param::Size => self.code |= bits(0x18, "a size: BPF_B, BPF_H, BPF_W or BPF_DW")?,
+            Param::Type => self.code |= bits(0x08, "one of BPF_X and BPF_K, or BPF_TO_BE and BPF_TO_LE")?,
+            Param::Code => self.code = within(0..=0xff)? as u8,
+            Param::Dst => self.dst = within(0..=15)? as u8,
+            Param::Src => self.src = within(0..=15)? as u8,
+            Param::Both => {
+                self.dst = within(0..=15)? as u8;
+                self.src = self.dst;
+            }
+            Param::Off => self.off[0] = within(-0x8000..=0x7fff)? as i16,
+            Param::Off2 => self.off[1] = within(-0x8000..=0x7fff)? as i16,
+            Param::Imm => self.imm[0] = Imm::Number(within(-0x8000_0000..=0xffff_ffff)? as i32),
+            Param::Imm2 => self.imm[1] = Imm::Number(within(-0x8000_0000..=0xffff_ffff)? as i32),
+            Param::Imm64 => {
+                let value = within(-(1 << 63)..=(1 << 64) - 1)?;
+                self.imm = [Imm::Number(value as i32), Imm::Number((value >> 32) as i32)];
+            }
+        }
+        Ok(())
+    }
+
+    fn set_saved(&mut self, param: Param, name: String, range: Range<usize>) -> Result<(), InsnError> {
+        let half = |shift| Imm::Saved { name: name.clone(), shift };
+        match param {
+            Param::Imm => self.imm[0] = half(0),
+            Param::Imm2 => self.imm[1] = half(0),
+            Param::Imm64 => self.imm = [half(0), half(32)],
+            _ => {
+                let error = InsnError::new(range, format!("${name} cannot stand here"));
+                return Err(error.help("saved values may stand for immediates only"));
+            }
+        }
+        Ok(())
+    }
+
+    fn list(self, row: &Macro) -> Vec<Insn> {
+        let [imm, second] = self.imm;
+        let mut list = vec![Insn { code: self.code, dst: self.dst, src: self.src, off: self.off[0], imm }];
+        if row.double {
+            // The second half's opcode is 0 (BPF_LD | BPF_W | BPF_IMM), which nothing else has.
+            list.push(Insn { code: 0, dst: 0, src: 0, off: self.off[1], imm: second });
+        }
+        list
+    }
+}
+
+fn within(value: i128, valid: RangeInclusive<i128>, range: &Range<usize>) -> Result<i128, InsnError> {
+    if valid.contains(&value) {
+        return Ok(value);
+    }
+    let error = InsnError::new(range.clone(), format!("{value} is out of range"));
+    Err(error.help(format!("it must be from {} to {}", valid.start(), valid.end())))
+}
+
+/// A range without the blanks at its ends.
+fn trim(text: &str, range: &Range<usize>) -> Range<usize> {
+    let part = &text[range.clone()];
+    let start = range.start + part.len() - part.trim_start().len();
+    start..(start + part.trim().len())
+}
