@@ -2,5 +2,7 @@
 #![allow(missing_docs, clippy::unwrap_used)]
 
 mod bpf;
+mod constants;
 mod names;
 mod nearest;
+mod uapi;
