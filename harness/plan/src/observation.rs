@@ -82,13 +82,15 @@ pub enum RecordKind {
 /// How the child of a `fork`, `exec`, `unprivileged` or `send_fd` block ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ChildEnd {
-    /// All its steps did what was expected.
+    /// All its steps did what was expected, or one of them said that the case ends there ([`Call::last`](crate::Call)).
+    /// It says so itself in memory that it shares with the agent, so no exit status can be taken for this.
     Finished,
     /// A step inside did not do what was expected (that step's records say what).
     Surprised,
     /// It ended in between, with this exit status.
     Exited(i32),
-    /// It was killed by this signal.
+    /// It was killed by this signal. The steps behind the block run if that is what the call in flight was expected to do
+    /// ([`Expect::signal`](crate::Expect)).
     Signaled(i32),
 }
 

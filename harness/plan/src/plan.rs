@@ -98,7 +98,9 @@ pub struct Call {
     pub saves: Vec<Save>,
     /// What the call must do for the case to go on.
     pub expect: Expect,
-    /// The case ends here, well, once the call did what is expected: what follows relies on another outcome.
+    /// The case ends here, well, once the call did what is expected: what follows relies on another outcome. In a child's
+    /// block too: the child ends as [`ChildEnd::Finished`](crate::ChildEnd), each enclosing process ends as well, and no
+    /// later step of the case has records (but for what other threads of a `parallel` block were in the middle of).
     pub last: bool,
     /// The call is repeated until it does what is expected, for so many milliseconds.
     pub eventually_ms: Option<u64>,

@@ -1,0 +1,177 @@
+//! Runs one case: a process for it, its time, and what it leaves behind.
+
+use kconform_plan::{End, Observation, Plan, Record, RecordKind};
+
+use crate::kernel_log::KernelLog;
+use crate::leftovers::{self, Swept};
+use crate::log::{Log, State};
+use crate::panic;
+use crate::runner::Runner;
+use crate::scratch::Scratch;
+use crate::signals::{self, Signals};
+use crate::sys::{self, Ended};
+use crate::sysctl::Before;
+
+/// All that outlives a case.
+pub(crate) struct Cases {
+    pub(crate) log: Log,
+    pub(crate) signals: Signals,
+    pub(crate) scratch: Scratch,
+    pub(crate) kernel_log: KernelLog,
+    /// /proc/self/oom_score_adj.
+    pub(crate) oom_score: Option<i32>,
+}
+
+/// What became of a case.
+pub(crate) enum Outcome {
+    /// It is over and cleaned up.
+    Ran(Observation),
+    /// It is over, but the agent cannot go on.
+    Stuck(Observation, String),
+    /// The host went away, or the agent is to end; everything is killed.
+    Abandoned,
+}
+
+/// Why the agent stopped waiting for a case's own process.
+enum Waited {
+    Ended(Ended, Left),
+    TimedOut,
+    Abandoned,
+}
+
+/// Whether processes are left when the case's own has ended.
+#[derive(PartialEq, Eq)]
+enum Left {
+    Nothing,
+    Something,
+}
+
+impl Cases {
+    /// Runs a case; `watched` tells when the host goes away.
+    pub(crate) fn run(&mut self, plan: &Plan, mut watched: Option<libc::pollfd>) -> Outcome {
+        let sysctls = Before::read(&plan.steps);
+        self.log.reset();
+        let began = sys::now();
+        let case = match self.start(plan, began) {
+            Ok(case) => case,
+            Err(errno) => return Outcome::Ran(self.observe(began, End::NotStarted(errno), Swept::default())),
+        };
+        let deadline = began.saturating_add(plan.timeout_ms.saturating_mul(1_000_000));
+        let (end, swept) = match self.wait(case, deadline, &mut watched) {
+            Waited::Ended(ended, Left::Nothing) => (self.end(ended), Swept::default()),
+            Waited::Ended(ended, Left::Something) => (self.end(ended), leftovers::sweep(case, self.signals)),
+            Waited::TimedOut => {
+                let _ = sys::kill(case, libc::SIGKILL);
+                let swept = leftovers::sweep(case, self.signals);
+                // It may have come to its end in the very last moment.
+                let finished = swept.main.map(|ended| self.end(ended)).filter(|end| *end == End::Finished);
+                (finished.unwrap_or(End::TimedOut), swept)
+            }
+            Waited::Abandoned => {
+                leftovers::sweep(case, self.signals);
+                sysctls.put_back();
+                return Outcome::Abandoned;
+            }
+        };
+        for (step, trouble) in sysctls.put_back() {
+            let (iteration, kind) = (Vec::new(), RecordKind::Trouble(trouble));
+            self.log.add(&Record { step, iteration, time_ns: sys::now() - began, kind });
+        }
+        let tidied = self.scratch.tidy();
+        let observation = self.observe(began, end, swept);
+        match tidied {
+            _ if swept.stuck => Outcome::Stuck(observation, "a process of the case cannot be killed".into()),
+            Err(errno) => Outcome::Stuck(observation, format!("no scratch directory: errno {errno}")),
+            Ok(()) => Outcome::Ran(observation),
+        }
+    }
+
+    fn start(&self, plan: &Plan, began: u64) -> sys::Result<libc::pid_t> {
+        // When memory runs out, the case is to go first. The score is inherited, and two writes here to an open fd are
+        // cheaper than one open in each child.
+        let score = |text: &[u8]| self.oom_score.map(|fd| sys::write_start(fd, text));
+        score(b"1000");
+        let forked = sys::fork();
+        if forked == Ok(0) {
+            self.be_case(plan, began)
+        }
+        score(b"0");
+        forked
+    }
+
+    fn be_case(&self, plan: &Plan, began: u64) -> ! {
+        panic::tell_log(self.log);
+        be_clean();
+        let slots = vec![None; plan.slots as usize];
+        Runner::new(self.log, began, slots, Vec::new()).run(&plan.steps)
+    }
+
+    fn wait(&self, case: libc::pid_t, deadline: u64, watched: &mut Option<libc::pollfd>) -> Waited {
+        loop {
+            let left = deadline.saturating_sub(sys::now());
+            if left == 0 {
+                return Waited::TimedOut;
+            }
+            let heard = match self.signals.wait(watched, Some(left)) {
+                Ok(heard) => heard,
+                Err(_) => return Waited::Abandoned,
+            };
+            if heard.end || watched.is_some_and(|w| w.revents != 0) {
+                return Waited::Abandoned;
+            }
+            if let (true, Some((ended, left))) = (heard.child, reap(case)) {
+                return Waited::Ended(ended, left);
+            }
+        }
+    }
+
+    /// What the case's process said of itself counts; see `Runner::child_ended`.
+    fn end(&self, ended: Ended) -> End {
+        match (self.log.first().get(), ended) {
+            (State::Running | State::Dying(_), Ended::Exited(status)) => End::Exited(status),
+            (State::Running | State::Dying(_), Ended::Signaled(signal)) => End::Signaled(signal),
+            _ => End::Finished,
+        }
+    }
+
+    fn observe(&mut self, began: u64, end: End, swept: Swept) -> Observation {
+        let records = self.log.records();
+        let (kernel_log, taint) = self.kernel_log.news();
+        Observation {
+            records,
+            end,
+            duration_ns: sys::now().saturating_sub(began),
+            kernel_log,
+            taint,
+            left_behind: swept.killed,
+            dropped: self.log.dropped(),
+        }
+    }
+}
+
+/// Reaps all that has ended; how the case's own process did, if it is among that.
+fn reap(case: libc::pid_t) -> Option<(Ended, Left)> {
+    let mut main = None;
+    loop {
+        match sys::wait(-1, libc::WNOHANG) {
+            Ok(Some((pid, ended))) if pid == case => main = Some(ended),
+            Ok(Some(_)) => {}
+            Ok(None) => return main.map(|ended| (ended, Left::Something)),
+            Err(_) => return main.map(|ended| (ended, Left::Nothing)),
+        }
+    }
+}
+
+/// Makes a freshly forked process what each case begins with. (umask, limits, the working directory and the signals'
+/// dispositions are the agent's own since its start.)
+pub(crate) fn be_clean() {
+    signals::unblock();
+    sys::new_session();
+    let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0);
+    sys::close_from(0);
+    // Three fds of one description, opened here so that no case can change another's.
+    if sys::open_kept(c"/dev/null", libc::O_RDWR) == Ok(0) {
+        let _ = sys::dup(0);
+        let _ = sys::dup(0);
+    }
+}

@@ -1,0 +1,59 @@
+//! What the agent says of the kernel and of itself.
+
+use kconform_plan::Facts;
+
+use crate::kernel_log::KernelLog;
+use crate::sys;
+
+/// The inode of the initial user namespace: `PROC_USER_INIT_INO` of include/linux/proc_ns.h.
+const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+
+/// Collects the facts.
+pub(crate) fn facts(kernel_log: &KernelLog, remarks: Vec<String>) -> Facts {
+    let [machine, release, version] = sys::uname();
+    let config =
+        sys::read_file("/proc/config.gz").or_else(|_| sys::read_file(&format!("/boot/config-{release}")));
+    let cpus = |which: &str| {
+        let list = sys::read_file(&format!("/sys/devices/system/cpu/{which}")).unwrap_or_default();
+        count(&String::from_utf8_lossy(&list)).max(1)
+    };
+    let user_namespace = sys::stat_following(c"/proc/self/ns/user");
+    Facts {
+        fingerprint: option_env!("KCONFORM_FINGERPRINT").unwrap_or_default().into(),
+        machine,
+        release,
+        version,
+        possible_cpus: cpus("possible"),
+        online_cpus: cpus("online"),
+        page_size: sys::page_size() as u32,
+        uid: sys::effective_uid(),
+        capabilities: sys::capabilities().unwrap_or(0),
+        initial_user_namespace: user_namespace.is_ok_and(|s| s.st_ino == INITIAL_USER_NAMESPACE),
+        config: config.ok(),
+        taint: kernel_log.taint(),
+        kernel_log: kernel_log.readable(),
+        remarks,
+    }
+}
+
+/// How many CPUs a list names (`0-3,5`).
+fn count(list: &str) -> u32 {
+    let one = |part: &str| {
+        let (first, last) = part.split_once('-').unwrap_or((part, part));
+        let (first, last) = (first.parse::<u32>().ok()?, last.parse::<u32>().ok()?);
+        Some(last.checked_sub(first)? + 1)
+    };
+    list.trim().split(',').filter_map(one).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cpu_lists_are_counted() {
+        assert_eq!(count("0\n"), 1);
+        assert_eq!(count("0-3,5,8-9\n"), 7);
+        assert_eq!(count(""), 0);
+    }
+}

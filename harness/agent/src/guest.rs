@@ -1,0 +1,119 @@
+//! The agent as PID 1 of a guest: mounts, the port to the host, and the power switch.
+
+use crate::serve::session;
+use crate::setup::{self, Failed, failed};
+use crate::signals::Signals;
+use crate::stream::{Kind, Stream};
+use crate::{panic, sys};
+
+/// The virtio-serial port to the host.
+const PORT: &str = "org.kconform.agent";
+/// Where cases may leave files.
+const SCRATCH: &str = "/tmp/kconform";
+/// How long to wait for the port, and from when on any port will do (one without a name, say).
+const PATIENCE_NS: u64 = 20_000_000_000;
+const ANY_PORT_NS: u64 = 2_000_000_000;
+const PAUSE_NS: u64 = 2_000_000;
+
+/// A file system of every guest.
+struct Mount {
+    kind: &'static str,
+    target: &'static str,
+    flags: libc::c_ulong,
+    data: &'static str,
+}
+
+const SAFE: libc::c_ulong = libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC;
+
+const MOUNTS: &[Mount] = &[
+    Mount { kind: "proc", target: "/proc", flags: SAFE, data: "" },
+    Mount { kind: "sysfs", target: "/sys", flags: SAFE, data: "" },
+    Mount { kind: "devtmpfs", target: "/dev", flags: libc::MS_NOSUID, data: "mode=0755" },
+    Mount {
+        kind: "devpts",
+        target: "/dev/pts",
+        flags: libc::MS_NOSUID | libc::MS_NOEXEC,
+        data: "mode=0620,ptmxmode=0666",
+    },
+    Mount { kind: "tmpfs", target: "/dev/shm", flags: libc::MS_NOSUID | libc::MS_NODEV, data: "mode=1777" },
+    Mount { kind: "bpf", target: "/sys/fs/bpf", flags: SAFE, data: "mode=0700" },
+    Mount { kind: "cgroup2", target: "/sys/fs/cgroup", flags: SAFE, data: "" },
+    Mount { kind: "debugfs", target: "/sys/kernel/debug", flags: SAFE, data: "" },
+    Mount { kind: "tracefs", target: "/sys/kernel/tracing", flags: SAFE, data: "" },
+    Mount { kind: "tmpfs", target: "/tmp", flags: libc::MS_NOSUID | libc::MS_NODEV, data: "mode=1777" },
+    Mount { kind: "tmpfs", target: "/run", flags: libc::MS_NOSUID | libc::MS_NODEV, data: "mode=0755" },
+];
+
+/// Serves the host as PID 1, then powers the guest off.
+pub fn init() -> ! {
+    panic::set_hook();
+    let mut remarks = Vec::new();
+    mount_all(&mut remarks);
+    open_console();
+    if let Err(text) = run(remarks) {
+        panic::fail(&text);
+    }
+    let errno = sys::power_off();
+    panic::say(&format!("power off: errno {errno}"));
+    loop {
+        sys::pause_ns(u64::MAX / 2);
+    }
+}
+
+fn run(remarks: Vec<String>) -> Result<(), Failed> {
+    let port = open_port()?;
+    panic::tell_host(port);
+    let signals = Signals::take().map_err(failed("signalfd"))?;
+    let cases = setup::cases(signals, SCRATCH)?;
+    setup::null_stdio()?;
+    session(Stream::new(port, port, Kind::Port, signals), cases, remarks)
+}
+
+fn mount_all(remarks: &mut Vec<String>) {
+    for Mount { kind, target, flags, data } in MOUNTS {
+        let _ = sys::make_dir(&sys::c_string(target), 0o755);
+        if let Err(errno) = sys::mount(kind, target, kind, *flags, data) {
+            remarks.push(format!("mount {kind} on {target}: errno {errno}"));
+        }
+    }
+}
+
+/// Puts the console at fds 0 to 2 and keeps it for messages.
+fn open_console() {
+    let Ok(console) = sys::open(c"/dev/console", libc::O_RDWR | libc::O_NOCTTY) else { return };
+    let kept = sys::fcntl(console, libc::F_DUPFD_CLOEXEC, 3);
+    for fd in 0..=2 {
+        let _ = sys::dup_to(console, fd);
+    }
+    if console > 2 {
+        sys::close(console);
+    }
+    panic::tell_people(kept.unwrap_or(2));
+}
+
+/// Opens the port as soon as it is there: the host tells its name after the device has appeared.
+fn open_port() -> Result<i32, Failed> {
+    let began = sys::now();
+    loop {
+        let waited = sys::now() - began;
+        if let Some(device) = find_port(waited > ANY_PORT_NS)
+            && let Ok(fd) = sys::open(&sys::c_string(&format!("/dev/{device}")), libc::O_RDWR)
+        {
+            return Ok(fd);
+        }
+        if waited > PATIENCE_NS {
+            return Err(format!("no virtio-serial port named {PORT}"));
+        }
+        sys::pause_ns(PAUSE_NS);
+    }
+}
+
+fn find_port(any: bool) -> Option<String> {
+    let ports = std::fs::read_dir("/sys/class/virtio-ports").ok()?;
+    let mut devices = ports.flatten().filter_map(|port| port.file_name().into_string().ok());
+    let named = |device: &String| {
+        let name = sys::read_file(&format!("/sys/class/virtio-ports/{device}/name")).unwrap_or_default();
+        name.trim_ascii() == PORT.as_bytes()
+    };
+    if any { devices.min() } else { devices.find(named) }
+}

@@ -1,0 +1,157 @@
+//! The agent's own heap: a part of the address space that is set aside before the first case.
+//!
+//! A case may lower `RLIMIT_AS` or use up all the memory that it may have; what the agent writes down of that in the same
+//! process must not depend on a new brk(2) or mmap(2). It also keeps the pages that a fork has to copy together.
+
+use std::alloc::{GlobalAlloc, Layout};
+use std::cell::UnsafeCell;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use crate::sys::{self, Map};
+
+/// Address space that is set aside; only what is used costs memory.
+pub(crate) const ARENA: usize = 64 << 20;
+
+const SMALLEST: usize = 16;
+/// Blocks above this are mapped for themselves.
+const LARGEST: usize = 1 << 20;
+const CLASSES: usize = (LARGEST / SMALLEST).trailing_zeros() as usize + 1;
+/// No alignment beyond this is promised.
+const PAGE: usize = 4096;
+
+/// The allocator; all its values share one heap.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Heap;
+
+struct State {
+    next: usize,
+    end: usize,
+    /// Freed blocks by class (16 bytes times a power of two), each holding the address of the next.
+    free: [usize; CLASSES],
+}
+
+struct Locked {
+    busy: AtomicBool,
+    state: UnsafeCell<State>,
+}
+
+// SAFETY: the state is touched only while `busy` is held.
+unsafe impl Sync for Locked {}
+
+static HEAP: Locked = Locked {
+    busy: AtomicBool::new(false),
+    state: UnsafeCell::new(State { next: 0, end: 0, free: [0; CLASSES] }),
+};
+
+/// Holds the heap until it is dropped: around a fork, so that the child does not inherit a lock whose holder it lacks.
+pub(crate) struct Held(());
+
+/// Waits until no thread is in the heap, and keeps them out.
+pub(crate) fn hold() -> Held {
+    while HEAP.busy.swap(true, Ordering::Acquire) {
+        // SAFETY: no memory is involved.
+        unsafe { libc::sched_yield() };
+    }
+    Held(())
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HEAP.busy.store(false, Ordering::Release);
+    }
+}
+
+impl State {
+    fn take(&mut self, class: usize) -> *mut u8 {
+        let block = self.free[class];
+        if block != 0 {
+            // SAFETY: a freed block's first word is the address of the next one, written by `give`.
+            self.free[class] = unsafe { *(block as *const usize) };
+            return block as *mut u8;
+        }
+        if self.end == 0 {
+            self.reserve();
+        }
+        let size = SMALLEST << class;
+        let start = self.next.next_multiple_of(size.min(PAGE));
+        if start + size > self.end {
+            return map(size);
+        }
+        self.next = start + size;
+        start as *mut u8
+    }
+
+    fn give(&mut self, block: *mut u8, class: usize) {
+        // SAFETY: the block is free, at least 16 bytes long and aligned to 16.
+        unsafe { *block.cast::<usize>() = self.free[class] };
+        self.free[class] = block as usize;
+    }
+
+    fn reserve(&mut self) {
+        // Less is better than nothing, where a case has lowered RLIMIT_AS before its exec.
+        let tried =
+            [ARENA, ARENA / 16].into_iter().find_map(|size| Some((sys::map(size, Map::Private).ok()?, size)));
+        if let Some((start, size)) = tried {
+            // SAFETY: the range was mapped just now. Huge pages would make the first touch, and each fork, dear.
+            unsafe { libc::madvise(start.cast(), size, libc::MADV_NOHUGEPAGE) };
+            (self.next, self.end) = (start as usize, start as usize + size);
+        } else {
+            self.end = 1;
+        }
+    }
+}
+
+fn class(layout: Layout) -> Option<usize> {
+    let size = layout.size().max(layout.align()).max(SMALLEST).next_power_of_two();
+    (size <= LARGEST && layout.align() <= PAGE).then(|| (size / SMALLEST).trailing_zeros() as usize)
+}
+
+fn map(size: usize) -> *mut u8 {
+    sys::map(size, Map::Private).unwrap_or(std::ptr::null_mut())
+}
+
+// SAFETY: blocks are as large as their class, aligned to the lesser of their size and a page, and in one hand at a time.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let Some(class) = class(layout) else {
+            return if layout.align() <= PAGE { map(layout.size()) } else { std::ptr::null_mut() };
+        };
+        let _held = hold();
+        // SAFETY: the heap is held.
+        unsafe { (*HEAP.state.get()).take(class) }
+    }
+
+    unsafe fn dealloc(&self, block: *mut u8, layout: Layout) {
+        match class(layout) {
+            Some(class) => {
+                let _held = hold();
+                // SAFETY: the heap is held, and the caller gives the block back.
+                unsafe { (*HEAP.state.get()).give(block, class) };
+            }
+            // SAFETY: blocks of no class were mapped for themselves, with this size.
+            None => unsafe {
+                libc::munmap(block.cast(), layout.size());
+            },
+        }
+    }
+
+    unsafe fn realloc(&self, block: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        // SAFETY: the alignment was valid before, and the caller promises a size that is.
+        let wanted = unsafe { Layout::from_size_align_unchecked(size, layout.align()) };
+        if let (Some(old), Some(new)) = (class(layout), class(wanted))
+            && old == new
+        {
+            return block;
+        }
+        // SAFETY: as the caller promises for `realloc`.
+        let moved = unsafe { self.alloc(wanted) };
+        if !moved.is_null() {
+            // SAFETY: both blocks are at least as long as the shorter size, and distinct; the old one is given back.
+            unsafe {
+                std::ptr::copy_nonoverlapping(block, moved, layout.size().min(size));
+                self.dealloc(block, layout);
+            }
+        }
+        moved
+    }
+}

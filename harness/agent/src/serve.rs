@@ -1,0 +1,68 @@
+//! Takes plans from the host and gives observations back.
+
+use kconform_plan::{FromAgent, ToAgent, WIRE_VERSION, WireError, read_frame, write_frame};
+
+use crate::case::{Cases, Outcome};
+use crate::facts::facts;
+use crate::panic;
+use crate::setup::{self, Failed, Fds};
+use crate::signals::Signals;
+use crate::stream::{Kind, Stream};
+
+/// Serves the host at the other end of fd 0 (and 1) until it says `Quit` or goes away; `scratch` is the directory in
+/// which cases may leave files. The exit status: 0, or 1 when the agent could not go on.
+pub fn serve(scratch: &str) -> i32 {
+    panic::set_hook();
+    let end = set_up(scratch).and_then(|(stream, cases)| session(stream, cases, Vec::new()));
+    match end {
+        Ok(()) => 0,
+        Err(text) => {
+            panic::fail(&text);
+            1
+        }
+    }
+}
+
+fn set_up(scratch: &str) -> Result<(Stream, Cases), Failed> {
+    let Fds { input, output } = setup::move_fds()?;
+    panic::tell_host(output);
+    let signals = Signals::take().map_err(setup::failed("signalfd"))?;
+    setup::be_guest_of_the_machine();
+    let cases = setup::cases(signals, scratch)?;
+    Ok((Stream::new(input, output, Kind::Host, signals), cases))
+}
+
+/// Says `Ready` and runs what comes, until the host says `Quit` or goes away.
+pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>) -> Result<(), Failed> {
+    let facts = Box::new(facts(&cases.kernel_log, remarks));
+    let mut more = tell(&mut stream, &FromAgent::Ready { version: WIRE_VERSION, facts })?;
+    while more {
+        more = match read_frame(&mut stream) {
+            Ok(ToAgent::Run { id, plan }) => {
+                tell(&mut stream, &FromAgent::Started { id })?
+                    && match cases.run(&plan, stream.watched()) {
+                        Outcome::Ran(seen) => {
+                            tell(&mut stream, &FromAgent::Ran { id, observation: Box::new(seen) })?
+                        }
+                        Outcome::Stuck(seen, why) => {
+                            tell(&mut stream, &FromAgent::Ran { id, observation: Box::new(seen) })?;
+                            return Err(why);
+                        }
+                        Outcome::Abandoned => false,
+                    }
+            }
+            Ok(ToAgent::Quit) | Err(WireError::Closed) => false,
+            Err(error) => return Err(error.to_string()),
+        };
+    }
+    Ok(())
+}
+
+/// Sends a message; `false` when the host is gone.
+fn tell(stream: &mut Stream, message: &FromAgent) -> Result<bool, Failed> {
+    match write_frame(stream, message) {
+        Ok(()) => Ok(true),
+        Err(WireError::Io(_)) => Ok(false),
+        Err(error) => Err(error.to_string()),
+    }
+}

@@ -1,0 +1,75 @@
+//! What the agent makes of its process before the first case, natively and in a guest alike.
+
+use crate::case::Cases;
+use crate::kernel_log::KernelLog;
+use crate::log::{self, Log};
+use crate::scratch::Scratch;
+use crate::signals::{PARENT_ENDED, Signals};
+use crate::{areas, heap, panic, sys};
+
+/// Bytes of private memory that a native case may use: enough for any case, too little to hurt the machine.
+const NATIVE_DATA: u64 = 1 << 30;
+
+/// What went wrong, in words.
+pub(crate) type Failed = String;
+
+/// An errno in words.
+pub(crate) fn failed(what: &str) -> impl FnOnce(i32) -> Failed + '_ {
+    move |errno| format!("{what}: errno {errno}")
+}
+
+/// The fds of a native agent's stream, moved out of the way of 0 to 2.
+pub(crate) struct Fds {
+    pub(crate) input: i32,
+    pub(crate) output: i32,
+}
+
+/// Moves the stream away, keeps stderr for messages, closes all else that was inherited, and puts /dev/null in place.
+/// When stdin is a socket it serves both directions.
+pub(crate) fn move_fds() -> Result<Fds, Failed> {
+    let is_socket = sys::stat_fd(0).is_ok_and(|s| s.st_mode & libc::S_IFMT == libc::S_IFSOCK);
+    let (input, output, messages) = (3, 4, 5);
+    sys::dup_exactly(0, input).map_err(failed("stdin"))?;
+    sys::dup_exactly(if is_socket { input } else { 1 }, output).map_err(failed("stdout"))?;
+    let told = sys::dup_exactly(2, messages).is_ok();
+    panic::tell_people(if told { messages } else { -1 });
+    sys::close_from(if told { 6 } else { 5 });
+    null_stdio()?;
+    Ok(Fds { input, output })
+}
+
+/// Puts /dev/null at fds 0 to 2.
+pub(crate) fn null_stdio() -> Result<(), Failed> {
+    let null = sys::open(c"/dev/null", libc::O_RDWR).map_err(failed("/dev/null"))?;
+    for fd in 0..=2 {
+        sys::dup_to(null, fd).map_err(failed("/dev/null"))?;
+    }
+    if null > 2 {
+        sys::close(null);
+    }
+    Ok(())
+}
+
+/// What only an agent beside other processes does: it gathers its orphans, ends with its parent, keeps mounts to itself,
+/// and keeps cases from using up the machine's memory.
+pub(crate) fn be_guest_of_the_machine() {
+    let _ = sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0);
+    let _ = sys::prctl(libc::PR_SET_PDEATHSIG, PARENT_ENDED as u64, 0);
+    if sys::unshare(libc::CLONE_NEWNS).is_ok() {
+        let _ = sys::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
+    }
+    let set_aside = (heap::ARENA + areas::POOL) as u64;
+    let _ = sys::limit(libc::RLIMIT_DATA as _, NATIVE_DATA + set_aside);
+}
+
+/// All that cases need, with the scratch directory below `scratch`.
+pub(crate) fn cases(signals: Signals, scratch: &str) -> Result<Cases, Failed> {
+    sys::umask(0o022);
+    let _ = sys::limit(libc::RLIMIT_CORE as _, 0);
+    areas::set_up().map_err(failed("mmap address space"))?;
+    let capacity = (sys::memory() / 8).clamp(1 << 20, log::CAPACITY as u64) as usize;
+    let log = Log::new(capacity).map_err(failed("mmap the log"))?;
+    let scratch = Scratch::make(scratch).map_err(failed(scratch))?;
+    let oom_score = sys::open(c"/proc/self/oom_score_adj", libc::O_WRONLY).ok();
+    Ok(Cases { log, signals, scratch, kernel_log: KernelLog::open(), oom_score })
+}

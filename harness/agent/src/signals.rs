@@ -1,0 +1,101 @@
+//! Signals as the agent hears of them, and as a case finds them.
+
+use crate::sys;
+
+/// The agent's signals: all blocked, those that mean something read from a signalfd.
+#[derive(Clone, Copy)]
+pub(crate) struct Signals {
+    fd: i32,
+    /// Who started the agent.
+    parent: libc::pid_t,
+}
+
+/// What has been heard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
+    /// A child has ended.
+    pub(crate) child: bool,
+    /// The agent is to end.
+    pub(crate) end: bool,
+}
+
+/// Comes when the thread that started the agent ends: then it is looked whether its process has ended too.
+pub(crate) const PARENT_ENDED: i32 = libc::SIGHUP;
+
+fn set_of(signals: &[i32]) -> libc::sigset_t {
+    let mut set = std::mem::MaybeUninit::zeroed();
+    // SAFETY: `set` is a valid place, initialised by sigemptyset; the signal numbers are valid.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for &signal in signals {
+            libc::sigaddset(set.as_mut_ptr(), signal);
+        }
+        set.assume_init()
+    }
+}
+
+fn set_mask(set: &libc::sigset_t) {
+    // SAFETY: `set` is valid, and nobody asks for the old mask.
+    unsafe { libc::sigprocmask(libc::SIG_SETMASK, set, std::ptr::null_mut()) };
+}
+
+/// An empty mask: what a case begins with. (Dispositions are the default ones since [`Signals::take`].)
+pub(crate) fn unblock() {
+    set_mask(&set_of(&[]));
+}
+
+impl Signals {
+    /// Gives all signals their default disposition and blocks them.
+    pub(crate) fn take() -> sys::Result<Signals> {
+        for signal in 1..=64 {
+            // SAFETY: a default disposition needs no handler; SIGKILL, SIGSTOP and libc's own are refused, harmlessly.
+            unsafe { libc::signal(signal, libc::SIG_DFL) };
+        }
+        let mut all = std::mem::MaybeUninit::zeroed();
+        // SAFETY: `all` is a valid place, initialised by sigfillset.
+        let all = unsafe {
+            libc::sigfillset(all.as_mut_ptr());
+            all.assume_init()
+        };
+        set_mask(&all);
+        let heard = set_of(&[libc::SIGCHLD, libc::SIGTERM, PARENT_ENDED]);
+        // SAFETY: `heard` is valid.
+        let fd = unsafe { libc::signalfd(-1, &heard, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        if fd < 0 { Err(sys::errno()) } else { Ok(Signals { fd, parent: sys::parent() }) }
+    }
+
+    /// Reads what has come.
+    pub(crate) fn hear(&self) -> Heard {
+        const SIZE: usize = size_of::<libc::signalfd_siginfo>();
+        let mut heard = Heard::default();
+        let mut all = [0; 4 * SIZE];
+        let read = sys::read(self.fd, &mut all).unwrap_or(0);
+        for info in all[..read].chunks_exact(SIZE) {
+            // `ssi_signo` is the first field.
+            let number = info.first_chunk::<4>().map_or(0, |n| u32::from_ne_bytes(*n)) as i32;
+            match number {
+                libc::SIGCHLD => heard.child = true,
+                PARENT_ENDED => heard.end |= sys::parent() != self.parent,
+                _ => heard.end = true,
+            }
+        }
+        heard
+    }
+
+    /// Waits until a signal comes, one of `also` has something, or the time is over; what was heard.
+    pub(crate) fn wait(&self, also: &mut Option<libc::pollfd>, limit_ns: Option<u64>) -> sys::Result<Heard> {
+        let mut fds = [libc::pollfd { fd: self.fd, events: libc::POLLIN, revents: 0 }; 2];
+        let count = match also {
+            Some(other) => {
+                fds[1] = *other;
+                2
+            }
+            None => 1,
+        };
+        sys::poll(&mut fds[..count], limit_ns)?;
+        if let Some(other) = also {
+            other.revents = fds[1].revents;
+        }
+        Ok(if fds[0].revents != 0 { self.hear() } else { Heard::default() })
+    }
+}
