@@ -2,12 +2,23 @@
 //! byte order, sizes are computed, and of several outcomes the one that holds there is chosen. Pure: the same bytes
 //! come out on every host.
 
+mod attr;
+mod buffer;
+mod call;
+mod outcome;
+mod outputs;
+mod steps;
+mod value;
+
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use kconform_plan::Plan;
 
-use crate::case::{CallStep, Case, Outcome, Probe};
+use crate::case::{CallStep, Case, Outcome, Probe, Step};
 use crate::kernel::{Kernel, Unmet};
+use steps::Steps;
+use value::Abi;
 
 /// A case for one kernel: the plan, and the way back from its numbers to the case.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,13 +62,20 @@ impl Chosen {
     }
 }
 
+/// The time that a probe gets, before a target's own factor.
+const PROBE_TIME: Duration = Duration::from_secs(10);
+
 /// Lowers a case. `timeout_factor` is the target's: emulated kernels get more time.
 ///
 /// # Errors
-/// What the case needs and this kernel (or user) does not have; also a case that asks for absurd amounts of memory.
+/// What the case needs and this kernel (or user) does not have; also what no plan can be made of, such as a buffer of
+/// absurd size.
 pub fn lower(case: &Case, kernel: &Kernel, timeout_factor: f64) -> Result<Lowered, Unmet> {
-    let _ = (case, kernel, timeout_factor);
-    Err(Unmet { reason: "lowering is not there yet".into() })
+    case.requires.iter().try_for_each(|requires| kernel.meets(requires))?;
+    if case.guest_only && kernel.host {
+        return Err(Unmet { reason: "not run on this machine's own kernel (guest_only)".into() });
+    }
+    lower_steps(&case.steps, case.timeout, kernel, timeout_factor)
 }
 
 /// Lowers the steps of a probe, with the default timeout.
@@ -65,6 +83,19 @@ pub fn lower(case: &Case, kernel: &Kernel, timeout_factor: f64) -> Result<Lowere
 /// # Errors
 /// As [`lower`].
 pub fn lower_probe(probe: &Probe, kernel: &Kernel, timeout_factor: f64) -> Result<Lowered, Unmet> {
-    let _ = (probe, kernel, timeout_factor);
-    Err(Unmet { reason: "lowering is not there yet".into() })
+    lower_steps(&probe.steps, PROBE_TIME, kernel, timeout_factor)
+}
+
+fn lower_steps(steps: &[Step], timeout: Duration, kernel: &Kernel, factor: f64) -> Result<Lowered, Unmet> {
+    let mut lowering = Steps { abi: Abi::new(kernel), calls: BTreeMap::new(), factor };
+    let steps = lowering.lower(steps)?;
+    let slot_names = lowering.abi.slots;
+    let slots = slot_names.len() as u32;
+    let plan = Plan { slots, timeout_ms: milliseconds(timeout, factor), steps };
+    Ok(Lowered { plan, calls: lowering.calls, slot_names })
+}
+
+/// A time in milliseconds on a target that is slower by a factor; never 0.
+fn milliseconds(time: Duration, factor: f64) -> u64 {
+    ((time.as_secs_f64() * factor * 1000.0).ceil() as u64).max(1)
 }

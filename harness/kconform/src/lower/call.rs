@@ -1,0 +1,145 @@
+//! One call: its arguments and memory, its outputs, what it must do and what is kept of it.
+
+use kconform_abi::bpf::Command;
+use kconform_plan::{Call, Expect, Function, Region, Save, Source, Value};
+
+use super::buffer::Memory;
+use super::outputs::{Outputs, Place};
+use super::value::{Abi, fits, unmet};
+use super::{LoweredCall, attr, outcome};
+use crate::case::{self, Arg, CallStep, Expr};
+use crate::kernel::Unmet;
+use crate::place::Placed;
+
+/// A call's function and arguments, with the memory that they point to.
+struct Made {
+    function: Function,
+    args: Vec<Value>,
+    memory: Memory,
+    places: Vec<Place>,
+}
+
+/// Lowers a call.
+pub(super) fn lower(abi: &mut Abi<'_>, step: &CallStep, factor: f64) -> Result<(Call, LoweredCall), Unmet> {
+    let made = make(abi, &step.call)?;
+    let mut outputs = Outputs::of_memory(&made.memory, &made.places);
+    let chosen = outcome::choose(abi, step);
+    let outcome = chosen.of(step);
+    let mut find = |name: &str| outputs.find(name, &made.memory, &made.places);
+
+    let wanted = outcome.expect.iter().map(|(name, _)| find(&name.value)).collect::<Result<Vec<_>, _>>()?;
+    let last = !outcome::alike(&step.outcome, outcome);
+    let saves = match last {
+        true => Vec::new(),
+        false => saves(abi, step, outcome::succeeds(outcome), &mut find)?,
+    };
+    let mut wants = Vec::new();
+    for (output, (_, want)) in wanted.into_iter().zip(&outcome.expect) {
+        let size = outputs.size(output, &made.memory);
+        wants.push((output, outcome::want(abi, want, size)?));
+    }
+    let expect = Expect {
+        ret: outcome::ret(abi, &outcome.ret)?,
+        outputs: wants,
+        signal: outcome.signal.as_ref().map(|signal| signal.value),
+        big_endian: abi.big_endian(),
+    };
+    let lowered = LoweredCall {
+        outcome: chosen,
+        output_names: outputs.names,
+        expects: (0..outcome.expect.len()).collect(),
+    };
+    let call = Call {
+        function: made.function,
+        args: made.args,
+        buffers: made.memory.buffers,
+        outputs: outputs.list,
+        saves,
+        expect,
+        last,
+        eventually_ms: step.eventually.map(|time| super::milliseconds(time, factor)),
+    };
+    Ok((call, lowered))
+}
+
+/// What is kept. A call that fails as it should has no return value to keep, but may have written something.
+fn saves(
+    abi: &mut Abi<'_>,
+    step: &CallStep,
+    succeeds: bool,
+    find: &mut dyn FnMut(&str) -> Result<u32, Unmet>,
+) -> Result<Vec<Save>, Unmet> {
+    let mut saves = Vec::new();
+    for save in &step.saves {
+        let from = match &save.output {
+            Some(output) => Source::Output(find(&output.value)?),
+            None if succeeds => Source::Ret,
+            None => continue,
+        };
+        saves.push(Save { slot: abi.slot(&save.name), from });
+    }
+    Ok(saves)
+}
+
+fn make(abi: &mut Abi<'_>, call: &case::Call) -> Result<Made, Unmet> {
+    match call {
+        case::Call::Bpf { command, known, attr, size } => bpf(abi, command, *known, attr, size.as_ref()),
+        case::Call::Syscall { name, args } => syscall(abi, name, args),
+        case::Call::Peek { address, size } => peek(abi, address, size),
+        case::Call::Poke { address, data } => {
+            let mut memory = Memory::default();
+            memory.buffer(abi, data)?;
+            Ok(Made { function: Function::Poke, args: vec![abi.value(address)?], memory, places: Vec::new() })
+        }
+    }
+}
+
+fn bpf(
+    abi: &mut Abi<'_>,
+    command: &Expr,
+    known: Option<&'static Command>,
+    attr: &case::Attr,
+    size: Option<&Expr>,
+) -> Result<Made, Unmet> {
+    let mut memory = Memory::default();
+    let command = abi.value(command)?;
+    let ([address, size], places) = attr::lower(abi, &mut memory, known, attr, size)?;
+    Ok(Made { function: number(abi, "bpf")?, args: vec![command, address, size], memory, places })
+}
+
+fn syscall(abi: &mut Abi<'_>, name: &str, args: &[Placed<Arg>]) -> Result<Made, Unmet> {
+    let mut memory = Memory::default();
+    let mut places = Vec::new();
+    let mut values = Vec::new();
+    for (nth, arg) in args.iter().enumerate() {
+        values.push(match &arg.value {
+            Arg::Expr(expr) => abi.value(expr)?,
+            Arg::Address(address) => abi.address(*address),
+            Arg::Buffer(piece) => {
+                let buffer = memory.buffer(abi, piece)?;
+                places.push(Place { name: format!("arg{nth}"), buffer, region: Region::Whole });
+                Value::Address(buffer)
+            }
+        });
+    }
+    Ok(Made { function: number(abi, name)?, args: values, memory, places })
+}
+
+fn peek(abi: &mut Abi<'_>, address: &Expr, size: &Expr) -> Result<Made, Unmet> {
+    let mut memory = Memory::default();
+    let bytes = abi.known(size)?;
+    if !fits(bytes, 4) {
+        return unmet(size, "is too much to read");
+    }
+    memory.zeroed(bytes)?;
+    let places = vec![Place { name: "data".into(), buffer: 0, region: Region::Whole }];
+    let args = vec![abi.value(address)?, Value::Number(bytes)];
+    Ok(Made { function: Function::Peek, args, memory, places })
+}
+
+fn number(abi: &Abi<'_>, name: &str) -> Result<Function, Unmet> {
+    let arch = abi.kernel.arch;
+    arch.syscall(name)
+        .map(Function::Syscall)
+        .ok_or_else(|| Unmet { reason: format!("the system call {name} does not exist on {}", arch.name()) })
+}
