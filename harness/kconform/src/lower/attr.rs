@@ -41,6 +41,7 @@ pub(super) fn lower(
             let Writer { written, overlays, .. } = writer;
             let (attr_buffer, end) = lay_out(memory, overlays, known, size)?;
             let mut places: Vec<Place> = written.iter().filter_map(Written::place).collect();
+            places.extend(qualified(known, &places));
             places.extend(fields_of(known, attr_buffer));
             places.push(Place { name: "arg1".into(), buffer: attr_buffer, region: Region::Whole });
             name_parts(memory, attr_buffer, written);
@@ -73,17 +74,20 @@ fn lay_out(
 
 /// All fields of the command as parts of an attr's buffer, under their plain and their qualified names.
 fn fields_of(known: Option<&'static Command>, buffer: u32) -> Vec<Place> {
-    let Some(command) = known else { return Vec::new() };
-    let place = |field: &Field, name: String| Place {
-        name,
+    let place = |field: &Field| Place {
+        name: field.name.into(),
         buffer,
         region: Region::Range { offset: field.offset, length: field.size },
     };
-    let plain = command.fields.iter().map(|field| place(field, field.name.into()));
-    let qualified = command.part.into_iter().flat_map(|part| {
-        command.fields.iter().map(move |field| place(field, format!("{part}.{}", field.name)))
-    });
-    plain.chain(qualified).collect()
+    let mut places: Vec<Place> = known.into_iter().flat_map(|c| c.fields).map(place).collect();
+    places.extend(qualified(known, &places));
+    places
+}
+
+/// The same places under their qualified names: `info.bpf_fd` for `bpf_fd`.
+fn qualified(known: Option<&'static Command>, places: &[Place]) -> Vec<Place> {
+    let Some(part) = known.and_then(|command| command.part) else { return Vec::new() };
+    places.iter().map(|place| Place { name: format!("{part}.{}", place.name), ..place.clone() }).collect()
 }
 
 /// Gives the named pieces that are written in place to the attr's buffer.
