@@ -6,6 +6,8 @@ use rstest::rstest;
 #[case::case_does_not_count("bpf_map_type_hash", Some("BPF_MAP_TYPE_HASH"))]
 #[case::transposition("BPF_MAP_TYPE_AYRRA", Some("BPF_MAP_TYPE_ARRAY"))]
 #[case::one_of_several("BPF_NOEXISTS", Some("BPF_NOEXIST"))]
+#[case::unfinished("BPF_FUNC_map_lookup", Some("BPF_FUNC_map_lookup_elem"))]
+#[case::a_slip_before_an_unfinished_word("BPF_MAP_TYPE_HASG", Some("BPF_MAP_TYPE_HASH"))]
 #[case::nothing_near("frobnicate_everything", None)]
 #[case::empty("", None)]
 fn a_constant_is_suggested(#[case] word: &str, #[case] suggestion: Option<&str>) {
