@@ -3,7 +3,9 @@
 #![forbid(unsafe_code)]
 
 pub mod case;
+pub mod expand;
 pub mod insn;
 pub mod kernel;
+pub mod load;
 pub mod lower;
 pub mod place;

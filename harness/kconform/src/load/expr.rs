@@ -1,0 +1,144 @@
+//! Numbers as people write them: `4`, `0x10`, `-1`, `BPF_F_RDONLY | BPF_F_NO_PREALLOC`, `$map`.
+
+use kconform_abi::Arch;
+
+use crate::case::{Expr, Term};
+
+use super::names::name_length;
+use super::reader::Reader;
+use super::tree::{Node, Span};
+
+/// Words that stand for addresses, wherever an argument may stand.
+pub(crate) const ADDRESSES: &[&str] = &["null", "unmapped", "readonly", "kernel"];
+
+/// What a number has to fit into.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fit<'a> {
+    /// 1, 2, 4 or 8.
+    pub(crate) bytes: u8,
+    /// Whether its sign bit is one.
+    pub(crate) signed: bool,
+    /// What that is, for messages: `key_size`.
+    pub(crate) what: &'a str,
+}
+
+impl Fit<'_> {
+    /// Whatever fits into 64 bits, signed or not.
+    pub(crate) const ANY: Fit<'static> = Fit { bytes: 8, signed: false, what: "64 bits" };
+
+    /// Negative numbers wrap, so an unsigned place takes them too.
+    fn takes(self, number: i128) -> bool {
+        let bits = u32::from(self.bytes) * 8;
+        let most = if self.signed { 1_i128 << (bits - 1) } else { 1_i128 << bits };
+        -(1_i128 << (bits - 1)) <= number && number < most
+    }
+}
+
+/// Reads a number; `None` when the text does not even look like one, the reason when it is a bad one.
+pub(crate) fn number(text: &str) -> Option<Result<i128, &'static str>> {
+    let digits = text.strip_prefix('-').unwrap_or(text);
+    if !digits.starts_with(|c: char| c.is_ascii_digit()) {
+        return None;
+    }
+    let (radix, body) = match digits.get(..2) {
+        Some("0x" | "0X") => (16, &digits[2..]),
+        Some("0o") => (8, &digits[2..]),
+        Some("0b") => (2, &digits[2..]),
+        Some(two) if two.starts_with('0') && digits.bytes().all(|b| b.is_ascii_digit()) => {
+            return Some(Err("write 0o… for an octal number, or leave the zero out"));
+        }
+        _ => (10, digits),
+    };
+    if body.is_empty() || !body.chars().all(|c| c.is_digit(radix)) {
+        return Some(Err("numbers are written 16, -1, 0x10 or 0o20"));
+    }
+    let value =
+        i128::from_str_radix(body, radix).ok().map(|n| if digits.len() < text.len() { -n } else { n });
+    match value.filter(|n| (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(n)) {
+        Some(value) => Some(Ok(value)),
+        None => Some(Err("numbers have 64 bits")),
+    }
+}
+
+/// The number of an expression that is nothing but a number.
+pub(crate) fn literal(expr: &Expr) -> Option<u64> {
+    match expr.terms.as_slice() {
+        [Term::Number(number)] => Some(*number),
+        _ => None,
+    }
+}
+
+impl Reader {
+    /// A number, constant or saved value, or several or-ed.
+    pub(crate) fn expr(&mut self, node: &Node, fit: Fit<'_>) -> Option<Expr> {
+        let Some(scalar) = node.scalar() else {
+            self.wrong(node.span, format!("{} where a number belongs", node.what()));
+            return None;
+        };
+        let text = scalar.text.trim();
+        if text.is_empty() || scalar.plain && text == "~" {
+            self.wrong(node.span, "nothing where a number belongs");
+            return None;
+        }
+        let mut terms = Vec::new();
+        let mut at = 0;
+        for part in scalar.text.split('|') {
+            let start = at + part.len() - part.trim_start().len();
+            let span = node.part(start..start + part.trim().len());
+            terms.push(self.term(part.trim(), span, fit)?);
+            at += part.len() + 1;
+        }
+        if terms.iter().filter(|t| matches!(t, Term::Saved(_))).count() > 1 {
+            self.wrong(node.span, "more than one saved value in a number");
+            return None;
+        }
+        Some(Expr { text: text.to_owned(), terms, place: self.place(node.span) })
+    }
+
+    fn term(&mut self, text: &str, span: Span, fit: Fit<'_>) -> Option<Term> {
+        if let Some(number) = number(text) {
+            return match number {
+                Ok(value) if fit.takes(value) => Some(Term::Number(value as u64)),
+                Ok(_) => {
+                    let has = format!("it has {} bits", u32::from(fit.bytes) * 8);
+                    self.wrong_help(span, format!("{text} does not fit into {}", fit.what), has);
+                    None
+                }
+                Err(help) => {
+                    self.wrong_help(span, format!("{text} is not a number"), help);
+                    None
+                }
+            };
+        }
+        if let Some(name) = text.strip_prefix('$').filter(|n| name_length(n) == n.len() && !n.is_empty()) {
+            self.saved_number(name, span)?;
+            return Some(Term::Saved(name.to_owned()));
+        }
+        if text.is_empty() || name_length(text) != text.len() {
+            let help = "a number is written 16, 0x10, BPF_ANY, A | B or $name; text is passed as {str: …}";
+            self.wrong_help(span, format!("`{text}` is not a number"), help);
+            return None;
+        }
+        self.constant(text, span, fit)
+    }
+
+    fn constant(&mut self, name: &str, span: Span, fit: Fit<'_>) -> Option<Term> {
+        if !kconform_abi::constant_known(name) {
+            if ADDRESSES.contains(&name) {
+                self.wrong(span, format!("{name} is an address, and a number belongs here"));
+            } else {
+                self.unknown(span, "constant", name, kconform_abi::constant_names(), None);
+            }
+            return None;
+        }
+        let values = Arch::ALL.iter().filter_map(|&arch| kconform_abi::constant(arch, name));
+        // A negative constant is in two's complement, which says nothing of its width.
+        let fits = |value: u64| fit.takes(i128::from(value)) || fit.takes(i128::from(value.cast_signed()));
+        if fit.bytes < 8 && values.clone().next().is_some() && !values.into_iter().any(fits) {
+            let has = format!("it has {} bits", u32::from(fit.bytes) * 8);
+            self.wrong_help(span, format!("{name} does not fit into {}", fit.what), has);
+            return None;
+        }
+        Some(Term::Constant(name.to_owned()))
+    }
+}

@@ -1,0 +1,116 @@
+//! Case files become cases: the text is read into a tree ([`tree`]), tables are expanded ([`crate::expand`]), and what
+//! comes of it is checked word by word. Reading gives cases *and* all mistakes. No I/O but in [`files`].
+
+mod call;
+mod expr;
+pub mod files;
+pub mod message;
+pub(crate) mod names;
+mod outcome;
+mod outputs;
+mod piece;
+mod probes;
+pub(crate) mod reader;
+mod requires;
+mod steps;
+mod suite;
+#[cfg(test)]
+mod tests;
+pub(crate) mod tree;
+
+use std::sync::Arc;
+
+use crate::case::{Case, Probe};
+use crate::place::{File, Mistake};
+
+use probes::Probes;
+use reader::{Reader, find};
+use tree::{Entry, Span};
+
+/// The suite whose file holds probes for all other files, and nothing else.
+pub const SHARED_PROBES: &str = "probes";
+
+/// A case file and the name of its suite.
+#[derive(Clone, Debug)]
+pub struct SuiteFile {
+    /// The path below the directory of all cases, without `.yaml`: `bpf/map/array`.
+    pub suite: Arc<str>,
+    /// The text.
+    pub file: Arc<File>,
+}
+
+/// What files hold.
+#[derive(Debug, Default)]
+pub struct Loaded {
+    /// The cases without mistakes, in the order of the files.
+    pub cases: Vec<Case>,
+    /// The probes without mistakes, whether a case needs them or not.
+    pub probes: Vec<Arc<Probe>>,
+    /// All mistakes of all files, by file and place.
+    pub mistakes: Vec<Mistake>,
+}
+
+/// Reads case files. Pure: the same texts give the same cases on any machine.
+pub fn load(files: &[SuiteFile]) -> Loaded {
+    let mut loaded = Loaded::default();
+    let mut opened: Vec<_> = files.iter().map(Opened::new).collect();
+    for file in &mut opened {
+        file.read_probes();
+    }
+    let shared = opened.iter_mut().find(|f| f.is_shared()).map(|f| std::mem::take(&mut f.probes));
+    let shared = shared.unwrap_or_default();
+    for file in &mut opened {
+        let cases = match &file.entries {
+            Some(entries) => suite::cases(&mut file.reader, &file.suite, entries, &[&file.probes, &shared]),
+            None => Vec::new(),
+        };
+        loaded.cases.extend(cases);
+    }
+    loaded.probes.extend(shared.readable().cloned());
+    for file in opened {
+        loaded.probes.extend(file.probes.readable().cloned());
+        loaded.mistakes.extend(file.reader.into_mistakes());
+    }
+    loaded.mistakes.sort_by(|a, b| a.place.path().cmp(b.place.path()));
+    loaded
+}
+
+/// A file whose YAML is read.
+struct Opened {
+    suite: Arc<str>,
+    reader: Reader,
+    entries: Option<Vec<Entry>>,
+    probes: Probes,
+}
+
+impl Opened {
+    fn new(from: &SuiteFile) -> Opened {
+        let mut reader = Reader::new(from.file.clone());
+        let root = tree::parse(&mut reader);
+        if root.is_none() && reader.hits == 0 {
+            reader.wrong(Span { start: 0, end: 0 }, "an empty file");
+        }
+        let entries = root.and_then(|root| suite::file_entries(&mut reader, &root));
+        Opened { suite: from.suite.clone(), reader, entries, probes: Probes::default() }
+    }
+
+    fn is_shared(&self) -> bool {
+        &*self.suite == SHARED_PROBES
+    }
+
+    fn read_probes(&mut self) {
+        let Some(entries) = &self.entries else { return };
+        let shared = self.is_shared();
+        let id = if shared { "" } else { &*self.suite };
+        self.probes = probes::probes(&mut self.reader, id, entries);
+        let (cases, probes) = (find(entries, "cases"), find(entries, "probes"));
+        if shared && let Some(cases) = cases {
+            let help = "this file holds probes that all others share; cases go into another";
+            self.reader.wrong_help(cases.key_span, "cases beside the shared probes", help);
+        }
+        if cases.is_none() && !(shared && probes.is_some()) {
+            let what = if shared { "probes" } else { "cases" };
+            self.reader.wrong(Span { start: 0, end: 0 }, format!("a file without {what}"));
+        }
+    }
+}

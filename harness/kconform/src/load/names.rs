@@ -1,0 +1,127 @@
+//! What `$name` stands for at a step: values saved by the steps before it.
+
+use std::rc::Rc;
+
+use super::reader::Reader;
+use super::tree::Span;
+
+/// What is known of a saved value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// A return value, a field, or 1, 2, 4 or 8 bytes of a buffer.
+    Number,
+    /// So many bytes that they are no number.
+    Bytes,
+    /// A buffer whose size is known only when the step runs.
+    Either,
+}
+
+#[derive(Debug)]
+struct Saved {
+    name: String,
+    kept: Kept,
+    span: Span,
+}
+
+/// The names in scope, in the order in which they were saved.
+#[derive(Debug, Default)]
+pub(crate) struct Names {
+    saved: Vec<Saved>,
+    /// Names that were saved where they cannot be seen any more, or not at all, and why.
+    gone: Vec<(String, Span, &'static str)>,
+    /// The parameters of the case, which were filled in before.
+    params: Vec<Rc<str>>,
+}
+
+impl Names {
+    /// For a case with these parameters, of which no step is read yet.
+    pub(crate) fn with_params(params: Vec<Rc<str>>) -> Names {
+        Names { params, ..Names::default() }
+    }
+
+    /// Where a block begins.
+    pub(crate) fn mark(&self) -> usize {
+        self.saved.len()
+    }
+
+    /// The block that began at `mark` ends, and takes its names with it.
+    pub(crate) fn forget(&mut self, mark: usize, why: &'static str) {
+        let gone = self.saved.drain(mark.min(self.saved.len())..);
+        self.gone.extend(gone.map(|s| (s.name, s.span, why)));
+    }
+
+    /// A name that is written like a saved one and never gets a value.
+    pub(crate) fn lost(&mut self, name: &str, span: Span, why: &'static str) {
+        self.gone.push((name.to_owned(), span, why));
+    }
+}
+
+/// Whether it can be a name: a letter or `_`, then letters, digits and `_`.
+pub(crate) fn is_name(text: &str) -> bool {
+    !text.is_empty() && name_length(text) == text.len()
+}
+
+/// The bytes of the name that a text starts with; 0 without one.
+pub(crate) fn name_length(text: &str) -> usize {
+    if text.starts_with(|c: char| c.is_ascii_digit()) {
+        return 0;
+    }
+    text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len())
+}
+
+impl Reader {
+    /// Puts a name into scope.
+    pub(crate) fn declare(&mut self, name: &str, kept: Kept, span: Span) {
+        if self.names.params.iter().any(|p| &**p == name) {
+            self.wrong_help(span, format!("{name} is a parameter already"), "save it under another name");
+        }
+        self.names.saved.push(Saved { name: name.to_owned(), kept, span });
+    }
+
+    /// A name that a step gives, of a saved value or of a buffer.
+    pub(crate) fn new_name(&mut self, text: &str, span: Span) -> Option<String> {
+        if is_name(text) {
+            return Some(text.to_owned());
+        }
+        match text.strip_prefix('$').filter(|name| is_name(name)) {
+            Some(name) => {
+                self.wrong_help(span, format!("{text} where a name belongs"), format!("write {name}"))
+            }
+            None => self.wrong_help(
+                span,
+                format!("{text} is not a name"),
+                "a name has letters, digits and _, and does not start with a digit",
+            ),
+        }
+        None
+    }
+
+    /// What is kept under a name; a mistake if nothing is.
+    pub(crate) fn saved(&mut self, name: &str, span: Span) -> Option<Kept> {
+        if let Some(saved) = self.names.saved.iter().rev().find(|s| s.name == name) {
+            return Some(saved.kept);
+        }
+        let text = format!("${name} is never saved");
+        if let Some(&(_, at, why)) = self.names.gone.iter().rev().find(|g| g.0 == name) {
+            self.wrong_see(span, text, at, why);
+            return None;
+        }
+        let saved = self.names.saved.iter().map(|s| s.name.as_str());
+        let near = kconform_abi::nearest(name, saved.chain(self.names.params.iter().map(|p| &**p)));
+        match near.map(|n| format!("did you mean ${n}?")) {
+            Some(help) => self.wrong_help(span, text, help),
+            None => self.wrong(span, text),
+        }
+        None
+    }
+
+    /// Like [`Reader::saved`], for a place where a number belongs.
+    pub(crate) fn saved_number(&mut self, name: &str, span: Span) -> Option<()> {
+        if self.saved(name, span)? == Kept::Bytes {
+            let help = format!("{{bytes: ${name}}} stands for them where a buffer may stand");
+            self.wrong_help(span, format!("${name} is bytes, not a number"), help);
+            return None;
+        }
+        Some(())
+    }
+}

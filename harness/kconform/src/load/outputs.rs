@@ -1,0 +1,151 @@
+//! What a call leaves behind that can be expected or saved: fields of its attr, and its buffers.
+
+use kconform_abi::bpf::{Command, FieldKind};
+
+use crate::case::{Arg, AttrField, AttrSlot, Piece, PieceKind};
+use crate::place::Place;
+
+use super::expr::{Fit, literal};
+use super::names::Kept;
+use super::reader::Reader;
+use super::tree::Span;
+
+/// An output and how many bytes it has, where that can be said now.
+#[derive(Clone, Debug)]
+pub(crate) struct Output {
+    name: String,
+    /// Bytes.
+    pub(crate) size: Option<u64>,
+}
+
+/// The outputs of a call.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Outputs {
+    list: Vec<Output>,
+    command: Option<&'static Command>,
+    /// Pointer fields of the attr into which no buffer was written.
+    without_buffer: Vec<String>,
+}
+
+impl Output {
+    /// One that a mistake hides: nothing is known of it.
+    pub(crate) fn unknown() -> Output {
+        Output { name: String::new(), size: None }
+    }
+
+    /// What a number that it is compared with has to fit into.
+    pub(crate) fn fit<'a>(&self, name: &'a str) -> Fit<'a> {
+        match self.size {
+            Some(bytes @ (1 | 2 | 4 | 8)) => Fit { bytes: bytes as u8, signed: false, what: name },
+            _ => Fit { what: name, ..Fit::ANY },
+        }
+    }
+
+    /// What it is when it is saved.
+    pub(crate) fn kept(&self) -> Kept {
+        match self.size {
+            Some(1 | 2 | 4 | 8) => Kept::Number,
+            Some(_) => Kept::Bytes,
+            None => Kept::Either,
+        }
+    }
+}
+
+impl Outputs {
+    /// The fields of a command's attr, buffers written in place among them.
+    pub(crate) fn add_attr(&mut self, command: Option<&'static Command>, fields: &[AttrField]) {
+        self.command = command;
+        for field in fields {
+            let AttrSlot::Field(slot) = field.slot else { continue };
+            match &field.value.value {
+                Arg::Buffer(piece) if slot.kind == FieldKind::Pointer => {
+                    self.list.push(Output { name: slot.name.to_owned(), size: size(&piece.kind) });
+                }
+                _ if slot.kind == FieldKind::Pointer => self.without_buffer.push(slot.name.to_owned()),
+                _ => {}
+            }
+        }
+    }
+
+    /// The buffer that argument number `index` points to.
+    pub(crate) fn add_arg(&mut self, index: usize, piece: &Piece) {
+        self.list.push(Output { name: format!("arg{index}"), size: size(&piece.kind) });
+    }
+
+    /// What `peek` reads.
+    pub(crate) fn add_data(&mut self, size: Option<u64>) {
+        self.list.push(Output { name: "data".to_owned(), size });
+    }
+
+    fn find(&self, name: &str) -> Option<Output> {
+        if let Some(output) = self.list.iter().find(|o| o.name == name) {
+            return Some(output.clone());
+        }
+        let field = self.command?.field(name)?;
+        if field.kind == FieldKind::Pointer {
+            return self.list.iter().find(|o| o.name == field.name).cloned();
+        }
+        Some(Output { name: field.name.to_owned(), size: Some(field.size.into()) })
+    }
+
+    fn names(&self) -> Vec<&str> {
+        let fields = self.command.iter().flat_map(|c| c.fields).filter(|f| f.kind != FieldKind::Pointer);
+        self.list.iter().map(|o| o.name.as_str()).chain(fields.map(|f| f.name)).collect()
+    }
+}
+
+impl Reader {
+    /// A buffer gets a name of its own.
+    pub(crate) fn add_output(&mut self, outputs: &mut Outputs, name: &str, piece: &Piece, at: &Place) {
+        if outputs.list.iter().any(|o| o.name == name) {
+            let span = Span { start: at.start, end: at.end };
+            self.wrong(span, format!("a second buffer named {name} in this call"));
+        }
+        outputs.list.push(Output { name: name.to_owned(), size: size(&piece.kind) });
+    }
+
+    /// The output of that name; a mistake if the call has none.
+    pub(crate) fn output(&mut self, outputs: &Outputs, name: &str, span: Span) -> Option<Output> {
+        if let Some(output) = outputs.find(name) {
+            return Some(output);
+        }
+        let field = outputs.command.and_then(|c| c.field(name));
+        if let Some(field) = field {
+            let help = if outputs.without_buffer.iter().any(|w| w == field.name) {
+                format!("write a buffer in place: {name}: {{out: 8}}")
+            } else {
+                format!("the call is not given {name}")
+            };
+            self.wrong_help(span, format!("{name} is no buffer of this call"), help);
+            return None;
+        }
+        let names = outputs.names();
+        let otherwise = match names.as_slice() {
+            [] => "this call has no output: name a buffer with `as`, or write {out: 8}".to_owned(),
+            names => format!("the outputs of this call are {}", names.join(", ")),
+        };
+        self.unknown(span, "output", name, names.iter().copied(), Some(&otherwise));
+        None
+    }
+}
+
+/// The bytes of a piece, where they do not depend on the kernel or on a saved value.
+pub(crate) fn size(kind: &PieceKind) -> Option<u64> {
+    use crate::case::TextPart;
+    match kind {
+        PieceKind::Numbers { width, values, .. } => Some(u64::from(*width) * values.len() as u64),
+        PieceKind::Str(text) => text.parts.iter().try_fold(1, |sum, part| match part {
+            TextPart::Literal(text) => Some(sum + text.len() as u64),
+            TextPart::Saved(_) => None,
+        }),
+        PieceKind::Hex(bytes) => Some(bytes.len() as u64),
+        PieceKind::Zero(count) | PieceKind::Out(count) | PieceKind::Fill { count, .. } => literal(count),
+        PieceKind::List(pieces) => pieces.iter().try_fold(0_u64, |sum, p| sum.checked_add(size(&p.kind)?)),
+        PieceKind::AddrOf(_) => Some(8),
+        PieceKind::Insns(insns) => Some(insns.iter().map(|i| 8 * i.value.list.len() as u64).sum()),
+        PieceKind::Times { count, piece } => literal(count)?.checked_mul(size(&piece.kind)?),
+        PieceKind::PercpuAll(_) | PieceKind::PercpuEach(_) | PieceKind::Saved(_) | PieceKind::Number(_) => {
+            None
+        }
+    }
+}

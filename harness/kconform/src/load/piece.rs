@@ -1,0 +1,293 @@
+//! Arguments and the buffers that they point to.
+
+use crate::case::{Address, Arg, Expr, Piece, PieceKind, Text, TextPart};
+use crate::insn::Insns;
+use crate::place::Placed;
+
+use super::expr::{ADDRESSES, Fit, literal};
+use super::names::name_length;
+use super::outputs::Outputs;
+use super::reader::Reader;
+use super::tree::{Entry, Kind, Node, NodeRef, Span};
+
+/// More than any call of a case needs, and little enough to build it on every run.
+const MOST_BYTES: u64 = 64 << 20;
+
+/// The keys that say what a piece is.
+pub(crate) const PIECES: &[&str] = &[
+    "u8", "u16", "u32", "u64", "i32", "str", "hex", "zero", "fill", "out", "percpu", "list", "addr_of",
+    "insns", "times", "bytes",
+];
+
+impl Reader {
+    /// An argument: a number, a pointer to a buffer, or a pointer to nothing usable.
+    pub(crate) fn arg(&mut self, node: &Node, what: &str, outputs: &mut Outputs) -> Option<Placed<Arg>> {
+        let arg = match &node.kind {
+            Kind::Map(_) => Arg::Buffer(self.piece(node, outputs)?),
+            Kind::Scalar(_) => match self.address(node) {
+                Some(address) => Arg::Address(address),
+                None => Arg::Expr(self.expr(node, Fit { what, ..Fit::ANY })?),
+            },
+            Kind::List(_) => {
+                let help = "write {list: [ … ]}, or {u32: [ … ]} for numbers";
+                self.wrong_help(node.span, "a list where an argument belongs", help);
+                return None;
+            }
+        };
+        Some(self.placed(node.span, arg))
+    }
+
+    /// `null` and its like.
+    pub(crate) fn address(&self, node: &Node) -> Option<Address> {
+        let scalar = node.scalar()?;
+        match scalar.text.as_str() {
+            "null" | "NULL" => Some(Address::Null),
+            "~" if scalar.plain => Some(Address::Null),
+            "unmapped" => Some(Address::Unmapped),
+            "readonly" => Some(Address::ReadOnly),
+            "kernel" => Some(Address::Kernel),
+            _ => None,
+        }
+    }
+
+    /// A buffer, or a part of one.
+    pub(crate) fn piece(&mut self, node: &Node, outputs: &mut Outputs) -> Option<Piece> {
+        let Some(entries) = node.entries() else {
+            let help = match node.text() {
+                Some(word) if ADDRESSES.contains(&word) => format!("{word} stands only for a whole argument"),
+                Some(_) => "a number needs its width, {u32: 1}, and text is {str: x}".to_owned(),
+                None => "several are {list: [ … ]}".to_owned(),
+            };
+            self.wrong_help(node.span, format!("{} where a buffer belongs", node.what()), help);
+            return None;
+        };
+        let mut kinds = entries.iter().filter(|e| PIECES.contains(&&*e.key));
+        let kind = kinds.next();
+        for entry in entries.iter().filter(|e| &*e.key != "as" && !PIECES.contains(&&*e.key)) {
+            let known = PIECES.iter().copied().chain(["as"]);
+            let all = format!("there are {}", PIECES.join(", "));
+            self.unknown(entry.key_span, "kind of buffer:", &entry.key, known, Some(&all));
+        }
+        let Some(kind) = kind else {
+            if entries.iter().all(|e| &*e.key == "as") {
+                self.wrong(node.span, "a buffer without contents");
+            }
+            return None;
+        };
+        if let Some(second) = kinds.next() {
+            let text = format!("{} beside {}: a buffer is one of them", second.key, kind.key);
+            self.wrong_help(second.key_span, text, "{list: [ … ]} lays pieces end to end");
+            return None;
+        }
+        let contents = self.contents(kind, outputs);
+        let name = entries.iter().find(|e| &*e.key == "as").map(|e| self.buffer_name(&e.value));
+        let piece = Piece {
+            kind: contents?,
+            name: match name {
+                Some(name) => Some(name?),
+                None => None,
+            },
+            place: self.place(node.span),
+        };
+        if let Some(name) = &piece.name {
+            self.add_output(outputs, &name.value, &piece, &name.place);
+        }
+        Some(piece)
+    }
+
+    fn buffer_name(&mut self, node: &Node) -> Option<Placed<String>> {
+        let word = self.word(node, "the name of a buffer")?;
+        let name = self.new_name(word, node.span)?;
+        Some(self.placed(node.span, name))
+    }
+
+    fn contents(&mut self, entry: &Entry, outputs: &mut Outputs) -> Option<PieceKind> {
+        let node = &entry.value;
+        Some(match &*entry.key {
+            "u8" => self.numbers(node, 1, false, "u8")?,
+            "u16" => self.numbers(node, 2, false, "u16")?,
+            "u32" => self.numbers(node, 4, false, "u32")?,
+            "u64" => self.numbers(node, 8, false, "u64")?,
+            "i32" => self.numbers(node, 4, true, "i32")?,
+            "str" => PieceKind::Str(self.interpolated(node)?),
+            "hex" => PieceKind::Hex(self.hex(node)?),
+            "zero" => PieceKind::Zero(self.count(node)?),
+            "out" => PieceKind::Out(self.count(node)?),
+            "fill" => {
+                let [byte, count] = self.pair(node, "fill", "[byte, count]")?;
+                let byte = self.expr(byte, Fit { bytes: 1, signed: false, what: "a byte" });
+                PieceKind::Fill { count: self.count(count)?, byte: byte? }
+            }
+            "percpu" => match &node.kind {
+                Kind::List(items) => PieceKind::PercpuEach(self.pieces(items, outputs)?),
+                _ => PieceKind::PercpuAll(Box::new(self.piece(node, outputs)?)),
+            },
+            "list" => {
+                let items = self.list(node, "pieces")?;
+                PieceKind::List(self.pieces(items, outputs)?)
+            }
+            "addr_of" => PieceKind::AddrOf(self.pieces(self.one_or_many(node), outputs)?),
+            "insns" => {
+                let mut insns = Vec::new();
+                let items = self.list(node, "instructions")?;
+                self.insns(items, &mut insns)?;
+                PieceKind::Insns(insns)
+            }
+            "times" => {
+                let [count, piece] = self.pair(node, "times", "[count, piece]")?;
+                let piece = self.piece(piece, outputs);
+                PieceKind::Times { count: self.count(count)?, piece: Box::new(piece?) }
+            }
+            _ => PieceKind::Saved(self.saved_bytes(node)?),
+        })
+    }
+
+    /// Several pieces; all are read, so that all mistakes are found.
+    pub(crate) fn pieces(&mut self, items: &[NodeRef], outputs: &mut Outputs) -> Option<Vec<Piece>> {
+        let pieces: Vec<_> = items.iter().map(|item| self.piece(item, outputs)).collect();
+        pieces.into_iter().collect()
+    }
+
+    fn pair<'n>(&mut self, node: &'n Node, what: &str, form: &str) -> Option<[&'n NodeRef; 2]> {
+        match &node.kind {
+            Kind::List(items) if items.len() == 2 => Some([&items[0], &items[1]]),
+            _ => {
+                self.wrong_help(
+                    node.span,
+                    format!("{what} wants two things"),
+                    format!("write {what}: {form}"),
+                );
+                None
+            }
+        }
+    }
+
+    fn numbers(&mut self, node: &NodeRef, width: u8, signed: bool, what: &str) -> Option<PieceKind> {
+        let fit = Fit { bytes: width, signed, what };
+        let values: Vec<_> = self.one_or_many(node).iter().map(|n| self.expr(n, fit)).collect();
+        Some(PieceKind::Numbers { width, signed, values: values.into_iter().collect::<Option<_>>()? })
+    }
+
+    /// A number of bytes or of repetitions.
+    pub(crate) fn count(&mut self, node: &Node) -> Option<Expr> {
+        let expr = self.expr(node, Fit::ANY)?;
+        if literal(&expr).is_some_and(|n| n > MOST_BYTES) {
+            let help = format!("at most {} MiB", MOST_BYTES >> 20);
+            self.wrong_help(node.span, format!("{} is too large", expr.text), help);
+            return None;
+        }
+        Some(expr)
+    }
+
+    /// Text in which `$name` stands for a saved number.
+    pub(crate) fn interpolated(&mut self, node: &Node) -> Option<Text> {
+        let Some(scalar) = node.scalar().filter(|_| !node.is_empty()) else {
+            let help = "text is written {str: GPL}; no text at all is {str: \"\"}";
+            self.wrong_help(node.span, format!("{} where text belongs", node.what()), help);
+            return None;
+        };
+        let text = scalar.text.as_str();
+        let (mut parts, mut literal) = (Vec::new(), String::new());
+        let mut at = 0;
+        while let Some(found) = text[at..].find('$') {
+            let dollar = at + found;
+            let length = name_length(&text[dollar + 1..]);
+            let end = dollar + 1 + length;
+            if length == 0 {
+                literal.push_str(&text[at..end]);
+            } else {
+                literal.push_str(&text[at..dollar]);
+                if !literal.is_empty() {
+                    parts.push(TextPart::Literal(std::mem::take(&mut literal)));
+                }
+                let name = &text[dollar + 1..end];
+                self.saved_number(name, node.part(dollar..end))?;
+                parts.push(TextPart::Saved(name.to_owned()));
+            }
+            at = end;
+        }
+        literal.push_str(&text[at..]);
+        if !literal.is_empty() {
+            parts.push(TextPart::Literal(literal));
+        }
+        Some(Text { parts })
+    }
+
+    fn hex(&mut self, node: &Node) -> Option<Vec<u8>> {
+        let text = self.word(node, "hexadecimal digits")?;
+        let mut digits = Vec::new();
+        for (at, c) in text.char_indices().filter(|(_, c)| !c.is_whitespace()) {
+            let Some(digit) = c.to_digit(16) else {
+                let span = node.part(at..at + c.len_utf8());
+                self.wrong_help(
+                    span,
+                    format!("`{c}` is not a hexadecimal digit"),
+                    "write {hex: \"de ad be ef\"}",
+                );
+                return None;
+            };
+            digits.push(digit as u8);
+        }
+        if !digits.len().is_multiple_of(2) {
+            self.wrong_help(node.span, "half a byte is missing", "every byte has two digits");
+            return None;
+        }
+        Some(digits.chunks(2).map(|pair| pair[0] << 4 | pair[1]).collect())
+    }
+
+    fn saved_bytes(&mut self, node: &Node) -> Option<String> {
+        let text = self.word(node, "a saved buffer")?;
+        match text.strip_prefix('$') {
+            Some(name) if name_length(name) == name.len() && !name.is_empty() => {
+                self.saved(name, node.span)?;
+                Some(name.to_owned())
+            }
+            _ => {
+                self.wrong_help(node.span, format!("{text} is not a saved buffer"), "write {bytes: $name}");
+                None
+            }
+        }
+    }
+
+    /// Instructions; a list among them (an alias, a parameter) counts as its elements.
+    fn insns(&mut self, items: &[NodeRef], found: &mut Vec<Placed<Insns>>) -> Option<()> {
+        let mut fine = Some(());
+        for item in items {
+            let read = match &item.kind {
+                Kind::List(inner) => self.insns(inner, found),
+                _ => self.insn(item).map(|insn| found.push(insn)),
+            };
+            fine = fine.and(read);
+        }
+        fine
+    }
+
+    fn insn(&mut self, node: &Node) -> Option<Placed<Insns>> {
+        let text = self.word(node, "an instruction")?;
+        let constant =
+            |name: &str| kconform_abi::Arch::ALL.iter().find_map(|&arch| kconform_abi::constant(arch, name));
+        let insns = match crate::insn::parse(text, &constant) {
+            Ok(insns) => insns,
+            Err(error) => {
+                let span = node.part(error.range);
+                match error.help {
+                    Some(help) => self.wrong_help(span, error.text, help),
+                    None => self.wrong(span, error.text),
+                }
+                return None;
+            }
+        };
+        for insn in &insns.list {
+            if let crate::insn::Imm::Saved { name, .. } = &insn.imm {
+                self.saved_number(name, saved_part(node, text, name))?;
+            }
+        }
+        Some(self.placed(node.span, insns))
+    }
+}
+
+/// Where `$name` stands in a text.
+fn saved_part(node: &Node, text: &str, name: &str) -> Span {
+    let word = format!("${name}");
+    text.find(&word).map_or(node.span, |at| node.part(at..at + word.len()))
+}

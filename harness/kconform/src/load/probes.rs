@@ -1,0 +1,81 @@
+//! Probes: features that are looked for once per kernel.
+
+use std::sync::Arc;
+
+use crate::case::Probe;
+
+use super::names::{Names, is_name};
+use super::reader::{Reader, find};
+use super::tree::{Entry, Node};
+
+const KEYS: &[&str] = &["about", "source", "since", "absent", "steps"];
+
+/// The probes of a file by name; `None` for one that has mistakes.
+#[derive(Debug, Default)]
+pub(crate) struct Probes(Vec<(String, Option<Arc<Probe>>)>);
+
+impl Probes {
+    /// The probe of that name, if there is one, and if it can be read.
+    pub(crate) fn get(&self, name: &str) -> Option<&Option<Arc<Probe>>> {
+        self.0.iter().find(|(n, _)| n == name).map(|(_, probe)| probe)
+    }
+
+    /// All names.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_str())
+    }
+
+    /// Those that can be read.
+    pub(crate) fn readable(&self) -> impl Iterator<Item = &Arc<Probe>> {
+        self.0.iter().filter_map(|(_, probe)| probe.as_ref())
+    }
+}
+
+/// Reads the probes of a file. `suite` is empty for those that all files share.
+pub(crate) fn probes(reader: &mut Reader, suite: &str, entries: &[Entry]) -> Probes {
+    let Some(entry) = find(entries, "probes") else { return Probes::default() };
+    let Some(entries) = entry.value.entries() else {
+        let help = "write probes: {gotol: {since: \"6.6\", absent: EINVAL, steps: [ … ]}}";
+        reader.wrong_help(entry.value.span, format!("{} where probes belong", entry.value.what()), help);
+        return Probes::default();
+    };
+    Probes(entries.iter().map(|e| (e.key.to_string(), probe(reader, suite, e).map(Arc::new))).collect())
+}
+
+fn probe(reader: &mut Reader, suite: &str, entry: &Entry) -> Option<Probe> {
+    let before = reader.hits;
+    if !entry.key.split('-').all(is_name) {
+        reader.wrong(entry.key_span, format!("{} is not a name", entry.key));
+    }
+    reader.names = Names::default();
+    reader.may_set_sysctls = false;
+    let node: &Node = &entry.value;
+    let entries = reader.mapping(node, "a probe", KEYS)?;
+    for key in ["about", "source"] {
+        if let Some(entry) = find(entries, key) {
+            reader.texts(&entry.value, "text");
+        }
+    }
+    let since = match find(entries, "since") {
+        Some(entry) => {
+            let word = reader.word(&entry.value, "a kernel version");
+            let version = word.and_then(|word| reader.version(word, entry.value.span));
+            version.map(|version| reader.placed(entry.value.span, version))
+        }
+        None => None,
+    };
+    let absent = reader.required(entries, "absent", node).and_then(|entry| {
+        let errno = reader.errno(&entry.value);
+        errno.map(|errno| reader.placed(entry.value.span, errno))
+    });
+    let steps = reader.required(entries, "steps", node).and_then(|e| reader.steps(&e.value));
+    let probe = Probe {
+        id: format!("{suite}::{}", entry.key),
+        name: entry.key.to_string(),
+        place: reader.place(entry.key_span),
+        since,
+        absent: absent?,
+        steps: steps?,
+    };
+    (reader.hits == before).then_some(probe)
+}

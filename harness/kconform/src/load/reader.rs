@@ -1,0 +1,188 @@
+//! What every part of reading a file shares: its text, the mistakes found so far, and mappings with known keys.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use crate::place::{File, Mistake, Place, Placed};
+
+use super::names::Names;
+use super::tree::{Entry, Kind, Node, NodeRef, Span};
+
+/// Reads one file. Whatever cannot be read is a mistake and `None`; reading goes on behind it.
+pub(crate) struct Reader {
+    file: Arc<File>,
+    mistakes: Vec<Mistake>,
+    seen: HashSet<(Span, String)>,
+    /// Mistakes so far, those counted too that another row of a table had already.
+    pub(crate) hits: usize,
+    /// What `$names` mean in the case being read.
+    pub(crate) names: Names,
+    /// The number of the next step.
+    pub(crate) next_step: u32,
+    /// Whether the case is exclusive, and never on the host.
+    pub(crate) may_set_sysctls: bool,
+}
+
+impl Reader {
+    /// For a file of which nothing is read yet.
+    pub(crate) fn new(file: Arc<File>) -> Reader {
+        Reader {
+            file,
+            mistakes: Vec::new(),
+            seen: HashSet::new(),
+            hits: 0,
+            names: Names::default(),
+            next_step: 0,
+            may_set_sysctls: false,
+        }
+    }
+
+    /// The file.
+    pub(crate) fn file(&self) -> &Arc<File> {
+        &self.file
+    }
+
+    /// The mistakes, in the order of the file.
+    pub(crate) fn into_mistakes(mut self) -> Vec<Mistake> {
+        self.mistakes.sort_by(|a, b| {
+            (a.place.start, a.place.end, &a.text).cmp(&(b.place.start, b.place.end, &b.text))
+        });
+        self.mistakes
+    }
+
+    /// A stretch of this file for the outside.
+    pub(crate) fn place(&self, span: Span) -> Place {
+        Place { file: self.file.clone(), start: span.start, end: span.end }
+    }
+
+    /// A value with its place.
+    pub(crate) fn placed<T>(&self, span: Span, value: T) -> Placed<T> {
+        Placed { value, place: self.place(span) }
+    }
+
+    /// Notes a mistake.
+    pub(crate) fn wrong(&mut self, span: Span, text: impl Into<String>) {
+        self.note(span, text.into(), || (None, None));
+    }
+
+    /// Notes a mistake and what would be right.
+    pub(crate) fn wrong_help(&mut self, span: Span, text: impl Into<String>, help: impl Into<String>) {
+        self.note(span, text.into(), || (Some(help.into()), None));
+    }
+
+    /// Notes a mistake and another place that matters.
+    pub(crate) fn wrong_see(&mut self, span: Span, text: impl Into<String>, see: Span, why: &str) {
+        let see = (self.place(see), why.to_owned());
+        self.note(span, text.into(), || (None, Some(see)));
+    }
+
+    /// Notes an unknown word. The nearest known one is looked for only when the mistake is new.
+    pub(crate) fn unknown<'w>(
+        &mut self,
+        span: Span,
+        what: &str,
+        word: &str,
+        known: impl IntoIterator<Item = &'w str>,
+        otherwise: Option<&str>,
+    ) {
+        self.note(span, format!("unknown {what} {word}"), || {
+            let near = kconform_abi::nearest(word, known.into_iter());
+            (near.map(|w| format!("did you mean {w}?")).or(otherwise.map(str::to_owned)), None)
+        });
+    }
+
+    fn note(
+        &mut self,
+        span: Span,
+        text: String,
+        more: impl FnOnce() -> (Option<String>, Option<(Place, String)>),
+    ) {
+        self.hits += 1;
+        if self.seen.insert((span, text.clone())) {
+            let (help, see) = more();
+            self.mistakes.push(Mistake { place: self.place(span), text, help, see });
+        }
+    }
+
+    /// The entries of a mapping all of whose keys must be known.
+    pub(crate) fn mapping<'n>(&mut self, node: &'n Node, what: &str, keys: &[&str]) -> Option<&'n [Entry]> {
+        let Some(entries) = node.entries() else {
+            self.wrong_help(node.span, format!("{} where {what} belongs", node.what()), has(keys));
+            return None;
+        };
+        self.known_keys(entries, what, keys);
+        Some(entries)
+    }
+
+    /// Notes the keys that do not belong here.
+    pub(crate) fn known_keys(&mut self, entries: &[Entry], what: &str, keys: &[&str]) {
+        for entry in entries.iter().filter(|e| !keys.contains(&&*e.key)) {
+            let known = keys.iter().copied();
+            self.unknown(entry.key_span, &format!("key of {what}:"), &entry.key, known, Some(&has(keys)));
+        }
+    }
+
+    /// The elements of a list; a single thing that is no list counts as a list of one.
+    pub(crate) fn one_or_many<'n>(&self, node: &'n NodeRef) -> &'n [NodeRef] {
+        match &node.kind {
+            Kind::List(items) => items,
+            _ => std::slice::from_ref(node),
+        }
+    }
+
+    /// The elements of what must be a list.
+    pub(crate) fn list<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n [NodeRef]> {
+        match &node.kind {
+            Kind::List(items) => Some(items),
+            _ => {
+                self.wrong(node.span, format!("{} where a list of {what} belongs", node.what()));
+                None
+            }
+        }
+    }
+
+    /// Text of a scalar, with nothing missing.
+    pub(crate) fn word<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
+        match node.text() {
+            Some(text) if !text.is_empty() => Some(text),
+            _ => {
+                let found = if node.text().is_some() { "nothing" } else { node.what() };
+                self.wrong(node.span, format!("{found} where {what} belongs"));
+                None
+            }
+        }
+    }
+
+    /// Text, or a list of texts, for people.
+    pub(crate) fn texts(&mut self, node: &NodeRef, what: &str) -> Vec<String> {
+        let mut texts = Vec::new();
+        for item in self.one_or_many(node) {
+            if let Some(text) = self.word(item, what) {
+                texts.push(text.trim().to_owned());
+            }
+        }
+        texts
+    }
+
+    /// `true` or `false`.
+    pub(crate) fn truth(&mut self, node: &Node) -> Option<bool> {
+        match node.scalar().filter(|s| s.plain).map(|s| s.text.as_str()) {
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            _ => {
+                let found = node.text().unwrap_or(node.what()).to_owned();
+                self.wrong(node.span, format!("{found} where true or false belongs"));
+                None
+            }
+        }
+    }
+}
+
+fn has(keys: &[&str]) -> String {
+    format!("the keys are {}", keys.join(", "))
+}
+
+/// The entry of a key.
+pub(crate) fn find<'n>(entries: &'n [Entry], key: &str) -> Option<&'n Entry> {
+    entries.iter().find(|e| &*e.key == key)
+}
