@@ -199,7 +199,7 @@ impl Writer<'_, '_> {
         let mut made = Pieces::default();
         self.memory.write(self.abi, &mut made, piece)?;
         if let Some(field) = field {
-            fit(&mut made, field, piece)?;
+            fit(&made, field, piece)?;
         }
         let mut at = vec![u64::from(offset)];
         for part in &made.list {
@@ -261,18 +261,11 @@ impl Writer<'_, '_> {
     }
 }
 
-/// A field that is written in place takes what it has room for; only the NUL of a text may be left out.
-fn fit(made: &mut Pieces, field: &Field, piece: &case::Piece) -> Result<(), Unmet> {
-    let room = u64::from(field.size);
-    if made.size().is_some_and(|size| size == room + 1)
-        && let Some(Piece::Bytes(last)) = made.list.last_mut()
-        && last.last() == Some(&0)
-    {
-        last.pop();
-    }
+/// A field that is written in place takes no more than it has room for.
+fn fit(made: &Pieces, field: &Field, piece: &case::Piece) -> Result<(), Unmet> {
     match made.size() {
-        Some(size) if size > room => Err(Unmet {
-            reason: format!("{} has room for {room} bytes, not for {size} ({})", field.name, piece.place),
+        Some(size) if size > field.size.into() => Err(Unmet {
+            reason: format!("{} has room for {} bytes, not {size} ({})", field.name, field.size, piece.place),
         }),
         _ => Ok(()),
     }

@@ -8,6 +8,8 @@ mod call;
 mod outcome;
 mod outputs;
 mod steps;
+#[cfg(test)]
+mod tests;
 mod value;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,168 @@
+//! The same case on several architectures.
+
+use std::path::{Path, PathBuf};
+
+use kconform_abi::Arch;
+use kconform_plan::{Call, Function, Op, Piece, Step, Value};
+use proptest::prelude::*;
+use rstest::rstest;
+
+use super::show::show;
+use super::{case, cases, kernel, lowered};
+use crate::lower::lower;
+
+/// The example of the case format.
+const EXAMPLE: &str = include_str!("example.yaml");
+
+#[rstest]
+#[case(Arch::X86_64)]
+#[case(Arch::Riscv64)]
+#[case(Arch::S390x)]
+fn the_formats_example(#[case] arch: Arch) {
+    let shown = cases("bpf/map/array", EXAMPLE).into_iter().map(|case| {
+        let lowered = lower(&case, &kernel(arch), 1.0).expect("it can be lowered");
+        format!("{}\n{}", case.id, show(&lowered))
+    });
+    insta::assert_snapshot!(format!("example_{}", arch.name()), shown.collect::<Vec<_>>().join("\n"));
+}
+
+/// Calls `change` with each call.
+fn calls(steps: &mut [Step], change: &dyn Fn(&mut Call)) {
+    for step in steps {
+        match &mut step.op {
+            Op::Call(call) => change(call),
+            Op::Parallel(lists) => lists.iter_mut().for_each(|steps| calls(steps, change)),
+            Op::Fork(steps)
+            | Op::Exec(steps)
+            | Op::Unprivileged { steps, .. }
+            | Op::Repeat { steps, .. }
+            | Op::SendFd { steps, .. }
+            | Op::Sysctl { steps, .. } => calls(steps, change),
+        }
+    }
+}
+
+/// All cases of the suite, by their files' names.
+fn the_suite() -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../cases"))];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
+            let path = entry.path();
+            match path.extension() {
+                _ if path.is_dir() => folders.push(path),
+                Some(extension) if extension == "yaml" => files.push(path),
+                _ => {}
+            }
+        }
+    }
+    let read = |path: &PathBuf| {
+        let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        (name, std::fs::read_to_string(Path::new(path)).expect("a case file"))
+    };
+    files.iter().map(read).collect()
+}
+
+/// x86-64 and riscv64 share their byte order and (for what the cases use) all constants; what differs is the numbers of
+/// the syscalls and where the kernel is.
+#[test]
+fn two_little_endian_plans_differ_in_what_the_abi_says_differs() {
+    let names: Vec<&'static str> = kconform_abi::syscall_names().collect();
+    let renumber = |call: &mut Call| {
+        let Function::Syscall(x86) = call.function else { return };
+        let name = names.iter().find(|name| Arch::X86_64.syscall(name) == Some(x86));
+        let riscv = name.and_then(|name| Arch::Riscv64.syscall(name));
+        call.function = Function::Syscall(riscv.unwrap_or(u64::MAX));
+        let pieces = call.buffers.iter_mut().flat_map(|buffer| &mut buffer.overlays).map(|o| &mut o.piece);
+        let [there, here] = [Arch::X86_64, Arch::Riscv64].map(Arch::kernel_address);
+        for piece in pieces.filter(|piece| **piece == Piece::Bytes(there.to_le_bytes().to_vec())) {
+            *piece = Piece::Bytes(here.to_le_bytes().to_vec());
+        }
+        for arg in call.args.iter_mut().filter(|arg| **arg == Value::Number(there)) {
+            *arg = Value::Number(here);
+        }
+    };
+    let mut compared = 0;
+    for (name, text) in the_suite() {
+        for case in cases(&name, &text) {
+            let on = |arch: Arch| lower(&case, &kernel(arch), 1.0).map(|lowered| lowered.plan);
+            if let (Ok(mut x86), Ok(riscv)) = (on(Arch::X86_64), on(Arch::Riscv64)) {
+                calls(&mut x86.steps, &renumber);
+                assert_eq!(x86, riscv, "{}", case.id);
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared > 100, "only {compared} cases were compared");
+}
+
+#[test]
+fn lowering_twice_gives_the_same() {
+    for (name, text) in the_suite() {
+        for case in cases(&name, &text) {
+            for &arch in Arch::ALL {
+                assert_eq!(lower(&case, &kernel(arch), 2.0), lower(&case, &kernel(arch), 2.0), "{}", case.id);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_constant_has_the_value_of_its_architecture() {
+    let open = "- openat: [AT_FDCWD, {str: /tmp}, O_DIRECTORY]";
+    let flags = |arch| {
+        let lowered = lower(&case(open), &kernel(arch), 1.0).expect("it can be lowered");
+        let Op::Call(call) = &lowered.plan.steps[0].op else { unreachable!() };
+        call.args[2]
+    };
+    assert_eq!(flags(Arch::X86_64), Value::Number(0o200000));
+    assert_eq!(flags(Arch::Aarch64), Value::Number(0o40000));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(32))]
+
+    #[test]
+    fn big_endian_numbers_are_the_little_ones_backwards(
+        numbers in proptest::collection::vec(any::<u32>(), 1..6),
+        wide: u64,
+    ) {
+        let list = numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(", ");
+        let step = format!("- getrandom: [{{list: [{{u32: [{list}]}}, {{u64: {wide}}}]}}, 4]");
+        let bytes = |arch| {
+            let lowered = lower(&case(&step), &kernel(arch), 1.0).expect("it can be lowered");
+            let Op::Call(call) = &lowered.plan.steps[0].op else { unreachable!() };
+            match call.buffers[0].pieces.as_slice() {
+                [Piece::Bytes(bytes)] => bytes.clone(),
+                other => panic!("{other:?}"),
+            }
+        };
+        let (little, big) = (bytes(Arch::X86_64), bytes(Arch::S390x));
+        let (words, last) = little.split_at(4 * numbers.len());
+        let mut turned: Vec<u8> = words.chunks(4).flat_map(|word| word.iter().rev().copied()).collect();
+        turned.extend(last.iter().rev());
+        prop_assert_eq!(turned, big);
+    }
+
+    /// However sizes add up, lowering ends, quickly, and takes no more memory than it may.
+    #[test]
+    fn absurd_sizes_are_refused(size in (40u64 << 20)..(64 << 20), times in (32u64 << 20)..(64 << 20)) {
+        let steps = [
+            format!("{{list: [{{out: {size}}}, {{out: {size}}}]}}"),
+            format!("{{list: [{{fill: [1, {size}]}}, {{addr_of: [{{zero: {size}}}]}}]}}"),
+            format!("{{times: [{times}, {{times: [{times}, {{zero: 3}}]}}]}}"),
+            format!("{{times: [{times}, {{list: [{{u8: 1}}, {{addr_of: [{{u8: 1}}]}}]}}]}}"),
+            format!("{{percpu: {{out: {size}}}}}"),
+        ];
+        for piece in steps {
+            let steps = format!("- getrandom: [{piece}, 4]");
+            let reason = super::refused(&steps, &kernel(Arch::X86_64));
+            prop_assert!(reason.contains("more than 64 MiB"), "{}", reason);
+        }
+        let huge = size << 6;
+        // An absurd size passed to bpf(2) is what a case may be about; memory does not follow it.
+        let lowered = lowered(&format!("- {{bpf: [BPF_MAP_CREATE, {{map_type: 1}}, {huge}], errno: E2BIG}}"));
+        let Op::Call(call) = &lowered.plan.steps[0].op else { unreachable!() };
+        prop_assert_eq!(&call.buffers[0].pieces, &vec![Piece::Zero(1 << 20)]);
+    }
+}
