@@ -1,6 +1,6 @@
 //! The same case on several architectures.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use kconform_abi::Arch;
 use kconform_plan::{Call, Function, Op, Piece, Step, Value};
@@ -9,6 +9,7 @@ use rstest::rstest;
 
 use super::show::show;
 use super::{case, cases, kernel, lowered};
+use crate::case::Case;
 use crate::lower::lower;
 
 /// The example of the case format.
@@ -42,25 +43,11 @@ fn calls(steps: &mut [Step], change: &dyn Fn(&mut Call)) {
     }
 }
 
-/// All cases of the suite, by their files' names.
-fn the_suite() -> Vec<(String, String)> {
-    let mut files = Vec::new();
-    let mut folders = vec![PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../cases"))];
-    while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).expect("a folder").flatten() {
-            let path = entry.path();
-            match path.extension() {
-                _ if path.is_dir() => folders.push(path),
-                Some(extension) if extension == "yaml" => files.push(path),
-                _ => {}
-            }
-        }
-    }
-    let read = |path: &PathBuf| {
-        let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
-        (name, std::fs::read_to_string(Path::new(path)).expect("a case file"))
-    };
-    files.iter().map(read).collect()
+/// All cases of the project that can be read; that all can is a test of [`crate::load`].
+fn the_suite() -> Vec<Case> {
+    let cases = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../cases"));
+    let files = crate::load::files::read(&cases, std::slice::from_ref(&cases)).expect("readable");
+    crate::load::load(&files).cases
 }
 
 /// x86-64 and riscv64 share their byte order and (for what the cases use) all constants; what differs is the numbers of
@@ -83,14 +70,12 @@ fn two_little_endian_plans_differ_in_what_the_abi_says_differs() {
         }
     };
     let mut compared = 0;
-    for (name, text) in the_suite() {
-        for case in cases(&name, &text) {
-            let on = |arch: Arch| lower(&case, &kernel(arch), 1.0).map(|lowered| lowered.plan);
-            if let (Ok(mut x86), Ok(riscv)) = (on(Arch::X86_64), on(Arch::Riscv64)) {
-                calls(&mut x86.steps, &renumber);
-                assert_eq!(x86, riscv, "{}", case.id);
-                compared += 1;
-            }
+    for case in the_suite() {
+        let on = |arch: Arch| lower(&case, &kernel(arch), 1.0).map(|lowered| lowered.plan);
+        if let (Ok(mut x86), Ok(riscv)) = (on(Arch::X86_64), on(Arch::Riscv64)) {
+            calls(&mut x86.steps, &renumber);
+            assert_eq!(x86, riscv, "{}", case.id);
+            compared += 1;
         }
     }
     assert!(compared > 100, "only {compared} cases were compared");
@@ -98,11 +83,10 @@ fn two_little_endian_plans_differ_in_what_the_abi_says_differs() {
 
 #[test]
 fn lowering_twice_gives_the_same() {
-    for (name, text) in the_suite() {
-        for case in cases(&name, &text) {
-            for &arch in Arch::ALL {
-                assert_eq!(lower(&case, &kernel(arch), 2.0), lower(&case, &kernel(arch), 2.0), "{}", case.id);
-            }
+    for case in the_suite() {
+        for &arch in Arch::ALL {
+            let [once, again] = [(), ()].map(|()| lower(&case, &kernel(arch), 2.0));
+            assert_eq!(once, again, "{}", case.id);
         }
     }
 }
