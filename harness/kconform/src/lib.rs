@@ -4,6 +4,7 @@
 
 pub mod case;
 pub mod expand;
+pub mod guest;
 pub mod insn;
 pub mod kernel;
 pub mod load;

@@ -1,0 +1,205 @@
+//! Where fetched kernels are kept: `$KCONFORM_CACHE`, else `$XDG_CACHE_HOME/kconform`, else `~/.cache/kconform`.
+//!
+//! A kernel is a directory `kernels/NAME` that appears whole or not at all, with a manifest that says what was put
+//! there and is checked at every use: a kernel that was cut short or swapped would make every verdict worthless.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use super::image::{DebianKernel, Image, KernelSource};
+
+/// A kernel that is on this machine and ready to boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachedKernel {
+    /// The file for QEMU's `-kernel`.
+    pub vmlinuz: PathBuf,
+    /// Its `.config`, where it came with one.
+    pub config: Option<PathBuf>,
+    /// The modules that the agent must load, in order.
+    pub modules: Vec<PathBuf>,
+    /// Its release as packaged (`uname -r`); empty for a file of one's own, where only the running kernel tells.
+    pub release: String,
+    /// The package and its version, or the path: what it is, for people.
+    pub origin: String,
+    /// SHA-256 of `vmlinuz`, in hexadecimal.
+    pub sha256: String,
+}
+
+/// What is in a kernel's directory, and what it was made from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Manifest {
+    /// The suite that was asked for.
+    pub suite: String,
+    /// The package that was asked for.
+    pub asked: String,
+    /// The package that the kernel was in.
+    pub package: String,
+    /// That package's version.
+    pub version: String,
+    /// The package's SHA-256, as the signed package list has it.
+    pub package_sha256: String,
+    /// `uname -r`.
+    pub release: String,
+    /// The files beside the manifest.
+    pub files: Vec<ManifestFile>,
+}
+
+/// A file of a kernel's directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct ManifestFile {
+    /// Relative to the directory.
+    pub name: String,
+    /// In hexadecimal.
+    pub sha256: String,
+}
+
+/// Why a kernel of the cache cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// No place for a cache.
+    #[error("no place for fetched kernels: set KCONFORM_CACHE, XDG_CACHE_HOME or HOME")]
+    NoPlace,
+    /// A file that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file that is not what was fetched.
+    #[error("{} is not what was fetched; fetch it again: kconform image fetch --refresh {image}", path.display())]
+    Changed {
+        /// The file.
+        path: PathBuf,
+        /// The image's name.
+        image: String,
+    },
+    /// A manifest that is none.
+    #[error("{}: {source}; fetch it again: kconform image fetch --refresh {image}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+        /// The image's name.
+        image: String,
+    },
+}
+
+/// The file in a kernel's directory that tells of the others.
+pub(super) const MANIFEST: &str = "manifest.json";
+/// The kernel's name in its directory.
+pub(super) const VMLINUZ: &str = "vmlinuz";
+/// The kernel's configuration in its directory.
+pub(super) const CONFIG: &str = "config";
+/// Where a kernel's directory has modules.
+pub(super) const MODULES: &str = "modules";
+
+/// The directory for everything that can be had again.
+///
+/// # Errors
+/// [`CacheError::NoPlace`] when no environment variable says where.
+pub fn cache_dir() -> Result<PathBuf, CacheError> {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    set("KCONFORM_CACHE")
+        .or_else(|| set("XDG_CACHE_HOME").map(|directory| directory.join("kconform")))
+        .or_else(|| set("HOME").map(|home| home.join(".cache/kconform")))
+        .ok_or(CacheError::NoPlace)
+}
+
+/// Where all kernels are.
+pub(super) fn kernels_dir(cache: &Path) -> PathBuf {
+    cache.join("kernels")
+}
+
+/// The kernel of an image, if it is on this machine. A kernel that was fetched for an image file that has since been
+/// changed to ask for another is not there.
+///
+/// # Errors
+/// [`CacheError`] when it is there but damaged, or is a file that cannot be read.
+pub fn cached(image: &Image, cache: &Path) -> Result<Option<CachedKernel>, CacheError> {
+    match &image.kernel {
+        KernelSource::File(file) => at(&file.path, file.config.as_deref()).map(Some),
+        KernelSource::Debian(wanted) => fetched(image, wanted, &kernels_dir(cache).join(&image.name)),
+    }
+}
+
+/// A kernel that somebody built, at that path, with its `.config` if there is one.
+///
+/// # Errors
+/// [`CacheError::Read`] when it cannot be read.
+pub fn at(path: &Path, config: Option<&Path>) -> Result<CachedKernel, CacheError> {
+    Ok(CachedKernel {
+        vmlinuz: path.to_owned(),
+        config: config.map(Path::to_owned),
+        modules: Vec::new(),
+        release: String::new(),
+        origin: path.display().to_string(),
+        sha256: sha256(path)?,
+    })
+}
+
+fn fetched(
+    image: &Image,
+    wanted: &DebianKernel,
+    directory: &Path,
+) -> Result<Option<CachedKernel>, CacheError> {
+    let Some(manifest) = read_manifest(image, directory)? else { return Ok(None) };
+    if manifest.suite != wanted.suite || manifest.asked != wanted.package {
+        return Ok(None);
+    }
+    for file in &manifest.files {
+        let path = directory.join(&file.name);
+        if sha256(&path)? != file.sha256 {
+            return Err(CacheError::Changed { path, image: image.name.clone() });
+        }
+    }
+    let modules: Vec<_> = manifest.files.iter().filter(|file| file.name.starts_with(MODULES)).collect();
+    if modules.len() != wanted.modules.len() {
+        return Ok(None);
+    }
+    let find = |name: &str| manifest.files.iter().find(|file| file.name == name);
+    let Some(vmlinuz) = find(VMLINUZ) else { return Ok(None) };
+    Ok(Some(CachedKernel {
+        vmlinuz: directory.join(VMLINUZ),
+        config: find(CONFIG).map(|file| directory.join(&file.name)),
+        modules: modules.iter().map(|file| directory.join(&file.name)).collect(),
+        release: manifest.release.clone(),
+        origin: format!("{} {} ({})", manifest.package, manifest.version, manifest.suite),
+        sha256: vmlinuz.sha256.clone(),
+    }))
+}
+
+fn read_manifest(image: &Image, directory: &Path) -> Result<Option<Manifest>, CacheError> {
+    let path = directory.join(MANIFEST);
+    let text = match fs::read(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(CacheError::Read { path, source }),
+        Ok(text) => text,
+    };
+    let broken = |source| CacheError::Manifest { path, source, image: image.name.clone() };
+    serde_json::from_slice(&text).map(Some).map_err(broken)
+}
+
+/// A file's SHA-256, in hexadecimal.
+pub(super) fn sha256(path: &Path) -> Result<String, CacheError> {
+    let unreadable = |source| CacheError::Read { path: path.to_owned(), source };
+    let mut file = File::open(path).map_err(unreadable)?;
+    let (mut hash, mut block) = (Sha256::new(), vec![0; 1 << 16]);
+    loop {
+        match file.read(&mut block).map_err(unreadable)? {
+            0 => return Ok(hex(&hash.finalize())),
+            length => hash.update(&block[..length]),
+        }
+    }
+}
+
+/// Bytes in hexadecimal.
+pub(super) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}

@@ -1,0 +1,123 @@
+//! `kconform image list` and `kconform image fetch`.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use super::cache::cached;
+use super::fetch::{FetchError, Progress, fetch};
+use super::image::{Image, ImageError, Images, KernelSource};
+
+/// Writes a table of all images: names, what they are, and whether their kernel is here.
+///
+/// # Errors
+/// Those of writing to `out`.
+pub fn list(images: &Images, cache: &Path, out: &mut dyn Write) -> io::Result<()> {
+    let rows: Vec<[String; 3]> = images
+        .iter()
+        .map(|image| {
+            let names: Vec<_> = image.names().collect();
+            [names.join(", "), state(image, cache), image.about.clone()]
+        })
+        .collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or(0);
+    let (names, states) = (width(0), width(1));
+    for [name, state, about] in &rows {
+        writeln!(out, "{name:names$}  {state:states$}  {about}")?;
+    }
+    Ok(())
+}
+
+fn state(image: &Image, cache: &Path) -> String {
+    match cached(image, cache) {
+        Ok(Some(kernel)) if kernel.release.is_empty() => kernel.origin,
+        Ok(Some(kernel)) => kernel.release,
+        Ok(None) => "not fetched".to_owned(),
+        Err(error) => match &image.kernel {
+            KernelSource::File(file) => format!("no {}", file.path.display()),
+            KernelSource::Debian(_) => format!("damaged: {error}"),
+        },
+    }
+}
+
+/// Which images' kernels to bring.
+#[derive(Clone, Copy, Debug)]
+pub enum Wanted<'a> {
+    /// Those that bear an architecture's name, which are the usual ones.
+    Default,
+    /// All that are fetched at all.
+    All,
+    /// Those named.
+    Named(&'a [String]),
+}
+
+/// Why `image fetch` failed.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchCommandError {
+    /// A name that is none.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A fetch that failed.
+    #[error("{image}: {source}")]
+    Fetch {
+        /// The image's name.
+        image: String,
+        /// Why.
+        source: Box<FetchError>,
+    },
+    /// The progress could not be told.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+}
+
+/// Fetches kernels and tells about it, a line for each thing that takes time. `refresh` asks for the suites' current
+/// kernels where older ones are here.
+///
+/// # Errors
+/// [`FetchCommandError`] at the first image that fails; those before it are here.
+pub fn fetch_images(
+    images: &Images,
+    wanted: Wanted<'_>,
+    cache: &Path,
+    refresh: bool,
+    out: &mut dyn Write,
+) -> Result<(), FetchCommandError> {
+    for image in chosen(images, wanted)? {
+        let mut said = Ok(());
+        let mut tell = |progress: Progress<'_>| {
+            if let Some(text) = describe(progress)
+                && said.is_ok()
+            {
+                said = writeln!(out, "{}: {text}", image.name).and_then(|()| out.flush());
+            }
+        };
+        let kernel = fetch(image, cache, refresh, &mut tell).map_err(|source| FetchCommandError::Fetch {
+            image: image.name.clone(),
+            source: Box::new(source),
+        })?;
+        said?;
+        writeln!(out, "{}: {} is here", image.name, kernel.origin)?;
+    }
+    Ok(())
+}
+
+fn chosen<'a>(images: &'a Images, wanted: Wanted<'_>) -> Result<Vec<&'a Image>, ImageError> {
+    let fetched = |image: &&Image| matches!(image.kernel, KernelSource::Debian(_));
+    match wanted {
+        Wanted::Default => {
+            Ok(images.iter().filter(|image| image.answers_to(image.arch.name())).filter(fetched).collect())
+        }
+        Wanted::All => Ok(images.iter().filter(fetched).collect()),
+        Wanted::Named(names) => names.iter().map(|name| images.find(name)).collect(),
+    }
+}
+
+fn describe(progress: Progress<'_>) -> Option<String> {
+    Some(match progress {
+        Progress::Waiting => "waiting for another fetch of it".to_owned(),
+        Progress::ReadingPackageList { suite } => format!("reading the package list of {suite}"),
+        Progress::Downloading { package, bytes } => {
+            format!("downloading {package} ({:.1} MB)", bytes as f64 / 1e6)
+        }
+        Progress::Unpacking { .. } => return None,
+    })
+}

@@ -1,0 +1,357 @@
+//! Image files: what a guest is made of, read from `vm/*.yaml`.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use std::{fmt, fs, io};
+
+use kconform_abi::Arch;
+use serde::{Deserialize, Deserializer, de};
+
+/// The image files of the repository, so that the harness needs no checkout. A test keeps the list complete.
+const BUILT_IN: &[(&str, &str)] = &[
+    ("x86_64-6.1", include_str!("../../../../vm/x86_64-6.1.yaml")),
+    ("x86_64-6.12", include_str!("../../../../vm/x86_64-6.12.yaml")),
+    ("x86_64-sid", include_str!("../../../../vm/x86_64-sid.yaml")),
+    ("riscv64-6.12", include_str!("../../../../vm/riscv64-6.12.yaml")),
+    ("riscv64-sid", include_str!("../../../../vm/riscv64-sid.yaml")),
+];
+
+/// How a guest is made: its kernel, its machine, its command line. One file of `vm/`.
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Image {
+    /// The file's name without `.yaml`: `x86_64-6.12`.
+    #[serde(skip)]
+    pub name: String,
+    /// What kernel this is, for people.
+    pub about: String,
+    /// The guest's architecture.
+    #[serde(deserialize_with = "arch")]
+    pub arch: Arch,
+    /// Other names: `x86_64` is the usual image of that architecture.
+    #[serde(default)]
+    pub aliases: Vec<String>,
+    /// Where the kernel comes from.
+    pub kernel: KernelSource,
+    /// QEMU's `-machine`.
+    pub machine: String,
+    /// QEMU's `-cpu` under emulation; without it, the machine's own. Under KVM it is always the host's.
+    #[serde(default)]
+    pub cpu: Option<String>,
+    /// Possible CPUs, which per-CPU maps have slots for. Only the first is ever brought up.
+    #[serde(default = "two")]
+    pub cpus: u32,
+    /// Memory in MiB.
+    #[serde(default = "enough_memory")]
+    pub memory: u32,
+    /// The kernel's name for the serial console: `ttyS0`.
+    pub console: String,
+    /// Words for the kernel's command line, beside those that every guest gets.
+    #[serde(default)]
+    pub cmdline: Vec<String>,
+    /// Further arguments for QEMU.
+    #[serde(default)]
+    pub qemu_args: Vec<String>,
+    /// Seconds until the agent must have spoken.
+    #[serde(default = "a_minute")]
+    pub boot_timeout: u32,
+    /// How many times longer a case may take under emulation than natively.
+    #[serde(default = "emulation_factor")]
+    pub time_factor: u32,
+}
+
+/// Where a kernel comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelSource {
+    /// A package of Debian's.
+    Debian(DebianKernel),
+    /// A file of one's own.
+    File(KernelFile),
+}
+
+/// A kernel package of Debian's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DebianKernel {
+    /// The suite's code name: `trixie`.
+    pub suite: String,
+    /// The package, or a meta package that depends on the one with the kernel in it: `linux-image-amd64`.
+    pub package: String,
+    /// Modules that must be loaded before the agent's port is there, in this order; none where virtio is built in.
+    pub modules: Vec<String>,
+}
+
+/// A kernel that is already on this machine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KernelFile {
+    /// A bzImage, an Image or whatever else QEMU's `-kernel` takes. Relative to the image file.
+    pub path: PathBuf,
+    /// Its `.config`, so that what cases require of it can be known. Relative to the image file.
+    pub config: Option<PathBuf>,
+}
+
+/// [`KernelSource`] as it is written: all keys in one mapping, of which only one kind may be there.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KernelFields {
+    debian: Option<DebianFields>,
+    #[serde(default)]
+    modules: Vec<String>,
+    path: Option<PathBuf>,
+    config: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DebianFields {
+    suite: String,
+    package: String,
+}
+
+impl TryFrom<KernelFields> for KernelSource {
+    type Error = &'static str;
+
+    fn try_from(fields: KernelFields) -> Result<Self, Self::Error> {
+        match fields {
+            KernelFields { debian: Some(debian), path: None, config: None, modules } => {
+                let DebianFields { suite, package } = debian;
+                Ok(KernelSource::Debian(DebianKernel { suite, package, modules }))
+            }
+            KernelFields { debian: None, path: Some(path), config, modules } if modules.is_empty() => {
+                Ok(KernelSource::File(KernelFile { path, config }))
+            }
+            KernelFields { debian: None, path: Some(_), .. } => {
+                Err("`modules` are taken from a Debian package; a kernel of one's own has virtio built in")
+            }
+            KernelFields { debian: None, path: None, .. } => {
+                Err("a kernel needs `debian: {suite: …, package: …}` or `path`")
+            }
+            KernelFields { debian: Some(_), .. } => {
+                Err("`debian` and `path` (or `config`) exclude each other")
+            }
+        }
+    }
+}
+
+/// What is wrong with image files or a name given for one.
+#[derive(Debug, thiserror::Error)]
+pub enum ImageError {
+    /// A file or directory that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Read {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file that is not an image.
+    #[error("{}:{line}:{column}: {message}", path.display())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// The column, from 1.
+        column: usize,
+        /// What is wrong there.
+        message: String,
+    },
+    /// A name that two images claim.
+    #[error("the images {first} and {second} are both called `{name}`")]
+    Ambiguous {
+        /// The name or alias.
+        name: String,
+        /// The one that has it.
+        first: String,
+        /// The other.
+        second: String,
+    },
+    /// A name that no image has.
+    #[error("there is no image `{name}`; there are {}", known.join(", "))]
+    Unknown {
+        /// The name that was asked for.
+        name: String,
+        /// All the names there are.
+        known: Vec<String>,
+    },
+}
+
+/// All the images there are.
+#[derive(Clone, Debug)]
+pub struct Images {
+    all: Vec<Image>,
+}
+
+impl Images {
+    /// The images of the repository that this harness was built from.
+    ///
+    /// # Errors
+    /// [`ImageError`] when one of them is wrong, which a test keeps from happening.
+    pub fn built_in() -> Result<Images, ImageError> {
+        let all = BUILT_IN
+            .iter()
+            .map(|(name, text)| parse(Path::new(&format!("vm/{name}.yaml")), text))
+            .collect::<Result<_, _>>()?;
+        Images { all }.checked()
+    }
+
+    /// The images of a directory: every `*.yaml` in it.
+    ///
+    /// # Errors
+    /// [`ImageError`] for what cannot be read, is no image, or takes another's name.
+    pub fn load_all(directory: &Path) -> Result<Images, ImageError> {
+        let unreadable = |source| ImageError::Read { path: directory.to_owned(), source };
+        let mut paths = Vec::new();
+        for entry in fs::read_dir(directory).map_err(unreadable)? {
+            let path = entry.map_err(unreadable)?.path();
+            if path.extension().is_some_and(|extension| extension == "yaml") {
+                paths.push(path);
+            }
+        }
+        paths.sort();
+        let all = paths.iter().map(|path| load(path)).collect::<Result<_, _>>()?;
+        Images { all }.checked()
+    }
+
+    /// These images and others, which win over those of the same name.
+    ///
+    /// # Errors
+    /// [`ImageError::Ambiguous`] when an alias is then claimed twice.
+    pub fn with(mut self, others: Images) -> Result<Images, ImageError> {
+        self.all.retain(|image| others.all.iter().all(|other| other.name != image.name));
+        self.all.extend(others.all);
+        self.checked()
+    }
+
+    /// The image of that name or alias.
+    ///
+    /// # Errors
+    /// [`ImageError::Unknown`], with the names that there are.
+    pub fn find(&self, name: &str) -> Result<&Image, ImageError> {
+        self.all.iter().find(|image| image.answers_to(name)).ok_or_else(|| ImageError::Unknown {
+            name: name.to_owned(),
+            known: self.all.iter().flat_map(Image::names).map(str::to_owned).collect(),
+        })
+    }
+
+    /// All of them, by name.
+    pub fn iter(&self) -> impl Iterator<Item = &Image> {
+        self.all.iter()
+    }
+
+    fn checked(mut self) -> Result<Images, ImageError> {
+        self.all.sort_by(|a, b| a.name.cmp(&b.name));
+        for (position, second) in self.all.iter().enumerate() {
+            for first in &self.all[..position] {
+                if let Some(name) = second.names().find(|name| first.answers_to(name)) {
+                    let (first, second) = (first.name.clone(), second.name.clone());
+                    return Err(ImageError::Ambiguous { name: name.to_owned(), first, second });
+                }
+            }
+        }
+        Ok(self)
+    }
+}
+
+impl Image {
+    /// Its name and its aliases.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(self.name.as_str()).chain(self.aliases.iter().map(String::as_str))
+    }
+
+    /// Whether this is its name or one of its aliases.
+    pub fn answers_to(&self, name: &str) -> bool {
+        self.names().any(|known| known == name)
+    }
+
+    /// How long a boot may take, when it is emulated.
+    pub fn boot_timeout(&self) -> Duration {
+        Duration::from_secs(self.boot_timeout.into())
+    }
+}
+
+/// Reads one image file. Paths in it become relative to the working directory.
+///
+/// # Errors
+/// [`ImageError::Read`] or [`ImageError::Parse`].
+pub fn load(path: &Path) -> Result<Image, ImageError> {
+    let text =
+        fs::read_to_string(path).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
+    let mut image = parse(path, &text)?;
+    if let KernelSource::File(file) = &mut image.kernel {
+        let directory = path.parent().unwrap_or(Path::new("."));
+        file.path = directory.join(&file.path);
+        file.config = file.config.as_ref().map(|config| directory.join(config));
+    }
+    Ok(image)
+}
+
+fn parse(path: &Path, text: &str) -> Result<Image, ImageError> {
+    let mut image: Image = serde_yaml::from_str(text).map_err(|error| {
+        let (line, column) = error.location().map_or((1, 1), |place| (place.line(), place.column()));
+        ImageError::Parse { path: path.to_owned(), line, column, message: without_place(&error.to_string()) }
+    })?;
+    image.name = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    Ok(image)
+}
+
+/// The parser ends its messages in the place, which stands before ours already.
+fn without_place(message: &str) -> String {
+    message.split(" at line ").next().unwrap_or(message).to_owned()
+}
+
+/// Reads an architecture. A visitor, because an error out of one carries the place of its value.
+fn arch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arch, D::Error> {
+    struct Name;
+    impl de::Visitor<'_> for Name {
+        type Value = Arch;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            write!(f, "an architecture")
+        }
+
+        fn visit_str<E: de::Error>(self, name: &str) -> Result<Arch, E> {
+            Arch::from_name(name).ok_or_else(|| {
+                let known: Vec<_> = Arch::ALL.iter().map(|arch| arch.name()).collect();
+                E::custom(format!("there is no architecture `{name}`; there are {}", known.join(", ")))
+            })
+        }
+    }
+    deserializer.deserialize_str(Name)
+}
+
+impl<'de> Deserialize<'de> for KernelSource {
+    /// By way of [`KernelFields`], in a visitor for the same reason.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<KernelSource, D::Error> {
+        struct Fields;
+        impl<'de> de::Visitor<'de> for Fields {
+            type Value = KernelSource;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write!(f, "where a kernel comes from")
+            }
+
+            fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<KernelSource, A::Error> {
+                let fields = KernelFields::deserialize(de::value::MapAccessDeserializer::new(map))?;
+                KernelSource::try_from(fields).map_err(de::Error::custom)
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+fn two() -> u32 {
+    2
+}
+
+fn enough_memory() -> u32 {
+    256
+}
+
+fn a_minute() -> u32 {
+    60
+}
+
+/// A small process takes 0.9 ms in an emulated guest and 0.14 ms natively; the rest is for a busy machine.
+fn emulation_factor() -> u32 {
+    8
+}

@@ -1,0 +1,147 @@
+//! KVM or emulation. That `/dev/kvm` opens proves nothing: there are machines where a guest under it sits still or
+//! faults at its first instruction. So a guest that came up is the proof, and what was found is remembered until the
+//! machine is booted again or QEMU becomes another.
+
+use std::fs::{self, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use crate::guest::image::Image;
+
+/// What runs a guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accelerator {
+    /// The host's CPU, through /dev/kvm.
+    Kvm,
+    /// QEMU's emulation (Tiny Code Generator): anywhere, for any architecture, slower.
+    Tcg,
+}
+
+/// What runs a guest's instructions, and why that.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Accel {
+    /// Which one.
+    pub accelerator: Accelerator,
+    /// The reason, for people: `/dev/kvm is there but runs no guest: KVM internal error. Suberror: 1`.
+    pub why: String,
+}
+
+/// Forces a choice: `kvm` or `tcg`.
+const CHOICE: &str = "KCONFORM_ACCEL";
+
+/// How long a guest may take to come up under a KVM that has not proven itself; it takes a second under one that works.
+pub(super) const PROOF: Duration = Duration::from_secs(10);
+
+/// What QEMU says on standard error when KVM cannot run a guest.
+const KVM_FAILURES: &[&str] = &[
+    "KVM internal error",
+    "emulation failure",
+    "kvm run failed",
+    "failed to set MSR",
+    "kvm_buf_set_msrs",
+    "error: kvm",
+];
+
+impl Accelerator {
+    /// Its name for `-accel`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Accelerator::Kvm => "kvm",
+            Accelerator::Tcg => "tcg",
+        }
+    }
+}
+
+/// Whether a line of QEMU's standard error means that KVM does not work.
+pub(super) fn is_kvm_failure(line: &str) -> bool {
+    KVM_FAILURES.iter().any(|sign| line.contains(sign))
+}
+
+/// What to boot an image with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Choice {
+    /// This and nothing else.
+    Settled(Accel),
+    /// KVM, shortly; then emulation.
+    Prove,
+}
+
+/// Chooses for an image, from what was found before on this machine.
+pub(super) fn choose(image: &Image, qemu: &Path, cache: &Path) -> Choice {
+    let settled = |accelerator, why: String| Choice::Settled(Accel { accelerator, why });
+    match std::env::var(CHOICE).as_deref() {
+        Ok("tcg") => return settled(Accelerator::Tcg, format!("{CHOICE} says so")),
+        Ok("kvm") => return settled(Accelerator::Kvm, format!("{CHOICE} says so")),
+        _ => {}
+    }
+    if image.arch.name() != std::env::consts::ARCH {
+        let why = format!("a {} guest on {}", image.arch, std::env::consts::ARCH);
+        return settled(Accelerator::Tcg, why);
+    }
+    if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/kvm") {
+        return settled(Accelerator::Tcg, format!("/dev/kvm: {error}"));
+    }
+    match Machine::here(qemu).and_then(|machine| recall(&machine, cache)) {
+        Some(Finding { works: true, why, .. }) => settled(Accelerator::Kvm, why),
+        Some(Finding { works: false, why, .. }) => settled(Accelerator::Tcg, why),
+        None => Choice::Prove,
+    }
+}
+
+/// Remembers whether KVM ran a guest. A cache that cannot be written costs the next run a few seconds, so that is no
+/// error.
+pub(super) fn remember(works: bool, why: &str, qemu: &Path, cache: &Path) {
+    let Some(machine) = Machine::here(qemu) else { return };
+    let finding = Finding { machine, works, why: why.to_owned() };
+    let write = || -> std::io::Result<()> {
+        fs::create_dir_all(cache)?;
+        let mut file = tempfile::NamedTempFile::new_in(cache)?;
+        serde_json::to_writer(&mut file, &finding)?;
+        file.flush()?;
+        file.persist(finding_path(cache))?;
+        Ok(())
+    };
+    let _ = write();
+}
+
+/// What a finding holds for.
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Machine {
+    /// Of this boot of the host (random(4)).
+    boot_id: String,
+    /// The first line of `qemu-system-… --version`.
+    qemu: String,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+struct Finding {
+    machine: Machine,
+    works: bool,
+    why: String,
+}
+
+impl Machine {
+    fn here(qemu: &Path) -> Option<Machine> {
+        let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id").ok()?.trim().to_owned();
+        Some(Machine { boot_id, qemu: version(qemu)? })
+    }
+}
+
+fn recall(machine: &Machine, cache: &Path) -> Option<Finding> {
+    let finding: Finding = serde_json::from_slice(&fs::read(finding_path(cache)).ok()?).ok()?;
+    (finding.machine == *machine).then_some(finding)
+}
+
+fn finding_path(cache: &Path) -> PathBuf {
+    cache.join("kvm.json")
+}
+
+/// QEMU's version: `QEMU emulator version 7.2.22 (Debian …)`.
+pub(super) fn version(qemu: &Path) -> Option<String> {
+    let output = Command::new(qemu).arg("--version").output().ok()?;
+    String::from_utf8_lossy(&output.stdout).lines().next().map(str::to_owned)
+}

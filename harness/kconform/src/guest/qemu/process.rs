@@ -1,0 +1,106 @@
+//! The QEMU process: started so that it cannot outlive the harness, and ended for certain.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
+use std::thread;
+
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+/// A running QEMU. Dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Process {
+    child: Mutex<Child>,
+    /// Becomes readable when the process ends (pidfd_open(2)).
+    pub pidfd: OwnedFd,
+}
+
+/// A program and what it says.
+pub(super) struct Spawned {
+    pub process: Process,
+    pub stdout: ChildStdout,
+    pub stderr: ChildStderr,
+}
+
+impl Process {
+    /// Starts a program in a directory, in a process group of its own, so that Ctrl-C comes to the harness alone. It is
+    /// killed when the harness ends, whatever ends it, where `setpriv` of util-linux is there to say so
+    /// (PR_SET_PDEATHSIG in prctl(2)).
+    pub(super) fn spawn(program: &Path, arguments: &[String], directory: &Path) -> io::Result<Spawned> {
+        let mut command = match find_program("setpriv") {
+            Some(setpriv) => {
+                let mut command = Command::new(setpriv);
+                command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+                command
+            }
+            None => Command::new(program),
+        };
+        command.args(arguments).current_dir(directory).process_group(0);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = spawn_from_lasting_thread(command)?;
+        let taken = io::Error::other("a child without its pipes");
+        let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
+            return Err(taken);
+        };
+        let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+        Ok(Spawned { process: Process { child: Mutex::new(child), pidfd }, stdout, stderr })
+    }
+
+    /// Ends it, if it has not ended, and waits until it is gone.
+    pub(super) fn kill(&self) {
+        let mut child = self.child();
+        // Both fail only for a process that is gone already.
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+
+    /// How it ended, if it has.
+    pub(super) fn ended(&self) -> Option<ExitStatus> {
+        self.child().try_wait().ok().flatten()
+    }
+
+    fn child(&self) -> MutexGuard<'_, Child> {
+        self.child.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+type Order = (Command, mpsc::Sender<io::Result<Child>>);
+
+/// Spawns from a thread that lasts as long as the harness. The parent whose death kills a child is the thread that
+/// made it (prctl(2)), and the threads that boot guests come and go.
+fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
+    static SPAWNER: OnceLock<Mutex<mpsc::Sender<Order>>> = OnceLock::new();
+    let spawner = SPAWNER.get_or_init(|| {
+        let (orders, inbox) = mpsc::channel::<Order>();
+        thread::spawn(move || {
+            for (mut command, reply) in inbox {
+                // Whoever asked has gone only if it panicked.
+                let _ = reply.send(command.spawn());
+            }
+        });
+        Mutex::new(orders)
+    });
+    let (reply, answer) = mpsc::channel();
+    let gone = || io::Error::other("the thread that starts processes is gone");
+    spawner.lock().unwrap_or_else(PoisonError::into_inner).send((command, reply)).map_err(|_| gone())?;
+    answer.recv().map_err(|_| gone())?
+}
+
+/// Where in `$PATH` a program is.
+pub(super) fn find_program(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    std::env::split_paths(&path).map(|directory| directory.join(name)).find(|file| is_program(file))
+}
+
+fn is_program(file: &Path) -> bool {
+    file.is_file() && rustix::fs::access(file, rustix::fs::Access::EXEC_OK).is_ok()
+}

@@ -1,0 +1,129 @@
+//! Images, archives and command lines by themselves; and real guests, where QEMU, a kernel and an agent are here.
+
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use kconform_abi::Arch;
+use rstest::rstest;
+
+use super::image::{self, Image, ImageError, Images, KernelSource};
+use super::initramfs::{self, Module};
+
+fn repository() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+}
+
+fn parse(text: &str) -> Result<Image, ImageError> {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("x.yaml");
+    fs::write(&path, text).unwrap();
+    image::load(&path)
+}
+
+/// The message, with the file's name alone for its path.
+fn mistake(text: &str) -> String {
+    let message = parse(text).unwrap_err().to_string();
+    message[message.find("x.yaml").unwrap()..].to_owned()
+}
+
+const LEAST: &str =
+    "about: a\narch: riscv64\nkernel: {debian: {suite: s, package: p}}\nmachine: virt\nconsole: ttyS0\n";
+
+#[test]
+fn the_built_in_images_are_those_of_the_repository() {
+    let built_in: BTreeSet<_> = Images::built_in().unwrap().iter().map(|image| image.name.clone()).collect();
+    let files: BTreeSet<_> =
+        Images::load_all(&repository().join("vm")).unwrap().iter().map(|image| image.name.clone()).collect();
+    assert_eq!(built_in, files);
+}
+
+#[rstest]
+#[case("x86_64", "x86_64-6.12", Arch::X86_64)]
+#[case("riscv64", "riscv64-6.12", Arch::Riscv64)]
+#[case("x86_64-6.1", "x86_64-6.1", Arch::X86_64)]
+fn an_image_is_found_by_its_names(#[case] asked: &str, #[case] name: &str, #[case] arch: Arch) {
+    let images = Images::built_in().unwrap();
+    let image = images.find(asked).unwrap();
+    assert_eq!((image.name.as_str(), image.arch), (name, arch));
+}
+
+#[test]
+fn an_unknown_image_is_answered_with_those_there_are() {
+    let error = Images::built_in().unwrap().find("x86").unwrap_err().to_string();
+    assert!(error.starts_with("there is no image `x86`; there are riscv64-6.12, riscv64, "), "{error}");
+}
+
+#[test]
+fn what_an_image_leaves_out_has_defaults() {
+    let image = parse(LEAST).unwrap();
+    assert_eq!((image.name.as_str(), image.cpus, image.memory, image.boot_timeout), ("x", 2, 256, 60));
+    assert!(image.cpu.is_none() && image.aliases.is_empty() && image.cmdline.is_empty());
+}
+
+#[test]
+fn a_kernel_file_is_beside_its_image() {
+    let text = LEAST.replace("{debian: {suite: s, package: p}}", "{path: Image, config: ../.config}");
+    let KernelSource::File(file) = parse(&text).unwrap().kernel else { panic!("not a file") };
+    assert!(file.path.is_absolute() && file.path.ends_with("Image"));
+    assert!(file.config.unwrap().ends_with("../.config"));
+}
+
+#[test]
+fn mistakes_are_told_with_their_places() {
+    let rows = [
+        ("unknown key", format!("{LEAST}cpuz: max\n")),
+        ("missing key", "about: a\narch: riscv64\n".to_owned()),
+        ("unknown architecture", LEAST.replace("riscv64", "riscv46")),
+        ("no kernel", LEAST.replace("{debian: {suite: s, package: p}}", "{}")),
+        ("two kernels", LEAST.replace("package: p}", "package: p}, path: y")),
+        ("modules of a file", LEAST.replace("debian: {suite: s, package: p}", "path: y, modules: [m]")),
+        ("unknown key of a kernel", LEAST.replace("suite: s", "suit: s")),
+        ("wrong type", format!("{LEAST}cpus: many\n")),
+        ("not YAML", "about: [".to_owned()),
+    ];
+    let told: Vec<_> = rows.iter().map(|(what, text)| format!("{what}: {}", mistake(text))).collect();
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn two_images_cannot_share_a_name() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("a.yaml"), format!("{LEAST}aliases: [b]\n")).unwrap();
+    fs::write(directory.path().join("b.yaml"), LEAST).unwrap();
+    let error = Images::load_all(directory.path()).unwrap_err().to_string();
+    assert_eq!(error, "the images a and b are both called `b`");
+}
+
+#[test]
+fn ones_own_images_win() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("riscv64-6.12.yaml"), LEAST).unwrap();
+    let images = Images::built_in().unwrap().with(Images::load_all(directory.path()).unwrap()).unwrap();
+    assert_eq!(images.find("riscv64-6.12").unwrap().about, "a");
+    assert!(images.find("riscv64").is_err() && images.find("x86_64").is_ok());
+}
+
+#[test]
+fn an_initramfs_holds_the_agent_and_a_console() {
+    let module = Module { name: "00-virtio.ko".to_owned(), bytes: b"module".to_vec() };
+    let archive = initramfs::build(b"agent", std::slice::from_ref(&module)).unwrap();
+    assert_eq!(archive, initramfs::build(b"agent", &[module]).unwrap(), "equal contents, equal archives");
+    let mut listing = String::new();
+    let mut rest = archive.as_slice();
+    loop {
+        let mut reader = cpio::newc::Reader::new(rest).unwrap();
+        if reader.entry().is_trailer() {
+            break;
+        }
+        let mut contents = String::new();
+        std::io::Read::read_to_string(&mut reader, &mut contents).unwrap();
+        let entry = reader.entry();
+        let (major, minor) = (entry.rdev_major(), entry.rdev_minor());
+        listing += &format!("{:o} {major}:{minor} {} {contents}\n", entry.mode(), entry.name());
+        rest = reader.finish().unwrap();
+    }
+    insta::assert_snapshot!(listing);
+}
