@@ -84,23 +84,25 @@ impl Memory {
         self.buffer_of(abi, std::slice::from_ref(piece))
     }
 
-    /// Makes a buffer of pieces laid end to end.
+    /// Makes a buffer of pieces laid end to end. It takes its number before those that its pieces point to: `poke` writes
+    /// buffer 0.
     fn buffer_of(&mut self, abi: &mut Abi<'_>, pieces: &[case::Piece]) -> Result<u32, Unmet> {
+        let number = self.buffers.len();
+        self.buffers.push(Buffer::default());
         let mut made = Pieces::default();
         for piece in pieces {
             self.write(abi, &mut made, piece)?;
         }
-        let number = self.buffers.len() as u32;
+        let (number, parts) = (number as u32, made.list.len());
+        self.buffers[number as usize].pieces = made.list;
         for (name, first, count) in made.names {
-            let region = Region::Pieces { first: first as u32, count: count as u32 };
-            let whole = first == 0 && count == made.list.len();
-            let region = if whole { Region::Whole } else { region };
+            let part = Region::Pieces { first: first as u32, count: count as u32 };
+            let region = if count == parts { Region::Whole } else { part };
             self.named.push(Named { name, buffer: number, region });
         }
         if made.unnamed {
             self.unnamed.push(number);
         }
-        self.buffers.push(Buffer { pieces: made.list, overlays: Vec::new() });
         Ok(number)
     }
 

@@ -132,6 +132,7 @@ fn outcomes() {
         "- {getrandom: [{out: 8}, 4], eventually: 2, expect: {arg0: {str: exactly}}}",
         "- {peek: [0x1000, 8], expect: {data: 5}}",
         "- {poke: [0x1000, {u64: 5}], signal: SIGSEGV}",
+        "- poke: [0x1000, {list: [{addr_of: [{str: x}]}, {u8: 1}]}]",
     ];
     insta::assert_snapshot!(all.map(shown).join("\n"));
 }
