@@ -4,7 +4,7 @@ use crate::serve::session;
 use crate::setup::{self, Failed, failed};
 use crate::signals::Signals;
 use crate::stream::{Kind, Stream};
-use crate::{panic, sys};
+use crate::{modules, panic, sys};
 
 /// The virtio-serial port to the host.
 const PORT: &str = "org.kconform.agent";
@@ -50,6 +50,7 @@ pub fn init() -> ! {
     let mut remarks = Vec::new();
     mount_all(&mut remarks);
     open_console();
+    modules::load_all(&mut remarks);
     if let Err(text) = run(remarks) {
         panic::fail(&text);
     }

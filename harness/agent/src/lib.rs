@@ -22,6 +22,7 @@ mod kernel_log;
 mod leftovers;
 mod log;
 mod memory;
+mod modules;
 mod panic;
 mod raw;
 mod runner;

@@ -305,6 +305,16 @@ pub(crate) fn mount(source: &str, target: &str, kind: &str, flags: libc::c_ulong
     .map(drop)
 }
 
+/// finit_module(2) without parameters. A compressed module is left to the kernel to unpack (since Linux 5.17).
+pub(crate) fn load_module(fd: c_int, compressed: bool) -> Result<()> {
+    /// `MODULE_INIT_COMPRESSED_FILE` of linux/module.h.
+    const COMPRESSED: c_int = 4;
+    let flags = if compressed { COMPRESSED } else { 0 };
+    // SAFETY: the parameters end in NUL; the kernel reads the rest from the fd.
+    let ret = unsafe { libc::syscall(libc::SYS_finit_module, fd, c"".as_ptr(), flags) };
+    if ret == -1 { Err(errno()) } else { Ok(()) }
+}
+
 /// umount2(2), lazily, not following a symbolic link.
 pub(crate) fn unmount(path: &CStr) -> Result<()> {
     // SAFETY: `path` ends in NUL.

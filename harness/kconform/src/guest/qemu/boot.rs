@@ -28,6 +28,8 @@ const ATTEMPTS: usize = 3;
 const TALKATIVE: &str = "loglevel=7";
 /// Lines of the console that a failure carries.
 const LAST_LINES: usize = 25;
+/// The kernel's last words when its init asks for it (kernel_power_off in kernel/reboot.c).
+const POWER_DOWN: &str = "reboot: Power down";
 /// QEMU connects to the agent's socket before it does anything that takes time.
 const CONNECT: Duration = Duration::from_secs(20);
 
@@ -84,7 +86,8 @@ impl Boot<'_> {
                 Err(Failure::Final(error)) => return Err(error),
                 Err(Failure::Again(failure)) => failures.push(failure),
             }
-            if failures.len() >= last {
+            let gave_up = failures.last().is_some_and(|failure| failure.end == BootEnd::PoweredOff);
+            if gave_up || failures.len() >= last {
                 return Err(GuestError::NeverUp { image: self.spec.image.name.clone(), attempts: failures });
             }
         }
@@ -222,6 +225,7 @@ impl Launched {
         let end = match (kvm_failure, ended) {
             (Some(line), _) => BootEnd::KvmFailed { line },
             _ if self.console.panicked() => BootEnd::Panicked,
+            _ if console.iter().any(|line| line.ends_with(POWER_DOWN)) => BootEnd::PoweredOff,
             (None, Some(status)) => BootEnd::Ended { status },
             (None, None) if why.kind() == io::ErrorKind::TimedOut => BootEnd::Silent { waited: deadline },
             (None, None) => BootEnd::Garbled { why: why.to_string() },

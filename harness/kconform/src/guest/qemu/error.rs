@@ -58,7 +58,7 @@ pub enum GuestError {
         text: String,
     },
     /// The guest never came up.
-    #[error("the guest {image} did not come up in {} attempts: {}", attempts.len(), DisplayAttempts(attempts))]
+    #[error("the guest {image} did not come up: {}", DisplayAttempts(attempts))]
     NeverUp {
         /// The image's name.
         image: String,
@@ -81,7 +81,9 @@ pub struct BootFailure {
 pub enum BootEnd {
     /// The kernel panicked.
     Panicked,
-    /// QEMU ended otherwise: the guest powered off or reset itself, or QEMU died.
+    /// The agent itself powered the guest off: it cannot do its work there, as another boot would only show again.
+    PoweredOff,
+    /// QEMU ended otherwise: the guest reset itself, or QEMU died.
     Ended {
         /// Its exit status, in words.
         status: String,
@@ -107,6 +109,7 @@ impl fmt::Display for BootEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             BootEnd::Panicked => write!(f, "its kernel panicked"),
+            BootEnd::PoweredOff => write!(f, "its agent gave up and powered it off"),
             BootEnd::Ended { status } => write!(f, "QEMU ended ({status})"),
             BootEnd::Silent { waited } => write!(f, "its agent said nothing in {} s", waited.as_secs()),
             BootEnd::Garbled { why } => write!(f, "its agent is not understood: {why}"),
