@@ -163,6 +163,22 @@ pub enum StepKind {
     },
 }
 
+impl StepKind {
+    /// The lists of steps inside; empty for a call.
+    pub fn blocks(&self) -> &[Vec<Step>] {
+        match self {
+            StepKind::Call(_) => &[],
+            StepKind::Parallel(lists) => lists,
+            StepKind::Fork(steps)
+            | StepKind::Exec(steps)
+            | StepKind::Unprivileged { steps, .. }
+            | StepKind::Repeat { steps, .. }
+            | StepKind::SendFd { steps, .. }
+            | StepKind::Sysctl { steps, .. } => std::slice::from_ref(steps),
+        }
+    }
+}
+
 /// A call, what it must do and what is kept of it.
 #[derive(Clone, Debug)]
 pub struct CallStep {

@@ -153,3 +153,78 @@ fn parse_config(text: &str) -> HashMap<String, String> {
         .map(|(name, value)| (name.to_owned(), value.trim_matches('"').to_owned()))
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn range(bounds: &[(Comparison, &[u32])]) -> KernelRange {
+        let bounds = bounds.iter().map(|(comparison, bound)| (*comparison, bound.to_vec())).collect();
+        KernelRange { text: String::new(), bounds }
+    }
+
+    #[rstest]
+    #[case::vanilla("6.18.44", "#1 SMP", &[6, 18, 44])]
+    #[case::suffix("6.12.94+deb13-amd64", "#1 SMP Debian 6.12.94-1 (2026-01-01)", &[6, 12, 94])]
+    #[case::debian_hides_the_patch_level("6.1.0-50-amd64", "#1 SMP Debian 6.1.192-2 (2026-01-01)", &[6, 1, 192])]
+    #[case::another_series_is_not_believed("6.12.0", "#1 SMP Debian 6.1.192-2", &[6, 12, 0])]
+    #[case::candidate("7.2-rc3", "#1 SMP", &[7, 2])]
+    fn versions(#[case] release: &str, #[case] version: &str, #[case] numbers: &[u32]) {
+        assert_eq!(version_of(release, version), numbers);
+    }
+
+    #[rstest]
+    #[case(&[(Comparison::GreaterOrEqual, &[6, 12][..])], &[6, 12, 5], true)]
+    #[case(&[(Comparison::Greater, &[6, 12][..])], &[6, 12, 5], false)]
+    #[case(&[(Comparison::LessOrEqual, &[6, 12][..])], &[6, 12, 5], true)]
+    #[case(&[(Comparison::Less, &[6, 12][..])], &[6, 12, 5], false)]
+    #[case(&[(Comparison::Less, &[6, 12, 6][..])], &[6, 12, 5], true)]
+    #[case(&[(Comparison::Equal, &[6][..])], &[6, 12, 5], true)]
+    #[case(&[(Comparison::NotEqual, &[6, 1][..])], &[6, 12, 5], true)]
+    #[case(&[(Comparison::GreaterOrEqual, &[5, 6][..]), (Comparison::Less, &[6, 12][..])], &[6, 12], false)]
+    #[case(&[(Comparison::GreaterOrEqual, &[6, 0, 1][..])], &[6], false)]
+    fn ranges(#[case] bounds: &[(Comparison, &[u32])], #[case] version: &[u32], #[case] inside: bool) {
+        assert_eq!(range(bounds).contains(version), inside);
+    }
+
+    fn kernel(capabilities: u64, initial_user_namespace: bool) -> Kernel {
+        let facts = Facts { capabilities, initial_user_namespace, ..Facts::default() };
+        Kernel::new(Arch::X86_64, &facts, Some("CONFIG_BPF=y\nCONFIG_X=m\n# CONFIG_Y is not set\n"), true)
+    }
+
+    #[rstest]
+    #[case::none(0, true, false)]
+    #[case::itself(1 << CAP_BPF, true, true)]
+    #[case::sys_admin_stands_in(1 << CAP_SYS_ADMIN, true, true)]
+    #[case::a_user_namespaces_own_do_not_count(u64::MAX, false, false)]
+    fn capabilities(#[case] held: u64, #[case] initial: bool, #[case] has: bool) {
+        assert_eq!(kernel(held, initial).has_capability(CAP_BPF), has);
+    }
+
+    #[rstest]
+    #[case(&[("CONFIG_BPF", true), ("CONFIG_X", true), ("CONFIG_Y", false)], None)]
+    #[case(&[("CONFIG_Y", true)], Some("needs CONFIG_Y"))]
+    #[case(&[("CONFIG_BPF", false)], Some("needs a kernel without CONFIG_BPF"))]
+    fn configs(#[case] config: &[(&str, bool)], #[case] reason: Option<&str>) {
+        let config = config.iter().map(|(name, on)| ((*name).to_owned(), *on)).collect();
+        let met = kernel(0, true).meets(&Requires { config, ..Requires::default() });
+        assert_eq!(met.err().map(|unmet| unmet.reason).as_deref(), reason);
+    }
+
+    #[test]
+    fn a_missing_capability_says_where_it_would_count() {
+        let requires = Requires { capabilities: vec![CAP_BPF], ..Requires::default() };
+        let reason = kernel(u64::MAX, false).meets(&requires).expect_err("not held").reason;
+        assert!(reason.starts_with("needs CAP_BPF in the initial user namespace"), "{reason}");
+    }
+
+    #[test]
+    fn unprivileged_cases_are_for_the_unprivileged() {
+        let requires = Requires { privileged: Some(false), ..Requires::default() };
+        assert!(kernel(0, true).meets(&requires).is_ok());
+        assert!(kernel(u64::MAX, true).meets(&requires).is_err());
+        assert!(kernel(u64::MAX, false).meets(&requires).is_ok());
+    }
+}

@@ -3,10 +3,17 @@
 #![forbid(unsafe_code)]
 
 pub mod case;
+pub mod cli;
 pub mod expand;
 pub mod guest;
 pub mod insn;
+pub mod judge;
 pub mod kernel;
 pub mod load;
 pub mod lower;
 pub mod place;
+pub mod report;
+pub mod run;
+pub mod select;
+pub mod target;
+pub mod trials;

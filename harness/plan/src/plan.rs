@@ -71,6 +71,22 @@ pub enum Op {
     },
 }
 
+impl Op {
+    /// The lists of steps inside; empty for a call.
+    pub fn blocks(&self) -> &[Vec<Step>] {
+        match self {
+            Op::Call(_) => &[],
+            Op::Parallel(lists) => lists,
+            Op::Fork(steps)
+            | Op::Exec(steps)
+            | Op::Unprivileged { steps, .. }
+            | Op::Repeat { steps, .. }
+            | Op::SendFd { steps, .. }
+            | Op::Sysctl { steps, .. } => std::slice::from_ref(steps),
+        }
+    }
+}
+
 /// What a call does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Function {

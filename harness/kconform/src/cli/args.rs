@@ -1,0 +1,178 @@
+//! The command line as it is parsed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Checks that kernels keep their promises: runs YAML cases of system calls on this kernel and in QEMU guests.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kconform",
+    version,
+    about,
+    max_term_width = 100,
+    after_help = "Examples:
+  kconform check                          read all case files, show all mistakes
+  kconform list 'bpf/map/*' --tag error   what there is
+  kconform run                            all cases on this kernel and on the guests that are set up
+  kconform run --target riscv64 lpm_trie  some cases on one kernel
+  kconform run --cases my/cases           cases of your own
+  kconform image fetch riscv64            get a guest's kernel
+
+Exit status: 0 all as expected; 1 a case was not; 2 usage, or mistakes in case files;
+3 the harness or a guest could not do its work."
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// When to use colours.
+    #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
+    pub color: Color,
+}
+
+/// When to use colours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Color {
+    /// On a terminal, unless NO_COLOR is set; CLICOLOR and CLICOLOR_FORCE are obeyed.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run cases on kernels and say what each promised and what it did.
+    Run(RunArgs),
+    /// Read all case files and show all mistakes at once.
+    Check(CheckArgs),
+    /// List the cases.
+    List(ListArgs),
+    /// Show and fetch the kernels of guests.
+    #[command(subcommand)]
+    Image(ImageCommand),
+    /// List the targets and whether they can be used.
+    Targets(TargetsArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which case files.
+#[derive(Debug, Args)]
+pub struct SuiteArgs {
+    /// A folder of case files, or one file; may be given more than once. Default: the `cases` folder here, or that of
+    /// kconform's own checkout.
+    #[arg(id = "suites", long = "cases", value_name = "PATH", env = "KCONFORM_CASES", value_delimiter = ':')]
+    pub paths: Vec<PathBuf>,
+}
+
+/// Which cases.
+#[derive(Debug, Args)]
+pub struct SelectArgs {
+    /// Parts of case ids, or patterns with * and ? for whole ids.
+    #[arg(value_name = "CASE")]
+    pub patterns: Vec<String>,
+    /// CASE is a whole id.
+    #[arg(long)]
+    pub exact: bool,
+    /// Only cases with this tag; may be given more than once.
+    #[arg(long = "tag", value_name = "TAG")]
+    pub tags: Vec<String>,
+    /// Not the cases that match; may be given more than once.
+    #[arg(long, value_name = "CASE")]
+    pub exclude: Vec<String>,
+}
+
+/// Arguments of `run`.
+#[derive(Debug, Args)]
+pub struct RunArgs {
+    /// Which cases.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Which case files.
+    #[command(flatten)]
+    pub suite: SuiteArgs,
+    /// A kernel to run on: native, or an image such as x86_64, riscv64, x86_64-6.1 (see `kconform targets`); may be
+    /// given more than once. Default: native, x86_64 and riscv64 as far as they are set up.
+    #[arg(long = "target", short, value_name = "TARGET", value_delimiter = ',')]
+    pub targets: Vec<String>,
+    /// A folder with image files. Default: kconform's own.
+    #[arg(long, value_name = "PATH")]
+    pub images: Option<PathBuf>,
+    /// How many targets run at the same time. Default: one for each CPU.
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<std::num::NonZeroUsize>,
+    /// Show the steps of the cases that pass, too.
+    #[arg(long, short)]
+    pub verbose: bool,
+    /// No progress.
+    #[arg(long, short)]
+    pub quiet: bool,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    /// Case files, or folders of them. Default: as for `run`.
+    #[arg(value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
+    /// Which case files.
+    #[command(flatten)]
+    pub suite: SuiteArgs,
+    /// How mistakes are written.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// How things are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// For editors and programs.
+    Json,
+}
+
+/// Arguments of `list`.
+#[derive(Debug, Args)]
+pub struct ListArgs {
+    /// Which cases.
+    #[command(flatten)]
+    pub select: SelectArgs,
+    /// Which case files.
+    #[command(flatten)]
+    pub suite: SuiteArgs,
+    /// How the list is written.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+}
+
+/// Arguments of `targets`.
+#[derive(Debug, Args)]
+pub struct TargetsArgs {
+    /// A folder with image files. Default: kconform's own.
+    #[arg(long, value_name = "PATH")]
+    pub images: Option<PathBuf>,
+}
+
+/// What to do with images.
+#[derive(Debug, Subcommand)]
+pub enum ImageCommand {
+    /// List the images, and which kernels are in the cache.
+    List(TargetsArgs),
+    /// Fetch and verify the kernels of images with this machine's apt.
+    Fetch {
+        /// Images, or `all`.
+        #[arg(value_name = "IMAGE", required = true)]
+        names: Vec<String>,
+        /// A folder with image files. Default: kconform's own.
+        #[arg(long, value_name = "PATH")]
+        images: Option<PathBuf>,
+    },
+}

@@ -1,0 +1,53 @@
+//! `kconform list`.
+
+use std::io::Write;
+
+use super::args::{Format, ListArgs, SelectArgs};
+use super::{CliError, load_suites};
+use crate::case::Case;
+use crate::report::Style;
+use crate::select::Selection;
+
+impl From<&SelectArgs> for Selection {
+    fn from(args: &SelectArgs) -> Selection {
+        Selection {
+            patterns: args.patterns.clone(),
+            exact: args.exact,
+            tags: args.tags.clone(),
+            exclude: args.exclude.clone(),
+        }
+    }
+}
+
+pub(super) fn list(args: &ListArgs, style: Style) -> Result<u8, CliError> {
+    let cases = load_suites(&args.suite.paths)?.right(style.color)?;
+    let cases = Selection::from(&args.select).apply(cases)?;
+    let mut out = std::io::stdout().lock();
+    match args.format {
+        Format::Text => {
+            for case in &cases {
+                writeln!(out, "{}", case.id)?;
+            }
+        }
+        Format::Json => {
+            let cases: Vec<_> = cases.iter().map(described).collect();
+            let text = serde_json::to_string_pretty(&cases).map_err(std::io::Error::from)?;
+            writeln!(out, "{text}")?;
+        }
+    }
+    Ok(0)
+}
+
+fn described(case: &Case) -> serde_json::Value {
+    let (line, column) = case.place.line_column();
+    serde_json::json!({
+        "id": case.id,
+        "suite": &*case.suite,
+        "about": case.about,
+        "source": case.source,
+        "tags": case.tags,
+        "file": case.place.path(),
+        "line": line,
+        "column": column,
+    })
+}

@@ -1,0 +1,114 @@
+//! The command line: arguments as parsed ([`args`]), then resolved, then done.
+
+mod args;
+mod check;
+mod image;
+mod list;
+mod run;
+mod suites;
+
+use std::io::{IsTerminal, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::{CommandFactory, Parser};
+
+use crate::guest::image::{Image, ImageError, Images};
+use crate::report::Style;
+use args::{Cli, Color, Command};
+pub(crate) use run::guests_required;
+pub use suites::{SuiteError, Suites, default_paths, load_suites};
+
+/// Usage, or mistakes in case files.
+const USAGE: u8 = 2;
+/// The harness or a guest could not do its work.
+const LOST: u8 = 3;
+
+/// Something that ends a command early.
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    /// The case files.
+    #[error(transparent)]
+    Suites(#[from] SuiteError),
+    /// The selection.
+    #[error(transparent)]
+    Selection(#[from] crate::select::NothingSelected),
+    /// The image files.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A target's name.
+    #[error("there is no target {name:?}{}; `kconform targets` lists them", .nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
+    NoTarget {
+        /// As given.
+        name: String,
+        /// What may have been meant.
+        nearest: Option<String>,
+    },
+    /// A kernel could not be fetched.
+    #[error("{0}")]
+    Fetch(String),
+    /// The output could not be written.
+    #[error("the output cannot be written: {0}")]
+    Output(#[from] std::io::Error),
+}
+
+impl CliError {
+    fn status(&self) -> u8 {
+        match self {
+            CliError::Suites(_) | CliError::Selection(_) | CliError::Image(_) | CliError::NoTarget { .. } => USAGE,
+            CliError::Fetch(_) | CliError::Output(_) => LOST,
+        }
+    }
+}
+
+/// Parses the command line, does what it says and gives the exit status.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let style = Style { color: colors(cli.color, std::io::stdout().is_terminal()) };
+    let done = match cli.command {
+        Command::Run(args) => run::run(&args, style),
+        Command::Check(args) => check::check(&args, style),
+        Command::List(args) => list::list(&args, style),
+        Command::Image(command) => image::image(&command),
+        Command::Targets(args) => image::targets(&args, style),
+        Command::Completions { shell } => completions(shell),
+    };
+    let status = done.unwrap_or_else(|error| match error {
+        // The reader of a pipe has seen enough.
+        CliError::Output(e) if e.kind() == std::io::ErrorKind::BrokenPipe => 0,
+        error => {
+            eprintln!("{} {error}", Style { color: colors(cli.color, std::io::stderr().is_terminal()) }.bad("error:"));
+            error.status()
+        }
+    });
+    ExitCode::from(status)
+}
+
+fn completions(shell: clap_complete::Shell) -> Result<u8, CliError> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "kconform", &mut script);
+    std::io::stdout().write_all(&script)?;
+    Ok(0)
+}
+
+/// Whether to use colours, as <https://no-color.org> and <https://bixense.com/clicolors> say.
+fn colors(wish: Color, terminal: bool) -> bool {
+    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+    match wish {
+        Color::Always => true,
+        Color::Never => false,
+        Color::Auto if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) => false,
+        Color::Auto if set("CLICOLOR_FORCE") => true,
+        Color::Auto => terminal && std::env::var_os("CLICOLOR").is_none_or(|value| value != "0"),
+    }
+}
+
+/// The images of a folder, or kconform's own.
+pub fn images(folder: Option<&Path>) -> Result<Vec<Arc<Image>>, ImageError> {
+    let images = match folder {
+        Some(folder) => Images::load_all(folder)?,
+        None => Images::built_in()?,
+    };
+    Ok(images.iter().cloned().map(Arc::new).collect())
+}

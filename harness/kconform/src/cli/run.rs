@@ -1,0 +1,89 @@
+//! `kconform run`.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::args::RunArgs;
+use super::{CliError, images, load_suites};
+use crate::case::Case;
+use crate::report::{Progress, Style, failures, passes, summary};
+use crate::run::{TargetRun, exit_status, run as run_cases};
+use crate::select::Selection;
+use crate::target::Target;
+
+/// What is run on when nothing is named: the host's kernel, and a guest of each of these.
+const DEFAULT_TARGETS: &[&str] = &["native", "x86_64", "riscv64"];
+
+pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
+    let cases = load_suites(&args.suite.paths)?.right(style.color)?;
+    let cases = Selection::from(&args.select).apply(cases)?;
+    let chosen = choose(&args.targets, args.images.as_deref())?;
+    let mut out = std::io::stdout().lock();
+    for (target, why) in &chosen.left_out {
+        writeln!(out, "{} {target} is left out: {why}", style.warn("note:"))?;
+    }
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.map_or(cpus, usize::from);
+    let mut progress = Progress::new(&chosen.targets, &cases, args.quiet);
+    let runs = run_cases(&cases, &chosen.targets, jobs, &mut |target, event| progress.tell(target, event));
+    report(&mut out, &cases, &runs, args.verbose, style)?;
+    Ok(exit_status(&runs))
+}
+
+fn report(
+    out: &mut impl Write,
+    cases: &[Case],
+    runs: &[TargetRun],
+    verbose: bool,
+    style: Style,
+) -> Result<(), CliError> {
+    if verbose {
+        write!(out, "{}", passes(cases, runs, style))?;
+    }
+    write!(out, "{}", failures(cases, runs, style))?;
+    write!(out, "{}", summary(cases, runs, style))?;
+    Ok(())
+}
+
+/// The targets to run on, and those that would be but cannot.
+pub(crate) struct Chosen {
+    pub(crate) targets: Vec<Target>,
+    pub(crate) left_out: Vec<(String, String)>,
+}
+
+/// The named targets, or those of the default ones that are set up; all of the default ones where guests are required.
+pub(crate) fn choose(names: &[String], folder: Option<&Path>) -> Result<Chosen, CliError> {
+    let images = images(folder)?;
+    let find = |name: &str| {
+        Target::named(name, &images).ok_or_else(|| {
+            let known = images.iter().flat_map(|i| std::iter::once(&i.name).chain(&i.aliases)).map(String::as_str);
+            let nearest = kconform_abi::nearest(name, known.chain(["native"])).map(str::to_owned);
+            CliError::NoTarget { name: name.into(), nearest }
+        })
+    };
+    let mut chosen = Chosen { targets: Vec::new(), left_out: Vec::new() };
+    for name in names {
+        let target = find(name)?;
+        if !chosen.targets.iter().any(|t| t.name == target.name) {
+            chosen.targets.push(target);
+        }
+    }
+    if names.is_empty() {
+        for name in DEFAULT_TARGETS {
+            let Ok(target) = find(name) else { continue };
+            match target.ready() {
+                Err(unusable) if unusable.not_set_up && !guests_required() => {
+                    let mend = unusable.mend.map(|m| format!(" ({m})")).unwrap_or_default();
+                    chosen.left_out.push((target.name, format!("{}{mend}", unusable.what)));
+                }
+                _ => chosen.targets.push(target),
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+/// Whether a guest that cannot be used is a failure, as in CI.
+pub(crate) fn guests_required() -> bool {
+    std::env::var_os("KCONFORM_REQUIRE_GUESTS").is_some_and(|value| !value.is_empty() && value != "0")
+}

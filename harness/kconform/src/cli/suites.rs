@@ -1,0 +1,82 @@
+//! Case files: which, and what to do about mistakes in them.
+
+use std::path::{Path, PathBuf};
+
+use crate::case::Case;
+use crate::load::{self, Loaded, files};
+
+/// Why there are no cases to run.
+#[derive(Debug, thiserror::Error)]
+pub enum SuiteError {
+    /// A file or folder cannot be read, or holds nothing.
+    #[error(transparent)]
+    Files(#[from] files::Error),
+    /// There are mistakes; this is all that is to be said of them.
+    #[error("{count} mistake{} in case files\n\n{text}", if *count == 1 { "" } else { "s" })]
+    Mistakes {
+        /// How many.
+        count: usize,
+        /// The messages.
+        text: String,
+    },
+    /// Nothing was named and nothing found.
+    #[error("there is no folder `cases` here; name one with --cases")]
+    NoFolder,
+}
+
+/// The paths to read when none is named: the `cases` folder here, or that of the checkout that kconform was built in.
+///
+/// # Errors
+/// Neither is there.
+pub fn default_paths() -> Result<Vec<PathBuf>, SuiteError> {
+    let here = PathBuf::from("cases");
+    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
+    if here.is_dir() {
+        Ok(vec![here])
+    } else if own.is_dir() {
+        Ok(vec![own.canonicalize().unwrap_or(own)])
+    } else {
+        Err(SuiteError::NoFolder)
+    }
+}
+
+/// Reads case files, mistakes and all.
+///
+/// # Errors
+/// What cannot be read.
+pub fn load_suites(paths: &[PathBuf]) -> Result<Suites, SuiteError> {
+    let paths = if paths.is_empty() { default_paths()? } else { paths.to_vec() };
+    let mut found = Vec::new();
+    for path in &paths {
+        found.extend(files::read(&root(path), std::slice::from_ref(path))?);
+    }
+    Ok(Suites { loaded: load::load(&found), files: found.len() })
+}
+
+/// What suites are named below: the folder itself, unless it is part of one with shared probes.
+fn root(path: &Path) -> PathBuf {
+    let root = files::root_of(path);
+    if path.is_dir() && !root.join("probes.yaml").is_file() { path.to_owned() } else { root }
+}
+
+/// What was read.
+pub struct Suites {
+    /// The cases and the mistakes.
+    pub loaded: Loaded,
+    /// How many files were read.
+    pub files: usize,
+}
+
+impl Suites {
+    /// The cases, if there are no mistakes.
+    ///
+    /// # Errors
+    /// All mistakes, in one text.
+    pub fn right(self, color: bool) -> Result<Vec<Case>, SuiteError> {
+        let mistakes = &self.loaded.mistakes;
+        if mistakes.is_empty() {
+            return Ok(self.loaded.cases);
+        }
+        Err(SuiteError::Mistakes { count: mistakes.len(), text: load::message::render(mistakes, color) })
+    }
+}

@@ -1,0 +1,193 @@
+//! From an observation to a verdict: a pure comparison of what was seen with what the case says.
+
+mod failure;
+mod walk;
+
+pub use failure::{Failure, FailureKind, describe_bytes, describe_errno, describe_ret};
+
+use kconform_plan::{End, Observation};
+
+use crate::case::{Case, Probe, Step};
+use crate::kernel::Kernel;
+use crate::lower::Lowered;
+use walk::{Walk, Walked};
+
+/// What is to be said of a case on a target.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Verdict {
+    /// Everything was as the case says.
+    Passed,
+    /// Something was not.
+    Failed(Box<Failure>),
+    /// The kernel or the user lacks what the case requires.
+    Skipped(String),
+    /// It failed where a known issue says so.
+    ExpectedFailure {
+        /// The known issue.
+        because: String,
+        /// What was not as it should be.
+        failure: Box<Failure>,
+    },
+    /// It passed where a known issue says that it fails.
+    UnexpectedPass {
+        /// The known issue.
+        because: String,
+    },
+    /// Its time was over.
+    TimedOut(Box<Failure>),
+    /// The kernel oopsed, panicked or became tainted.
+    Crashed {
+        /// What the kernel suffered, in a few words.
+        what: String,
+        /// What it said on its log or console.
+        console: Vec<String>,
+    },
+    /// The harness could not do its work: nothing is known of the case.
+    Lost(String),
+}
+
+impl Verdict {
+    /// Whether this is as it should be.
+    pub fn is_fine(&self) -> bool {
+        matches!(self, Verdict::Passed | Verdict::Skipped(_) | Verdict::ExpectedFailure { .. })
+    }
+
+    /// One word for tables and counts.
+    pub fn word(&self) -> &'static str {
+        match self {
+            Verdict::Passed => "passed",
+            Verdict::Failed(_) => "failed",
+            Verdict::Skipped(_) => "skipped",
+            Verdict::ExpectedFailure { .. } => "expected failure",
+            Verdict::UnexpectedPass { .. } => "unexpected pass",
+            Verdict::TimedOut(_) => "timed out",
+            Verdict::Crashed { .. } => "crashed",
+            Verdict::Lost(_) => "lost",
+        }
+    }
+}
+
+/// Judges a case.
+pub fn judge(case: &Case, lowered: &Lowered, seen: &Observation, kernel: &Kernel) -> Verdict {
+    let plain = judge_steps(&case.steps, lowered, seen);
+    let known = case.known_issues.iter().find(|issue| kernel.meets(&issue.when).is_ok());
+    match (plain, known) {
+        (Verdict::Failed(failure) | Verdict::TimedOut(failure), Some(issue)) => {
+            Verdict::ExpectedFailure { because: issue.because.clone(), failure }
+        }
+        (Verdict::Passed, Some(issue)) => Verdict::UnexpectedPass { because: issue.because.clone() },
+        (verdict, _) => verdict,
+    }
+}
+
+/// What a probe found.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Found {
+    /// The feature is there.
+    Present,
+    /// It is not, and need not be: why, in words.
+    Absent(String),
+    /// It is not although it must be, or the probe went wrong in another way.
+    Wrong(Box<Failure>),
+    /// The probe could not be run.
+    Unknown(Verdict),
+}
+
+/// Judges a probe: the last step's `absent` errno means absence, which is a fault from `since` on.
+pub fn judge_probe(probe: &Probe, lowered: &Lowered, seen: &Observation, kernel: &Kernel) -> Found {
+    match judge_steps(&probe.steps, lowered, seen) {
+        Verdict::Passed => Found::Present,
+        Verdict::Failed(mut failure) => {
+            let last = probe.steps.last().map(|step| step.index);
+            let absent = failure.ret == Some(-i64::from(probe.absent.value)) && failure.step == last;
+            let due = probe.since.as_ref().filter(|since| kernel.version.as_slice() >= since.value.as_slice());
+            match (absent, due) {
+                (true, None) => {
+                    let name = kconform_abi::errno::name(probe.absent.value).unwrap_or("an errno");
+                    Found::Absent(format!("the probe {} says {name}: not there", probe.name))
+                }
+                (true, Some(since)) => {
+                    let since: Vec<_> = since.value.iter().map(u32::to_string).collect();
+                    failure.text = format!(
+                        "the probe {} finds it absent, which is a fault from Linux {} on",
+                        probe.name,
+                        since.join(".")
+                    );
+                    Found::Wrong(failure)
+                }
+                (false, _) => Found::Wrong(failure),
+            }
+        }
+        other => Found::Unknown(other),
+    }
+}
+
+fn judge_steps(steps: &[Step], lowered: &Lowered, seen: &Observation) -> Verdict {
+    if let Some((what, console)) = kernel_fault(seen) {
+        return Verdict::Crashed { what, console };
+    }
+    if let End::NotStarted(errno) = seen.end {
+        return Verdict::Lost(format!("the case's process could not be started: {}", describe_errno(errno)));
+    }
+    if seen.dropped > 0 {
+        return Verdict::Lost(format!(
+            "{} records found no room: fewer repetitions, or smaller buffers, would do",
+            seen.dropped
+        ));
+    }
+    match Walk::new(steps, lowered, seen).case() {
+        Walked::Held | Walked::Over => Verdict::Passed,
+        Walked::Failed(failure) if failure.kind == FailureKind::TimedOut => Verdict::TimedOut(failure),
+        Walked::Failed(failure) => Verdict::Failed(failure),
+        Walked::Trouble(text) => Verdict::Lost(text),
+    }
+}
+
+/// Taint bits that a case must not set: D (died), W (warned), L (soft lockup), B (bad page), M (machine check);
+/// Documentation/admin-guide/tainted-kernels.rst.
+const FAULT_TAINTS: &[(u32, &str)] = &[
+    (4, "a machine check"),
+    (5, "a bad page"),
+    (7, "an oops"),
+    (9, "a kernel warning"),
+    (14, "a soft lockup"),
+];
+
+/// Whether the kernel itself came to harm: a taint says so, or its log.
+fn kernel_fault(seen: &Observation) -> Option<(String, Vec<String>)> {
+    let (before, after) = seen.taint.unwrap_or((0, 0));
+    let new = after & !before;
+    let taint = FAULT_TAINTS.iter().find(|(bit, _)| new >> bit & 1 == 1).map(|(_, what)| *what);
+    let said = seen.kernel_log.iter().find_map(|line| fault_in(line));
+    let what = taint.or(said)?;
+    Some((what.to_owned(), seen.kernel_log.clone()))
+}
+
+/// What a line of the kernel's log says of a fault, if it does.
+pub fn fault_in(line: &str) -> Option<&'static str> {
+    const SIGNS: &[(&str, &str)] = &[
+        ("Kernel panic", "a panic"),
+        ("BUG: KASAN", "a KASAN report"),
+        ("BUG: KFENCE", "a KFENCE report"),
+        ("UBSAN:", "a UBSAN report"),
+        ("soft lockup", "a soft lockup"),
+        ("hard LOCKUP", "a hard lockup"),
+        ("blocked for more than", "a hung task"),
+        ("possible circular locking dependency", "a lockdep report"),
+        ("possible recursive locking", "a lockdep report"),
+        ("suspicious RCU usage", "a lockdep report"),
+        ("detected stalls on CPUs", "an RCU stall"),
+        ("self-detected stall", "an RCU stall"),
+        ("general protection fault", "a general protection fault"),
+        ("Unable to handle kernel", "an oops"),
+        ("unable to handle", "an oops"),
+        ("Oops", "an oops"),
+        ("Internal error:", "an oops"),
+        ("kernel BUG at", "a BUG"),
+        ("BUG:", "a BUG"),
+        ("WARNING: CPU:", "a kernel warning"),
+        ("WARNING: ", "a kernel warning"),
+        ("double fault", "a double fault"),
+    ];
+    SIGNS.iter().find(|(sign, _)| line.contains(sign)).map(|(_, what)| *what)
+}

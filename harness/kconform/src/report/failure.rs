@@ -1,0 +1,146 @@
+//! What is said of each case that was not as it should be.
+
+use annotate_snippets::{AnnotationKind, Level, Snippet};
+
+use super::{Style, transcript};
+use crate::case::Case;
+use crate::judge::{Failure, Verdict};
+use crate::place::Place;
+use crate::run::TargetRun;
+use crate::target::CaseResult;
+
+/// The failures of a run, case by case; targets on which a case failed in just the same way share one message.
+pub fn failures(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
+    let mut out = String::new();
+    for (nth, case) in cases.iter().enumerate() {
+        let mut told: Vec<(Vec<&str>, String)> = Vec::new();
+        for run in runs {
+            let result = &run.results[nth];
+            if result.verdict.is_fine() || is_lost_with_target(run, &result.verdict) {
+                continue;
+            }
+            let body = body(case, result, style);
+            match told.iter_mut().find(|(_, other)| *other == body) {
+                Some((names, _)) => names.push(&run.name),
+                None => told.push((vec![&run.name], body)),
+            }
+        }
+        for (names, body) in &told {
+            out.push_str(&message(case, nth, runs, names, body, style));
+        }
+    }
+    out
+}
+
+/// A target that could not be used is said once, not for each of its cases.
+fn is_lost_with_target(run: &TargetRun, verdict: &Verdict) -> bool {
+    matches!((&run.unusable, verdict), (Some(unusable), Verdict::Lost(why)) if *why == unusable.what)
+}
+
+fn message(case: &Case, nth: usize, runs: &[TargetRun], names: &[&str], body: &str, style: Style) -> String {
+    let verdict = runs.iter().find(|r| r.name == names[0]).map(|r| &r.results[nth].verdict);
+    let word = verdict.map_or("failed", Verdict::word).to_uppercase();
+    let mut out = format!("{} {} on {}\n", style.bad(&word), style.strong(&case.id), names.join(", "));
+    if let Some(about) = &case.about {
+        out.push_str(&format!("  {}\n", about.trim().replace('\n', "\n  ")));
+    }
+    out.push_str(body);
+    let passing: Vec<&str> =
+        runs.iter().filter(|r| matches!(r.results[nth].verdict, Verdict::Passed)).map(|r| r.name.as_str()).collect();
+    if !passing.is_empty() {
+        out.push_str(&format!("  passes on: {}\n", passing.join(", ")));
+    }
+    if !case.source.is_empty() {
+        out.push_str(&format!("  source: {}\n", case.source.join("; ")));
+    }
+    let targets: Vec<String> = names.iter().map(|name| format!("--target {name}")).collect();
+    out.push_str(&format!("  run it again: {} run {} '{}'\n\n", program(), targets.join(" "), case.id));
+    out
+}
+
+/// How this program was called, so that the line can be pasted.
+fn program() -> String {
+    let name = std::env::args_os().next().map(|a| a.to_string_lossy().into_owned()).unwrap_or_default();
+    if name.ends_with("/kconform") || name == "kconform" { name } else { "cargo run -q --".into() }
+}
+
+fn body(case: &Case, result: &CaseResult, style: Style) -> String {
+    let mut out = match &result.verdict {
+        Verdict::Failed(failure) | Verdict::TimedOut(failure) | Verdict::ExpectedFailure { failure, .. } => {
+            failed(case, failure, result, style)
+        }
+        Verdict::Crashed { what, console } => {
+            let mut out = pointed(&case.place, &format!("the kernel suffered {what}"), "during this case", style);
+            out.push_str(&steps(case, result, None));
+            out.push_str(&indented("the kernel said:", console));
+            out
+        }
+        Verdict::UnexpectedPass { because } => {
+            pointed(&case.place, &format!("passed, though known to fail: {because}"), "remove its known_issue?", style)
+        }
+        Verdict::Lost(why) => format!("  nothing is known of it: {why}\n"),
+        Verdict::Passed | Verdict::Skipped(_) => String::new(),
+    };
+    if let Some(remark) = &result.remark {
+        out.push_str(&format!("  note: {remark}\n"));
+    }
+    out
+}
+
+fn failed(case: &Case, failure: &Failure, result: &CaseResult, style: Style) -> String {
+    let mut out = pointed(&failure.place, &failure.text, &format!("got {}", failure.got), style);
+    for (place, text) in &failure.also {
+        out.push_str(&format!("  also {place}: {text}\n"));
+    }
+    out.push_str(&steps(case, result, Some(failure)));
+    if let Some(seen) = &result.seen
+        && !seen.1.kernel_log.is_empty()
+    {
+        out.push_str(&indented("the kernel logged meanwhile:", &seen.1.kernel_log));
+    }
+    out
+}
+
+fn steps(case: &Case, result: &CaseResult, failure: Option<&Failure>) -> String {
+    let Some(seen) = &result.seen else { return String::new() };
+    let failed = failure.and_then(|f| f.step.map(|step| (step, f.iteration.as_slice())));
+    let lines = transcript(&case.steps, &seen.0, &seen.1, failed);
+    indented("steps:", &lines)
+}
+
+fn indented(heading: &str, lines: &[String]) -> String {
+    let mut out = format!("  {heading}\n");
+    for line in lines {
+        out.push_str(&format!("    {}\n", line.trim_end()));
+    }
+    out
+}
+
+/// A message that points at words of a case file.
+fn pointed(place: &Place, title: &str, label: &str, style: Style) -> String {
+    let label = label.lines().next().unwrap_or_default().chars().take(100).collect::<String>();
+    let path = place.path().display().to_string();
+    let end = place.end.max(place.start + 1).min(place.file.text.len().max(1));
+    let snippet = Snippet::source(place.file.text.as_str())
+        .path(path.as_str())
+        .annotation(AnnotationKind::Primary.span(place.start..end).label(label.as_str()));
+    let report = [Level::ERROR.primary_title(title).element(snippet)];
+    format!("{}\n", style.renderer().render(&report))
+}
+
+/// The steps of the cases that were as they should be.
+pub fn passes(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
+    let mut out = String::new();
+    for (nth, case) in cases.iter().enumerate() {
+        for run in runs {
+            let result = &run.results[nth];
+            if !result.verdict.is_fine() || matches!(result.verdict, Verdict::Skipped(_)) {
+                continue;
+            }
+            let word = result.verdict.word();
+            out.push_str(&format!("{} {} on {}\n", style.good(word), style.strong(&case.id), run.name));
+            out.push_str(&steps(case, result, None));
+        }
+    }
+    out
+}

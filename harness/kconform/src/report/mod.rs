@@ -1,0 +1,66 @@
+//! What people read of a run.
+
+mod failure;
+mod progress;
+mod strace;
+mod summary;
+
+pub use failure::{failures, passes};
+pub use progress::Progress;
+pub use strace::transcript;
+pub use summary::summary;
+
+use std::time::Duration;
+
+/// Whether and how text is coloured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Style {
+    /// ANSI colours.
+    pub color: bool,
+}
+
+impl Style {
+    /// The renderer for messages that point into a file.
+    pub fn renderer(self) -> annotate_snippets::Renderer {
+        if self.color { annotate_snippets::Renderer::styled() } else { annotate_snippets::Renderer::plain() }
+    }
+
+    fn paint(self, code: &str, text: &str) -> String {
+        if self.color { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
+    }
+
+    /// For what is as it should be.
+    pub fn good(self, text: &str) -> String {
+        self.paint("32", text)
+    }
+
+    /// For what is not.
+    pub fn bad(self, text: &str) -> String {
+        self.paint("1;31", text)
+    }
+
+    /// For what wants a look.
+    pub fn warn(self, text: &str) -> String {
+        self.paint("33", text)
+    }
+
+    /// For headings.
+    pub fn strong(self, text: &str) -> String {
+        self.paint("1", text)
+    }
+
+    /// For what matters less.
+    pub fn dim(self, text: &str) -> String {
+        self.paint("2", text)
+    }
+}
+
+/// `0.21 s`, `3.4 s`, `2 min 05 s`.
+pub fn seconds(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    match seconds {
+        ..1.0 => format!("{seconds:.2} s"),
+        ..100.0 => format!("{seconds:.1} s"),
+        _ => format!("{} min {:02} s", duration.as_secs() / 60, duration.as_secs() % 60),
+    }
+}

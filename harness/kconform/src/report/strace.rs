@@ -1,0 +1,361 @@
+//! The steps of a case and what came back, written as strace prints them.
+
+use std::collections::HashMap;
+
+use kconform_plan::{Bytes, ChildEnd, End, Observation, Op, RecordKind, Saved, Step as PlanStep, is_error};
+
+use crate::case::{
+    Address, Arg, Attr, AttrSlot, Call, CallStep, Expr, Piece, PieceKind, Step, StepKind, Term, Text, TextPart,
+};
+use crate::lower::{Lowered, LoweredCall};
+
+/// The steps that were begun, one line each, blocks indented; the line of `failed` (a step's number and its place in
+/// the enclosing `repeat` blocks) starts with `>`.
+pub fn transcript(
+    steps: &[Step],
+    lowered: &Lowered,
+    seen: &Observation,
+    failed: Option<(u32, &[u32])>,
+) -> Vec<String> {
+    let mut events: HashMap<(u32, &[u32]), Event<'_>> = HashMap::new();
+    for record in &seen.records {
+        let event = events.entry((record.step, record.iteration.as_slice())).or_default();
+        match &record.kind {
+            RecordKind::Begin { slots, .. } => event.begin = Some(slots),
+            RecordKind::Done { ret, outputs, attempts, .. } => event.done = Some((*ret, outputs, *attempts)),
+            RecordKind::Child(end) => event.child = Some(*end),
+            RecordKind::Trouble(trouble) => event.trouble = Some(&trouble.what),
+        }
+    }
+    let mut printer = Printer { lowered, events, failed, end: seen.end, lines: Vec::new() };
+    printer.block(steps, &lowered.plan.steps, &[], 0);
+    printer.lines
+}
+
+#[derive(Default)]
+struct Event<'a> {
+    begin: Option<&'a [(u32, Saved)]>,
+    done: Option<(i64, &'a [Bytes], u32)>,
+    child: Option<ChildEnd>,
+    trouble: Option<&'a str>,
+}
+
+struct Printer<'a> {
+    lowered: &'a Lowered,
+    events: HashMap<(u32, &'a [u32]), Event<'a>>,
+    failed: Option<(u32, &'a [u32])>,
+    end: End,
+    lines: Vec<String>,
+}
+
+impl Printer<'_> {
+    fn block(&mut self, steps: &[Step], plan: &[PlanStep], at: &[u32], depth: usize) {
+        for (step, planned) in steps.iter().zip(plan) {
+            match &step.kind {
+                StepKind::Call(call) => self.call(step, call, planned, at, depth),
+                StepKind::Repeat { .. } => self.repeat(step, planned, at, depth),
+                _ => self.nested(step, planned, at, depth),
+            }
+        }
+    }
+
+    fn line(&mut self, step: u32, at: &[u32], depth: usize, text: &str) {
+        let mark = if self.failed == Some((step, at)) { '>' } else { ' ' };
+        self.lines.push(format!("{mark} {}{text}", "  ".repeat(depth)));
+    }
+
+    fn call(&mut self, step: &Step, call: &CallStep, planned: &PlanStep, at: &[u32], depth: usize) {
+        let (Some(event), Op::Call(_), Some(lowered)) =
+            (self.events.get(&(step.index, at)), &planned.op, self.lowered.calls.get(&step.index))
+        else {
+            return;
+        };
+        let Some(slots) = event.begin else { return };
+        let names = &self.lowered.slot_names;
+        let saved = |name: &str| {
+            let slot = names.iter().position(|n| n == name)? as u32;
+            slots.iter().find(|(s, _)| *s == slot).map(|(_, value)| value)
+        };
+        let outputs = event.done.map(|(_, outputs, _)| outputs);
+        let shown = Shown { saved: &saved, outputs, lowered }.call(call);
+        let back = match event.done {
+            Some((ret, _, attempts)) => {
+                let again = if attempts > 1 { format!(" (after {attempts} attempts)") } else { String::new() };
+                format!("{}{again}", returned(ret))
+            }
+            None => match self.end {
+                End::TimedOut => "? <unfinished: its time was over>".into(),
+                End::Signaled(n) => format!("? +++ killed by {} +++", signal(n)),
+                End::Exited(status) => format!("? +++ exited with {status} +++"),
+                _ => "?".into(),
+            },
+        };
+        self.line(step.index, at, depth, &format!("{shown} = {back}"));
+    }
+
+    fn repeat(&mut self, step: &Step, planned: &PlanStep, at: &[u32], depth: usize) {
+        let (Some(steps), Some(plan)) = (step.kind.blocks().first(), planned.op.blocks().first()) else { return };
+        let inside = |(number, iteration): &&(u32, &[u32])| {
+            *number > step.index && iteration.len() > at.len() && iteration.starts_with(at)
+        };
+        // Only the last round is shown: those before it went as expected.
+        let Some(last) = self.events.keys().filter(inside).map(|(_, iteration)| iteration[at.len()]).max() else {
+            return;
+        };
+        self.line(step.index, at, depth, &format!("repeat: round {last}"));
+        let round: Vec<u32> = at.iter().copied().chain([last]).collect();
+        self.block(steps, plan, &round, depth + 1);
+    }
+
+    fn nested(&mut self, step: &Step, planned: &PlanStep, at: &[u32], depth: usize) {
+        let event = self.events.get(&(step.index, at));
+        let begun = self.events.iter().any(|((number, iteration), e)| {
+            *number > step.index && iteration.starts_with(at) && e.begin.is_some()
+        });
+        if event.is_none() && !begun {
+            return;
+        }
+        let end = match event.map(|e| (e.child, e.trouble)) {
+            Some((_, Some(trouble))) => format!(" could not be set up: {trouble}"),
+            Some((Some(ChildEnd::Exited(status)), _)) => format!(" +++ exited with {status} +++"),
+            Some((Some(ChildEnd::Signaled(n)), _)) => format!(" +++ killed by {} +++", signal(n)),
+            _ => String::new(),
+        };
+        let name = match &step.kind {
+            StepKind::Fork(_) => "fork",
+            StepKind::Exec(_) => "exec",
+            StepKind::Unprivileged { .. } => "unprivileged",
+            StepKind::Parallel(_) => "parallel",
+            StepKind::SendFd { .. } => "send_fd",
+            StepKind::Sysctl { .. } => "sysctl",
+            StepKind::Call(_) | StepKind::Repeat { .. } => "",
+        };
+        self.line(step.index, at, depth, &format!("{name}:{end}"));
+        for (steps, plan) in step.kind.blocks().iter().zip(planned.op.blocks()) {
+            self.block(steps, plan, at, depth + 1);
+        }
+    }
+}
+
+fn signal(n: i32) -> String {
+    kconform_abi::signal::name(n).map_or_else(|| format!("signal {n}"), str::to_owned)
+}
+
+fn returned(ret: i64) -> String {
+    if !is_error(ret) {
+        return if ret.unsigned_abs() > 0xffff { format!("{ret:#x}") } else { ret.to_string() };
+    }
+    let errno = -ret as i32;
+    match kconform_abi::errno::name(errno) {
+        Some(name) => format!("-1 {name} ({})", kconform_abi::errno::text(errno).unwrap_or("unknown")),
+        None => format!("-1 errno {errno}"),
+    }
+}
+
+struct Shown<'a> {
+    saved: &'a dyn Fn(&str) -> Option<&'a Saved>,
+    outputs: Option<&'a [Bytes]>,
+    lowered: &'a LoweredCall,
+}
+
+impl Shown<'_> {
+    fn call(&self, step: &CallStep) -> String {
+        match &step.call {
+            Call::Bpf { command, attr, size, known } => {
+                let attr = self.attr(attr);
+                let size = match (size, known) {
+                    (Some(size), _) => self.expr(size),
+                    (None, Some(known)) => known.size.to_string(),
+                    (None, None) => String::from("sizeof(attr)"),
+                };
+                format!("bpf({}, {attr}, {size})", self.expr(command))
+            }
+            Call::Syscall { name, args } => {
+                let args: Vec<_> = args
+                    .iter()
+                    .enumerate()
+                    .map(|(nth, arg)| self.arg(&arg.value, &format!("arg{nth}")))
+                    .collect();
+                format!("{name}({})", args.join(", "))
+            }
+            Call::Peek { address, size } => {
+                let data = self.output("data").unwrap_or_default();
+                format!("peek({}, {}){data}", self.expr(address), self.expr(size))
+            }
+            Call::Poke { address, data } => format!("poke({}, {})", self.expr(address), self.piece(data)),
+        }
+    }
+
+    fn attr(&self, attr: &Attr) -> String {
+        match attr {
+            Attr::Address(address) => address_word(*address).into(),
+            Attr::Pointer(expr) => self.expr(expr),
+            Attr::Buffer(piece) => self.piece(piece),
+            Attr::Fields(fields) => {
+                let mut shown: Vec<String> = fields.iter().map(|field| self.field(field)).collect();
+                shown.extend(self.written_back(fields));
+                format!("{{{}}}", shown.join(", "))
+            }
+        }
+    }
+
+    fn field(&self, field: &crate::case::AttrField) -> String {
+        let name = field.key.text();
+        let name = match &field.slot {
+            AttrSlot::Field(_) if !name.is_empty() => name.trim_matches(['"', '\'']).to_owned(),
+            AttrSlot::Field(known) => known.name.to_owned(),
+            AttrSlot::Offset(offset) => format!("@{offset}"),
+        };
+        let value = self.arg(&field.value.value, &name);
+        match (&field.value.value, self.output(&name)) {
+            (Arg::Expr(_), Some(after)) => format!("{name}={value} => {after}"),
+            _ => format!("{name}={value}"),
+        }
+    }
+
+    /// Fields that the kernel wrote and the case did not.
+    fn written_back(&self, fields: &[crate::case::AttrField]) -> Vec<String> {
+        let written = |name: &str| {
+            fields.iter().any(|f| match &f.slot {
+                AttrSlot::Field(field) => field.name == name || f.key.text() == name,
+                AttrSlot::Offset(_) => false,
+            })
+        };
+        let is_named_piece = |name: &str| {
+            fields.iter().any(|f| matches!(&f.value.value, Arg::Buffer(piece) if has_name(piece, name)))
+        };
+        let names = self.lowered.output_names.iter();
+        names
+            .filter(|name| !written(name) && !is_named_piece(name))
+            .filter_map(|name| Some(format!("{name} => {}", self.output(name)?)))
+            .collect()
+    }
+
+    fn arg(&self, arg: &Arg, name: &str) -> String {
+        match arg {
+            Arg::Expr(expr) => self.expr(expr),
+            Arg::Address(address) => address_word(*address).into(),
+            Arg::Buffer(piece) => match (&piece.kind, self.output(name)) {
+                (PieceKind::Out(_) | PieceKind::PercpuAll(_), Some(after)) if writes(piece) => after,
+                _ => self.piece(piece),
+            },
+        }
+    }
+
+    fn output(&self, name: &str) -> Option<String> {
+        let nth = self.lowered.output_names.iter().position(|n| n == name)?;
+        let bytes = self.outputs?.get(nth)?;
+        Some(memory(&bytes.full()))
+    }
+
+    fn expr(&self, expr: &Expr) -> String {
+        if !expr.terms.iter().any(|term| matches!(term, Term::Saved(_))) {
+            return expr.text.clone();
+        }
+        let term = |term: &Term| match term {
+            Term::Number(n) => (*n as i64).to_string(),
+            Term::Constant(name) => name.clone(),
+            Term::Saved(name) => self.saved(name),
+        };
+        expr.terms.iter().map(term).collect::<Vec<_>>().join("|")
+    }
+
+    fn saved(&self, name: &str) -> String {
+        match (self.saved)(name) {
+            Some(Saved::Number(n)) if (*n as i64).unsigned_abs() > 0xffff => format!("{n:#x}"),
+            Some(Saved::Number(n)) => (*n as i64).to_string(),
+            Some(Saved::Bytes(bytes)) => memory(bytes),
+            None => format!("${name}"),
+        }
+    }
+
+    fn text(&self, text: &Text) -> String {
+        let part = |part: &TextPart| match part {
+            TextPart::Literal(literal) => literal.clone(),
+            TextPart::Saved(name) => self.saved(name),
+        };
+        text.parts.iter().map(part).collect()
+    }
+
+    fn pieces(&self, pieces: &[Piece]) -> String {
+        pieces.iter().map(|piece| self.piece(piece)).collect::<Vec<_>>().join(", ")
+    }
+
+    fn piece(&self, piece: &Piece) -> String {
+        if let Some(name) = &piece.name
+            && writes(piece)
+            && let Some(after) = self.output(&name.value)
+        {
+            return after;
+        }
+        match &piece.kind {
+            PieceKind::Numbers { values, .. } => {
+                let values: Vec<_> = values.iter().map(|v| self.expr(v)).collect();
+                format!("[{}]", values.join(", "))
+            }
+            PieceKind::Str(text) => format!("{:?}", self.text(text)),
+            PieceKind::Hex(bytes) => memory(bytes),
+            PieceKind::Zero(n) => format!("[0 x {}]", self.expr(n)),
+            PieceKind::Fill { byte, count } => format!("[{} x {}]", self.expr(byte), self.expr(count)),
+            PieceKind::Out(n) => format!("[out {}]", self.expr(n)),
+            PieceKind::PercpuAll(piece) => format!("[{} x CPUs]", self.piece(piece)),
+            PieceKind::PercpuEach(pieces) => format!("[per CPU: {}]", self.pieces(pieces)),
+            PieceKind::List(pieces) => format!("[{}]", self.pieces(pieces)),
+            PieceKind::AddrOf(pieces) => format!("&[{}]", self.pieces(pieces)),
+            PieceKind::Insns(insns) => {
+                let insns: Vec<_> = insns.iter().map(|i| i.value.text.clone()).collect();
+                format!("[{}]", insns.join(", "))
+            }
+            PieceKind::Times { count, piece } => format!("[{} x {}]", self.expr(count), self.piece(piece)),
+            PieceKind::Saved(name) => self.saved(name),
+            PieceKind::Number(expr) => self.expr(expr),
+        }
+    }
+}
+
+fn address_word(address: Address) -> &'static str {
+    match address {
+        Address::Null => "NULL",
+        Address::Unmapped => "unmapped",
+        Address::ReadOnly => "readonly",
+        Address::Kernel => "kernel",
+    }
+}
+
+fn writes(piece: &Piece) -> bool {
+    match &piece.kind {
+        PieceKind::Out(_) => true,
+        PieceKind::PercpuAll(inner) | PieceKind::Times { piece: inner, .. } => writes(inner),
+        _ => false,
+    }
+}
+
+fn has_name(piece: &Piece, name: &str) -> bool {
+    piece.name.as_ref().is_some_and(|n| n.value == name)
+        || match &piece.kind {
+            PieceKind::List(pieces) | PieceKind::PercpuEach(pieces) | PieceKind::AddrOf(pieces) => {
+                pieces.iter().any(|p| has_name(p, name))
+            }
+            PieceKind::PercpuAll(inner) | PieceKind::Times { piece: inner, .. } => has_name(inner, name),
+            _ => false,
+        }
+}
+
+/// Memory as strace prints it, cut after 32 bytes.
+fn memory(bytes: &[u8]) -> String {
+    const MOST: usize = 32;
+    let mut shown = String::from("\"");
+    for &byte in bytes.iter().take(MOST) {
+        match byte {
+            b'"' | b'\\' => shown.extend(['\\', byte as char]),
+            b'\n' => shown.push_str("\\n"),
+            0x20..=0x7e => shown.push(byte as char),
+            other => shown.push_str(&format!("\\x{other:02x}")),
+        }
+    }
+    shown.push('"');
+    if bytes.len() > MOST {
+        shown.push_str(&format!("... ({} bytes)", bytes.len()));
+    }
+    shown
+}

@@ -1,0 +1,137 @@
+//! The end of a run: one line a target, the skipped cases by reason, and where targets differ.
+
+use std::collections::BTreeMap;
+
+use super::{Style, seconds};
+use crate::case::Case;
+use crate::judge::Verdict;
+use crate::run::TargetRun;
+
+/// The words that are counted, in the order in which they are said.
+const WORDS: &[&str] = &[
+    "passed",
+    "failed",
+    "timed out",
+    "crashed",
+    "lost",
+    "unexpected pass",
+    "expected failure",
+    "skipped",
+];
+
+/// How many reasons and table rows are shown before the rest is only counted.
+const MOST_REASONS: usize = 12;
+
+/// The whole summary.
+pub fn summary(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
+    let mut out = differences(cases, runs, style);
+    out.push_str(&skips(runs, style));
+    for run in runs {
+        out.push_str(&target_line(run, runs, style));
+    }
+    out
+}
+
+fn target_line(run: &TargetRun, runs: &[TargetRun], style: Style) -> String {
+    let width = |text: fn(&TargetRun) -> &str| runs.iter().map(|r| text(r).chars().count()).max().unwrap_or(0);
+    let name_width = width(|r| &r.name);
+    let release_width = width(|r| r.release.as_deref().unwrap_or("-"));
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for result in &run.results {
+        *counts.entry(result.verdict.word()).or_default() += 1;
+    }
+    let counted: Vec<String> = WORDS
+        .iter()
+        .filter(|word| counts.contains_key(*word) || **word == "passed")
+        .map(|word| {
+            let text = format!("{} {word}", counts.get(word).unwrap_or(&0));
+            match *word {
+                "passed" => style.good(&text),
+                "skipped" | "expected failure" => style.dim(&text),
+                _ => style.bad(&text),
+            }
+        })
+        .collect();
+    let release = run.release.as_deref().unwrap_or("-");
+    let mut line = format!(
+        "{:name_width$}  {release:release_width$}  {} in {}",
+        run.name,
+        counted.join(", "),
+        seconds(run.elapsed)
+    );
+    if let Some(remark) = &run.remark {
+        line.push_str(&style.dim(&format!("  ({remark})")));
+    }
+    line.push('\n');
+    if let Some(unusable) = &run.unusable {
+        line.push_str(&format!("  {} {}\n", style.bad("lost:"), unusable.what.replace('\n', "\n    ")));
+        if let Some(mend) = &unusable.mend {
+            line.push_str(&format!("  to mend it: {mend}\n"));
+        }
+    }
+    line
+}
+
+fn skips(runs: &[TargetRun], style: Style) -> String {
+    let mut reasons: BTreeMap<&str, Vec<(&str, usize)>> = BTreeMap::new();
+    for run in runs {
+        for result in &run.results {
+            if let Verdict::Skipped(reason) = &result.verdict {
+                let on = reasons.entry(reason).or_default();
+                match on.last_mut().filter(|(name, _)| *name == run.name) {
+                    Some((_, count)) => *count += 1,
+                    None => on.push((&run.name, 1)),
+                }
+            }
+        }
+    }
+    if reasons.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("{}\n", style.strong("skipped:"));
+    for (reason, on) in reasons.iter().take(MOST_REASONS) {
+        let on: Vec<String> = on.iter().map(|(name, count)| format!("{count} on {name}")).collect();
+        out.push_str(&format!("  {reason}: {}\n", on.join(", ")));
+    }
+    if reasons.len() > MOST_REASONS {
+        let rest: usize = reasons.values().skip(MOST_REASONS).flatten().map(|(_, count)| count).sum();
+        out.push_str(&format!("  and {} other reasons: {rest} cases\n", reasons.len() - MOST_REASONS));
+    }
+    out.push('\n');
+    out
+}
+
+/// A table of case × target, of those cases whose verdicts differ; being skipped is no difference.
+fn differences(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
+    let differs = |nth: &usize| {
+        let mut words = runs.iter().map(|r| r.results[*nth].verdict.word()).filter(|w| *w != "skipped");
+        let first = words.next();
+        words.any(|word| Some(word) != first)
+    };
+    let rows: Vec<usize> = (0..cases.len()).filter(differs).collect();
+    if runs.len() < 2 || rows.is_empty() {
+        return String::new();
+    }
+    let id_width = rows.iter().map(|&n| cases[n].id.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = runs
+        .iter()
+        .map(|r| rows.iter().map(|&n| r.results[n].verdict.word().len()).max().unwrap_or(0).max(r.name.len()))
+        .collect();
+    let mut out = format!("{}\n", style.strong("targets differ:"));
+    let heading: Vec<String> = runs.iter().zip(&widths).map(|(r, w)| format!("{:w$}", r.name, w = *w)).collect();
+    out.push_str(&format!("  {:id_width$}  {}\n", "", heading.join("  ").trim_end()));
+    for nth in rows {
+        let cells: Vec<String> = runs
+            .iter()
+            .zip(&widths)
+            .map(|(run, &width)| {
+                let verdict = &run.results[nth].verdict;
+                let text = format!("{:width$}", verdict.word());
+                if verdict.is_fine() { style.good(&text) } else { style.bad(&text) }
+            })
+            .collect();
+        out.push_str(&format!("  {:id_width$}  {}\n", cases[nth].id, cells.join("  ").trim_end()));
+    }
+    out.push('\n');
+    out
+}

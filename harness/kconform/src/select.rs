@@ -1,0 +1,69 @@
+//! Which cases are meant.
+
+use wildmatch::WildMatch;
+
+use crate::case::Case;
+
+/// What the user asks for; all kinds of conditions must hold, and of each kind one that is given.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// Parts of ids, or patterns with `*` and `?` that match whole ids.
+    pub patterns: Vec<String>,
+    /// The patterns are whole ids.
+    pub exact: bool,
+    /// Tags, one of which a case must have.
+    pub tags: Vec<String>,
+    /// Parts of ids, or patterns, that must not match.
+    pub exclude: Vec<String>,
+}
+
+impl Selection {
+    /// Whether a case is meant.
+    pub fn contains(&self, case: &Case) -> bool {
+        let wanted = |pattern: &String| if self.exact { case.id == *pattern } else { matches(pattern, &case.id) };
+        (self.patterns.is_empty() || self.patterns.iter().any(wanted))
+            && (self.tags.is_empty() || self.tags.iter().any(|tag| case.tags.contains(tag)))
+            && !self.exclude.iter().any(|pattern| matches(pattern, &case.id))
+    }
+
+    /// Keeps the cases that are meant.
+    ///
+    /// # Errors
+    /// A pattern or tag that selects nothing, with the nearest id or tag.
+    pub fn apply(&self, mut cases: Vec<Case>) -> Result<Vec<Case>, NothingSelected> {
+        for pattern in &self.patterns {
+            let one = Selection { patterns: vec![pattern.clone()], exact: self.exact, ..Selection::default() };
+            if !cases.iter().any(|case| one.contains(case)) {
+                let ids = cases.iter().map(|case| case.id.as_str());
+                let nearest = kconform_abi::nearest(pattern, ids).map(str::to_owned);
+                return Err(NothingSelected { what: format!("no case matches {pattern:?}"), nearest });
+            }
+        }
+        for tag in &self.tags {
+            if !cases.iter().any(|case| case.tags.contains(tag)) {
+                let tags = cases.iter().flat_map(|case| &case.tags).map(String::as_str);
+                let nearest = kconform_abi::nearest(tag, tags).map(str::to_owned);
+                return Err(NothingSelected { what: format!("no case has the tag {tag:?}"), nearest });
+            }
+        }
+        cases.retain(|case| self.contains(case));
+        if cases.is_empty() {
+            return Err(NothingSelected { what: "no case is left".into(), nearest: None });
+        }
+        Ok(cases)
+    }
+}
+
+fn matches(pattern: &str, id: &str) -> bool {
+    if pattern.contains(['*', '?']) { WildMatch::new(pattern).matches(id) } else { id.contains(pattern) }
+}
+
+/// Nothing is meant.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{what}{}", .nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
+pub struct NothingSelected {
+    /// What selects nothing.
+    pub what: String,
+    /// What may have been meant.
+    pub nearest: Option<String>,
+}

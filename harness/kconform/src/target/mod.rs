@@ -1,0 +1,130 @@
+//! The kernels that cases run on. Native and guest differ only in how an agent's stream is reached.
+
+mod guest;
+mod native;
+mod session;
+mod worker;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kconform_abi::Arch;
+
+use crate::guest::image::Image;
+use crate::kernel::Kernel;
+pub use native::AGENT;
+pub use session::{Broken, LastWords, Session};
+pub use worker::{CaseResult, Note, Worker};
+
+/// A kernel that we can run on.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// As the user calls it: `native`, `x86_64`, `riscv64-sid`.
+    pub name: String,
+    /// How its agent is reached.
+    pub kind: TargetKind,
+}
+
+/// How a target's agent is reached.
+#[derive(Clone, Debug)]
+pub enum TargetKind {
+    /// A child process on this kernel.
+    Native,
+    /// A QEMU guest.
+    Guest(Arc<Image>),
+}
+
+/// An agent that is ready, and its kernel.
+pub struct Opened {
+    /// The agent.
+    pub session: Session,
+    /// Its kernel.
+    pub kernel: Kernel,
+    /// What the user may want to know of how it was reached: the accelerator, why not KVM.
+    pub remark: Option<String>,
+}
+
+/// Why a target cannot be used.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{what}{}", .mend.as_ref().map(|m| format!("\n  {m}")).unwrap_or_default())]
+pub struct Unusable {
+    /// What is missing or went wrong.
+    pub what: String,
+    /// What to do about it, when that is known.
+    pub mend: Option<String>,
+    /// The target was never set up (as opposed to: is set up and does not work).
+    pub not_set_up: bool,
+}
+
+impl Target {
+    /// All targets that there are: `native`, then the images.
+    pub fn all(images: &[Arc<Image>]) -> Vec<Target> {
+        let native = Target { name: "native".into(), kind: TargetKind::Native };
+        let guest = |image: &Arc<Image>| Target { name: image.name.clone(), kind: TargetKind::Guest(image.clone()) };
+        std::iter::once(native).chain(images.iter().map(guest)).collect()
+    }
+
+    /// The target of that name, which may be an image's alias (and is then what the target is called).
+    pub fn named(name: &str, images: &[Arc<Image>]) -> Option<Target> {
+        if name == "native" {
+            return Some(Target { name: name.into(), kind: TargetKind::Native });
+        }
+        let image = images.iter().find(|i| i.name == name || i.aliases.iter().any(|a| a == name))?;
+        Some(Target { name: name.into(), kind: TargetKind::Guest(image.clone()) })
+    }
+
+    /// How much slower than this machine's own kernel the target may be: timeouts are multiplied by it.
+    pub fn time_factor(&self) -> f64 {
+        match &self.kind {
+            TargetKind::Native => 1.0,
+            TargetKind::Guest(image) => image.time_factor.into(),
+        }
+    }
+
+    /// Whether everything that the target needs is there, without starting anything.
+    ///
+    /// # Errors
+    /// What is missing, and the command that mends it.
+    pub fn ready(&self) -> Result<(), Unusable> {
+        match &self.kind {
+            TargetKind::Native => Ok(()),
+            TargetKind::Guest(image) => guest::ready(image),
+        }
+    }
+
+    /// Starts an agent on the target.
+    ///
+    /// # Errors
+    /// What is missing or went wrong.
+    pub fn open(&self) -> Result<Opened, Unusable> {
+        match &self.kind {
+            TargetKind::Native => self.open_native(),
+            TargetKind::Guest(image) => guest::open(image),
+        }
+    }
+
+    fn open_native(&self) -> Result<Opened, Unusable> {
+        let failed = |what: String| Unusable { what, mend: None, not_set_up: false };
+        let link = native::start().map_err(|e| failed(format!("the agent could not be started: {e}")))?;
+        let session = Session::open(link, Duration::from_secs(20), 1.0)
+            .map_err(|(broken, words)| failed(format!("{broken}; {}", words.what)))?;
+        let facts = session.facts();
+        let arch = Arch::from_name(&facts.machine)
+            .ok_or_else(|| failed(format!("{} is not an architecture that kconform knows", facts.machine)))?;
+        let config = facts.config.as_deref().and_then(config_text);
+        let kernel = Kernel::new(arch, facts, config.as_deref(), true);
+        Ok(Opened { session, kernel, remark: None })
+    }
+}
+
+/// A kernel's config as text; `/proc/config.gz` is packed.
+fn config_text(config: &[u8]) -> Option<String> {
+    use std::io::Read;
+    let mut text = String::new();
+    if config.starts_with(&[0x1f, 0x8b]) {
+        flate2::read::GzDecoder::new(config).read_to_string(&mut text).ok()?;
+    } else {
+        text = String::from_utf8_lossy(config).into_owned();
+    }
+    Some(text)
+}

@@ -1,0 +1,76 @@
+//! The kernel that kconform itself runs on: the agent is a child process.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::{Child, Command, Stdio};
+
+use super::session::{Keeper, LastWords, Link};
+
+/// The static agent for this machine, built with kconform.
+pub const AGENT: &[u8] = include_bytes!(env!("KCONFORM_AGENT"));
+
+struct Native {
+    child: Child,
+    // Holds the agent's binary and the folder in which cases run; removed with it.
+    _folder: tempfile::TempDir,
+}
+
+/// Starts an agent on this kernel.
+pub fn start() -> io::Result<Link> {
+    let folder = tempfile::Builder::new().prefix("kconform-").tempdir()?;
+    let agent = folder.path().join("kconform-agent");
+    std::fs::write(&agent, AGENT)?;
+    std::fs::set_permissions(&agent, PermissionsExt::from_mode(0o755))?;
+    let scratch = folder.path().join("scratch");
+    std::fs::create_dir(&scratch)?;
+    std::fs::set_permissions(&scratch, PermissionsExt::from_mode(0o777))?;
+    let (ours, theirs) = UnixStream::pair()?;
+    let child = Command::new(&agent)
+        .arg("--scratch")
+        .arg(&scratch)
+        .env_clear()
+        .stdin(Stdio::from(OwnedFd::from(theirs)))
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()?;
+    Ok(Link {
+        reader: Box::new(ours.try_clone()?),
+        writer: Box::new(ours),
+        keeper: Box::new(Native { child, _folder: folder }),
+    })
+}
+
+impl Keeper for Native {
+    fn last_words(&mut self) -> LastWords {
+        let what = match self.child.try_wait() {
+            Ok(Some(status)) => match (status.code(), status.signal()) {
+                (Some(code), _) => format!("the agent exited with status {code}"),
+                (None, Some(n)) => {
+                    let name = kconform_abi::signal::name(n).unwrap_or("a signal");
+                    format!("the agent was killed by {name}")
+                }
+                (None, None) => "the agent ended".into(),
+            },
+            _ => "the agent is still there, but silent".into(),
+        };
+        LastWords { what, ..LastWords::default() }
+    }
+}
+
+impl Drop for Native {
+    fn drop(&mut self) {
+        // The agent ends, and ends what is left of its cases, when its stream is closed; a stuck one is killed.
+        for _ in 0..200 {
+            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+        // Whether it can be killed or not, there is nobody left to tell.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,332 @@
+//! Runs cases on one target: skips what its kernel cannot run, keeps the agent busy, judges what comes back, and starts
+//! a fresh agent when one is lost, so that a fault costs one case.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kconform_plan::{Observation, Plan};
+
+use super::{Broken, LastWords, Opened, Target, Unusable};
+use crate::case::{Case, Probe};
+use crate::judge::{Failure, FailureKind, Found, Verdict, judge, judge_probe};
+use crate::kernel::{Kernel, Unmet};
+use crate::lower::{Lowered, lower, lower_probe};
+
+/// How many plans are sent ahead of the one that runs.
+const AHEAD: usize = 8;
+
+/// How many agents in a row may be lost without a single result before the target is given up.
+const MOST_LOSSES: u32 = 20;
+
+/// What came of a case.
+#[derive(Clone, Debug)]
+pub struct CaseResult {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What was seen and the plan that was run, unless the case was skipped or lost.
+    pub seen: Option<Arc<(Lowered, Observation)>>,
+    /// What happened on the way: a guest that died by itself, say.
+    pub remark: Option<String>,
+}
+
+impl CaseResult {
+    fn bare(verdict: Verdict) -> CaseResult {
+        CaseResult { verdict, seen: None, remark: None }
+    }
+
+    /// How long the case took on the target.
+    pub fn duration(&self) -> Duration {
+        Duration::from_nanos(self.seen.as_ref().map_or(0, |seen| seen.1.duration_ns))
+    }
+}
+
+/// What a worker says while it works.
+#[derive(Clone, Debug)]
+pub enum Note {
+    /// The target is being started; `true`: again.
+    Opening(bool),
+    /// It runs.
+    Opened {
+        /// `uname -r`.
+        release: String,
+        /// What else to know.
+        remark: Option<String>,
+    },
+    /// These cases are next: the index of the first one that has no result yet.
+    Running(usize),
+    /// A case has its result, by its index in what was given to run.
+    Result(usize, CaseResult),
+}
+
+/// A target at work.
+pub struct Worker {
+    target: Target,
+    opened: Option<Opened>,
+    /// The kernel of the last agent, which outlives it.
+    kernel: Option<Kernel>,
+    unusable: Option<Unusable>,
+    probes: HashMap<String, Found>,
+    losses: u32,
+}
+
+/// A case that has no result yet.
+struct Waiting {
+    case: usize,
+    /// The agent was lost, or the kernel came to harm, when the case ran first: it runs alone then, on a fresh agent,
+    /// to tell a fault of the case from one that would have come anyway.
+    before: Option<Fault>,
+}
+
+/// A case on its way through an agent.
+struct Flight {
+    waiting: Waiting,
+    lowered: Lowered,
+}
+
+/// Why a case has no observation, or none that can be trusted.
+#[derive(Clone, Debug)]
+enum Fault {
+    /// The kernel came to harm.
+    Kernel { what: String, console: Vec<String> },
+    /// Nothing was heard any more.
+    Silent { what: String, console: Vec<String> },
+    /// The agent, or what holds it, went away.
+    Gone(String),
+}
+
+impl Fault {
+    fn new(broken: &Broken, words: LastWords) -> Fault {
+        let LastWords { what, kernel_fault, console } = words;
+        match (kernel_fault, broken) {
+            (Some(fault), _) => Fault::Kernel { what: fault, console },
+            (None, Broken::Silent(_)) => Fault::Silent { what: format!("{broken}; {what}"), console },
+            (None, _) => Fault::Gone(if what.is_empty() { broken.to_string() } else { format!("{broken}; {what}") }),
+        }
+    }
+
+    fn what(&self) -> &str {
+        match self {
+            Fault::Kernel { what, .. } | Fault::Silent { what, .. } | Fault::Gone(what) => what,
+        }
+    }
+
+    fn verdict(self, case: &Case) -> Verdict {
+        match self {
+            Fault::Kernel { what, console } => Verdict::Crashed { what, console },
+            Fault::Gone(what) => Verdict::Lost(what),
+            Fault::Silent { what, console } => Verdict::TimedOut(Box::new(Failure {
+                kind: FailureKind::TimedOut,
+                place: case.place.clone(),
+                step: None,
+                iteration: Vec::new(),
+                text: format!("nothing was heard of the kernel any more: {what}"),
+                expected: "the case to end".into(),
+                got: console.join("\n"),
+                ret: None,
+                also: Vec::new(),
+            })),
+        }
+    }
+}
+
+impl Worker {
+    /// A worker that has not started anything yet.
+    pub fn new(target: Target) -> Worker {
+        Worker { target, opened: None, kernel: None, unusable: None, probes: HashMap::new(), losses: 0 }
+    }
+
+    /// The kernel, once it was reached.
+    pub fn kernel(&self) -> Option<&Kernel> {
+        self.kernel.as_ref()
+    }
+
+    /// Why the target cannot be used, if it cannot.
+    pub fn unusable(&self) -> Option<&Unusable> {
+        self.unusable.as_ref()
+    }
+
+    /// Runs one case.
+    pub fn run_one(&mut self, case: &Case, tell: &mut dyn FnMut(Note)) -> CaseResult {
+        let mut result = None;
+        self.run(&[case], &mut |note| match note {
+            Note::Result(_, found) => result = Some(found),
+            other => tell(other),
+        });
+        result.unwrap_or_else(|| CaseResult::bare(Verdict::Lost("it was not run".into())))
+    }
+
+    /// Runs cases in order; each gets exactly one [`Note::Result`].
+    pub fn run(&mut self, cases: &[&Case], tell: &mut dyn FnMut(Note)) {
+        let mut queue: VecDeque<Waiting> =
+            (0..cases.len()).map(|case| Waiting { case, before: None }).collect();
+        let mut flying: VecDeque<Flight> = VecDeque::new();
+        while !(queue.is_empty() && flying.is_empty()) {
+            let Some(kernel) = self.open(tell) else {
+                let why = self.unusable.as_ref().map(|u| u.what.clone()).unwrap_or_default();
+                for waiting in flying.drain(..).map(|f| f.waiting).chain(queue.drain(..)) {
+                    tell(Note::Result(waiting.case, CaseResult::bare(Verdict::Lost(why.clone()))));
+                }
+                return;
+            };
+            self.fill(cases, &kernel, &mut queue, &mut flying, tell);
+            let Some(first) = flying.front() else { continue };
+            tell(Note::Running(first.waiting.case));
+            self.take(cases, &kernel, &mut queue, &mut flying, tell);
+        }
+    }
+
+    /// The kernel of an agent that is ready; starts one if there is none.
+    fn open(&mut self, tell: &mut dyn FnMut(Note)) -> Option<Kernel> {
+        if self.unusable.is_none() && self.losses >= MOST_LOSSES {
+            let what = format!("given up after {MOST_LOSSES} agents were lost in a row");
+            self.unusable = Some(Unusable { what, mend: None, not_set_up: false });
+        }
+        if self.unusable.is_some() {
+            return None;
+        }
+        if self.opened.is_none() {
+            tell(Note::Opening(self.kernel.is_some()));
+            match self.target.open() {
+                Ok(opened) => {
+                    let release = opened.kernel.release.clone();
+                    tell(Note::Opened { release, remark: opened.remark.clone() });
+                    self.kernel = Some(opened.kernel.clone());
+                    self.opened = Some(opened);
+                }
+                Err(unusable) => self.unusable = Some(unusable),
+            }
+        }
+        self.opened.as_ref().map(|opened| opened.kernel.clone())
+    }
+
+    /// Sends plans until enough are ahead; cases that this kernel cannot run get their results at once.
+    fn fill(
+        &mut self,
+        cases: &[&Case],
+        kernel: &Kernel,
+        queue: &mut VecDeque<Waiting>,
+        flying: &mut VecDeque<Flight>,
+        tell: &mut dyn FnMut(Note),
+    ) {
+        let alone = |flying: &VecDeque<Flight>| flying.front().is_some_and(|f| f.waiting.before.is_some());
+        while flying.len() < AHEAD
+            && !alone(flying)
+            && let Some(next) = queue.front()
+        {
+            let case = cases[next.case];
+            let unknown = case.needs.iter().any(|probe| !self.probes.contains_key(&probe.id));
+            if !flying.is_empty() && (next.before.is_some() || unknown) {
+                return;
+            }
+            let prepared = self.prepare(case, kernel);
+            let Some(opened) = &mut self.opened else { return };
+            let Some(waiting) = queue.pop_front() else { return };
+            match prepared {
+                Ok(lowered) => {
+                    // A broken stream is noticed when the answer does not come.
+                    let _ = opened.session.send(waiting.case as u64, lowered.plan.clone());
+                    flying.push_back(Flight { waiting, lowered });
+                }
+                Err(verdict) => tell(Note::Result(waiting.case, CaseResult::bare(verdict))),
+            }
+        }
+    }
+
+    /// Waits for the first case in flight.
+    fn take(
+        &mut self,
+        cases: &[&Case],
+        kernel: &Kernel,
+        queue: &mut VecDeque<Waiting>,
+        flying: &mut VecDeque<Flight>,
+        tell: &mut dyn FnMut(Note),
+    ) {
+        let Some(opened) = &mut self.opened else { return };
+        let received = opened.session.receive();
+        let Some(Flight { waiting, lowered }) = flying.pop_front() else { return };
+        let case = cases[waiting.case];
+        let fault = match received {
+            Ok((_, observation)) => {
+                let verdict = judge(case, &lowered, &observation, kernel);
+                match verdict {
+                    // A kernel that came to harm says nothing reliable any more; the host's own is all there is.
+                    Verdict::Crashed { what, console } if !kernel.host => Fault::Kernel { what, console },
+                    verdict => {
+                        self.losses = 0;
+                        let remark = waiting.before.map(|fault| {
+                            format!("it ran again on a fresh kernel, after the first went down: {}", fault.what())
+                        });
+                        let seen = Some(Arc::new((lowered, observation)));
+                        tell(Note::Result(waiting.case, CaseResult { verdict, seen, remark }));
+                        return;
+                    }
+                }
+            }
+            Err(broken) => {
+                self.losses += 1;
+                Fault::new(&broken, opened.session.last_words())
+            }
+        };
+        self.opened = None;
+        while let Some(flight) = flying.pop_back() {
+            queue.push_front(flight.waiting);
+        }
+        match waiting.before {
+            None => queue.push_front(Waiting { before: Some(fault), ..waiting }),
+            Some(_) => tell(Note::Result(waiting.case, CaseResult::bare(fault.verdict(case)))),
+        }
+    }
+
+    /// Lowers a case for the kernel, if it is one for it and its probes find what they look for.
+    fn prepare(&mut self, case: &Case, kernel: &Kernel) -> Result<Lowered, Verdict> {
+        let skip = |unmet: Unmet| Verdict::Skipped(unmet.reason);
+        let lowered = lower(case, kernel, self.target.time_factor()).map_err(skip)?;
+        for probe in &case.needs {
+            if !self.probes.contains_key(&probe.id) {
+                let found = self.probe(probe, kernel);
+                self.probes.insert(probe.id.clone(), found);
+            }
+            match self.probes.get(&probe.id) {
+                Some(Found::Absent(reason)) => return Err(Verdict::Skipped(reason.clone())),
+                Some(Found::Wrong(failure)) => return Err(Verdict::Failed(failure.clone())),
+                Some(Found::Unknown(verdict)) => return Err(verdict.clone()),
+                Some(Found::Present) | None => {}
+            }
+        }
+        Ok(lowered)
+    }
+
+    /// Runs a probe; nothing else is in flight. A guest that dies under it is replaced once.
+    fn probe(&mut self, probe: &Probe, kernel: &Kernel) -> Found {
+        let lowered = match lower_probe(probe, kernel, self.target.time_factor()) {
+            Ok(lowered) => lowered,
+            Err(unmet) => return Found::Absent(unmet.reason),
+        };
+        let mut what = String::new();
+        for _ in 0..2 {
+            if self.open(&mut |_| {}).is_none() {
+                break;
+            }
+            match self.ask(lowered.plan.clone()) {
+                Ok(observation) => return judge_probe(probe, &lowered, &observation, kernel),
+                Err(fault) => what = fault.what().to_owned(),
+            }
+        }
+        Found::Unknown(Verdict::Lost(format!("the probe {} could not be run: {what}", probe.name)))
+    }
+
+    fn ask(&mut self, plan: Plan) -> Result<Observation, Fault> {
+        let Some(opened) = &mut self.opened else { return Err(Fault::Gone("there is no agent".into())) };
+        let session = &mut opened.session;
+        match session.send(u64::MAX, plan).and_then(|()| session.receive()) {
+            Ok((_, observation)) => Ok(observation),
+            Err(broken) => {
+                let fault = Fault::new(&broken, session.last_words());
+                self.opened = None;
+                self.losses += 1;
+                Err(fault)
+            }
+        }
+    }
+}

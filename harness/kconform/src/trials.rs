@@ -1,0 +1,96 @@
+//! `cargo test`: each case on each target is a trial named `target::suite::case`.
+//!
+//! A project with cases of its own has a test without libtest's harness (`harness = false`) that is just
+//!
+//! ```no_run
+//! fn main() -> std::process::ExitCode {
+//!     kconform::trials::main(&["cases".as_ref()])
+//! }
+//! ```
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
+
+use crate::case::Case;
+use crate::cli::{CliError, guests_required, images, load_suites};
+use crate::judge::Verdict;
+use crate::report::{Style, failures};
+use crate::run::TargetRun;
+use crate::target::{Target, Unusable, Worker};
+
+/// The targets of `cargo test`, unless `KCONFORM_TARGETS` names others, separated by commas.
+const TARGETS: &str = "native,x86_64,riscv64";
+
+/// Runs the cases below `paths` as trials, with the command line of a Rust test.
+///
+/// Guests that are not set up are ignored with the reason, or fail where `KCONFORM_REQUIRE_GUESTS=1` is set. A target is
+/// started when its first selected trial runs, and once for all of them.
+pub fn main(paths: &[&Path]) -> ExitCode {
+    let arguments = Arguments::from_args();
+    match gather(paths) {
+        Ok((trials, shared)) => {
+            let conclusion = libtest_mimic::run(&arguments, trials);
+            // Guests end before the process does.
+            drop(shared);
+            conclusion.exit_code()
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+type Shared = Arc<Mutex<Worker>>;
+
+fn gather(paths: &[&Path]) -> Result<(Vec<Trial>, Vec<Shared>), CliError> {
+    let paths: Vec<PathBuf> = paths.iter().map(|path| path.to_path_buf()).collect();
+    let cases = Arc::new(load_suites(&paths)?.right(false)?);
+    let images = images(None)?;
+    let names = std::env::var("KCONFORM_TARGETS").unwrap_or_else(|_| TARGETS.into());
+    let mut trials = Vec::new();
+    let mut workers = Vec::new();
+    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
+        let target = Target::named(name, &images)
+            .ok_or_else(|| CliError::NoTarget { name: name.into(), nearest: None })?;
+        let missing = target.ready().err().filter(|unusable| unusable.not_set_up && !guests_required());
+        let worker = Arc::new(Mutex::new(Worker::new(target)));
+        workers.push(worker.clone());
+        trials.extend((0..cases.len()).map(|nth| trial(name, &cases, nth, &worker, missing.as_ref())));
+    }
+    Ok((trials, workers))
+}
+
+fn trial(name: &str, cases: &Arc<Vec<Case>>, nth: usize, worker: &Shared, missing: Option<&Unusable>) -> Trial {
+    let title = format!("{name}::{}", cases[nth].id);
+    if let Some(unusable) = missing {
+        let reason = unusable.to_string().replace('\n', ";");
+        // nextest takes a trial that ignores itself for a pass, but knows the flag.
+        let flagged = std::env::var_os("NEXTEST").is_some();
+        return Trial::ignorable_test(title, move || Ok(Completion::ignored_with(reason)))
+            .with_ignored_flag(flagged);
+    }
+    let (name, cases, worker) = (name.to_owned(), cases.clone(), worker.clone());
+    Trial::ignorable_test(title, move || run(&name, &cases[nth], &worker))
+}
+
+fn run(name: &str, case: &Case, worker: &Shared) -> Result<Completion, Failed> {
+    // A trial that panicked has left a worker that starts a fresh agent.
+    let mut worker = worker.lock().unwrap_or_else(PoisonError::into_inner);
+    let begun = std::time::Instant::now();
+    let result = worker.run_one(case, &mut |_| {});
+    match &result.verdict {
+        Verdict::Passed | Verdict::ExpectedFailure { .. } => return Ok(Completion::Completed),
+        Verdict::Skipped(reason) => return Ok(Completion::ignored_with(reason)),
+        Verdict::Lost(why) => {
+            let mend = worker.unusable().and_then(|u| u.mend.clone()).map(|m| format!("\n{m}")).unwrap_or_default();
+            return Err(format!("lost: {why}{mend}").into());
+        }
+        _ => {}
+    }
+    let run = TargetRun::of_one(name, &worker, result, begun.elapsed());
+    Err(failures(std::slice::from_ref(case), &[run], Style { color: false }).into())
+}
