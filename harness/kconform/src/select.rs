@@ -20,7 +20,8 @@ pub struct Selection {
 impl Selection {
     /// Whether a case is meant.
     pub fn contains(&self, case: &Case) -> bool {
-        let wanted = |pattern: &String| if self.exact { case.id == *pattern } else { matches(pattern, &case.id) };
+        let wanted =
+            |pattern: &String| if self.exact { case.id == *pattern } else { matches(pattern, &case.id) };
         (self.patterns.is_empty() || self.patterns.iter().any(wanted))
             && (self.tags.is_empty() || self.tags.iter().any(|tag| case.tags.contains(tag)))
             && !self.exclude.iter().any(|pattern| matches(pattern, &case.id))
@@ -32,7 +33,8 @@ impl Selection {
     /// A pattern or tag that selects nothing, with the nearest id or tag.
     pub fn apply(&self, mut cases: Vec<Case>) -> Result<Vec<Case>, NothingSelected> {
         for pattern in &self.patterns {
-            let one = Selection { patterns: vec![pattern.clone()], exact: self.exact, ..Selection::default() };
+            let one =
+                Selection { patterns: vec![pattern.clone()], exact: self.exact, ..Selection::default() };
             if !cases.iter().any(|case| one.contains(case)) {
                 let ids = cases.iter().map(|case| case.id.as_str());
                 let nearest = kconform_abi::nearest(pattern, ids).map(str::to_owned);

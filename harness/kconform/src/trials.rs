@@ -64,7 +64,13 @@ fn gather(paths: &[&Path]) -> Result<(Vec<Trial>, Vec<Shared>), CliError> {
     Ok((trials, workers))
 }
 
-fn trial(name: &str, cases: &Arc<Vec<Case>>, nth: usize, worker: &Shared, missing: Option<&Unusable>) -> Trial {
+fn trial(
+    name: &str,
+    cases: &Arc<Vec<Case>>,
+    nth: usize,
+    worker: &Shared,
+    missing: Option<&Unusable>,
+) -> Trial {
     let title = format!("{name}::{}", cases[nth].id);
     if let Some(unusable) = missing {
         let reason = unusable.to_string().replace('\n', ";");
@@ -86,7 +92,8 @@ fn run(name: &str, case: &Case, worker: &Shared) -> Result<Completion, Failed> {
         Verdict::Passed | Verdict::ExpectedFailure { .. } => return Ok(Completion::Completed),
         Verdict::Skipped(reason) => return Ok(Completion::ignored_with(reason)),
         Verdict::Lost(why) => {
-            let mend = worker.unusable().and_then(|u| u.mend.clone()).map(|m| format!("\n{m}")).unwrap_or_default();
+            let mend =
+                worker.unusable().and_then(|u| u.mend.clone()).map(|m| format!("\n{m}")).unwrap_or_default();
             return Err(format!("lost: {why}{mend}").into());
         }
         _ => {}

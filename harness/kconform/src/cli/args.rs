@@ -168,9 +168,12 @@ pub enum ImageCommand {
     List(TargetsArgs),
     /// Fetch and verify the kernels of images with this machine's apt.
     Fetch {
-        /// Images, or `all`.
-        #[arg(value_name = "IMAGE", required = true)]
+        /// Images, or `all`. Default: one for each architecture.
+        #[arg(value_name = "IMAGE")]
         names: Vec<String>,
+        /// Ask for newer kernels, even where one is there.
+        #[arg(long)]
+        refresh: bool,
         /// A folder with image files. Default: kconform's own.
         #[arg(long, value_name = "PATH")]
         images: Option<PathBuf>,

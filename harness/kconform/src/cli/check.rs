@@ -13,7 +13,9 @@ pub(super) fn check(args: &CheckArgs, style: Style) -> Result<u8, CliError> {
     let Suites { loaded, files } = load_suites(&paths)?;
     let mut out = std::io::stdout().lock();
     match args.format {
-        Format::Json => writeln!(out, "{}", load::message::json(&loaded.mistakes).map_err(std::io::Error::from)?)?,
+        Format::Json => {
+            writeln!(out, "{}", load::message::json(&loaded.mistakes).map_err(std::io::Error::from)?)?
+        }
         Format::Text if loaded.mistakes.is_empty() => {
             writeln!(out, "{} cases in {} files: no mistakes", loaded.cases.len(), files)?;
         }

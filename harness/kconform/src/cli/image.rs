@@ -1,4 +1,62 @@
-use super::*;
-use super::args::*;
-pub(super) fn image(_: &ImageCommand) -> Result<u8, CliError> { Ok(0) }
-pub(super) fn targets(_: &TargetsArgs, _: Style) -> Result<u8, CliError> { Ok(0) }
+//! `kconform image` and `kconform targets`.
+
+use std::io::Write;
+use std::path::Path;
+
+use super::args::{ImageCommand, TargetsArgs};
+use super::{CliError, images};
+use crate::guest::commands::{FetchCommandError, Wanted, fetch_images, list};
+use crate::guest::image::Images;
+use crate::guest::{ImageError, cache_dir};
+use crate::report::Style;
+use crate::target::Target;
+
+pub(super) fn image(command: &ImageCommand) -> Result<u8, CliError> {
+    let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;
+    let mut out = std::io::stdout().lock();
+    match command {
+        ImageCommand::List(args) => list(&all(args.images.as_deref())?, &cache, &mut out)?,
+        ImageCommand::Fetch { names, images, refresh } => {
+            let wanted = match names.as_slice() {
+                [] => Wanted::Default,
+                [one] if one == "all" => Wanted::All,
+                names => Wanted::Named(names),
+            };
+            fetch_images(&all(images.as_deref())?, wanted, &cache, *refresh, &mut out).map_err(|error| {
+                match error {
+                    FetchCommandError::Image(error) => CliError::Image(error),
+                    FetchCommandError::Io(error) => CliError::Output(error),
+                    error @ FetchCommandError::Fetch { .. } => CliError::Fetch(error.to_string()),
+                }
+            })?;
+        }
+    }
+    Ok(0)
+}
+
+fn all(folder: Option<&Path>) -> Result<Images, ImageError> {
+    folder.map_or_else(Images::built_in, Images::load_all)
+}
+
+/// The targets that there are, and what those lack that cannot be used.
+pub(super) fn targets(args: &TargetsArgs, style: Style) -> Result<u8, CliError> {
+    let images = images(args.images.as_deref())?;
+    let mut out = std::io::stdout().lock();
+    let names = |target: &Target| {
+        let image = images.iter().find(|image| image.name == target.name);
+        image.map_or_else(|| target.name.clone(), |image| image.names().collect::<Vec<_>>().join(", "))
+    };
+    let targets = Target::all(&images);
+    let width = targets.iter().map(|target| names(target).len()).max().unwrap_or(0);
+    for target in &targets {
+        let state = match target.ready() {
+            Ok(()) => style.good("ready"),
+            Err(unusable) => {
+                let mend = unusable.mend.map(|mend| format!(" (to mend it: {mend})")).unwrap_or_default();
+                format!("{}: {}{mend}", style.warn("not ready"), unusable.what)
+            }
+        };
+        writeln!(out, "{:width$}  {state}", names(target))?;
+    }
+    Ok(0)
+}

@@ -56,7 +56,9 @@ pub enum CliError {
 impl CliError {
     fn status(&self) -> u8 {
         match self {
-            CliError::Suites(_) | CliError::Selection(_) | CliError::Image(_) | CliError::NoTarget { .. } => USAGE,
+            CliError::Suites(_) | CliError::Selection(_) | CliError::Image(_) | CliError::NoTarget { .. } => {
+                USAGE
+            }
             CliError::Fetch(_) | CliError::Output(_) => LOST,
         }
     }
@@ -78,7 +80,10 @@ pub fn main() -> ExitCode {
         // The reader of a pipe has seen enough.
         CliError::Output(e) if e.kind() == std::io::ErrorKind::BrokenPipe => 0,
         error => {
-            eprintln!("{} {error}", Style { color: colors(cli.color, std::io::stderr().is_terminal()) }.bad("error:"));
+            eprintln!(
+                "{} {error}",
+                Style { color: colors(cli.color, std::io::stderr().is_terminal()) }.bad("error:")
+            );
             error.status()
         }
     });

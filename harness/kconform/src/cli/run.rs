@@ -56,7 +56,8 @@ pub(crate) fn choose(names: &[String], folder: Option<&Path>) -> Result<Chosen, 
     let images = images(folder)?;
     let find = |name: &str| {
         Target::named(name, &images).ok_or_else(|| {
-            let known = images.iter().flat_map(|i| std::iter::once(&i.name).chain(&i.aliases)).map(String::as_str);
+            let known =
+                images.iter().flat_map(|i| std::iter::once(&i.name).chain(&i.aliases)).map(String::as_str);
             let nearest = kconform_abi::nearest(name, known.chain(["native"])).map(str::to_owned);
             CliError::NoTarget { name: name.into(), nearest }
         })

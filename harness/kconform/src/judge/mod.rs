@@ -100,7 +100,8 @@ pub fn judge_probe(probe: &Probe, lowered: &Lowered, seen: &Observation, kernel:
         Verdict::Failed(mut failure) => {
             let last = probe.steps.last().map(|step| step.index);
             let absent = failure.ret == Some(-i64::from(probe.absent.value)) && failure.step == last;
-            let due = probe.since.as_ref().filter(|since| kernel.version.as_slice() >= since.value.as_slice());
+            let due =
+                probe.since.as_ref().filter(|since| kernel.version.as_slice() >= since.value.as_slice());
             match (absent, due) {
                 (true, None) => {
                     let name = kconform_abi::errno::name(probe.absent.value).unwrap_or("an errno");

@@ -9,7 +9,7 @@ use kconform_plan::{
 
 use super::failure::{Failure, FailureKind, describe_bytes, describe_errno, describe_ret};
 use crate::case::{CallStep, Outcome, RetWant, Step, StepKind};
-use crate::lower::{LoweredCall, Lowered};
+use crate::lower::{Lowered, LoweredCall};
 use crate::place::Place;
 
 /// How far a list of steps came.
@@ -179,9 +179,9 @@ impl<'a> Walk<'a> {
     fn reached(&self, steps: &[PlanStep], at: &[u32]) -> bool {
         let first = steps.first().map(|s| s.index);
         let last = steps.iter().map(last_index).max();
-        self.seen.keys().any(|(step, iteration)| {
-            Some(*step) >= first && Some(*step) <= last && iteration.starts_with(at)
-        })
+        self.seen
+            .keys()
+            .any(|(step, iteration)| Some(*step) >= first && Some(*step) <= last && iteration.starts_with(at))
     }
 
     /// Threads of one process: a failure explains why the others stopped.
@@ -204,14 +204,16 @@ impl<'a> Walk<'a> {
         let saved = |slot: u32| slots.iter().find(|(s, _)| *s == slot).map(|(_, value)| value.clone());
         let wrong = call.expect.check(Got { ret, outputs }, &saved);
         if !wrong.is_empty() {
-            return Stop::Walked(match (self.steps.get(&index).map(|s| &s.kind), self.lowered.calls.get(&index)) {
-                (Some(StepKind::Call(step)), Some(lowered)) => {
-                    let outcome = lowered.outcome.of(step);
-                    let context = Context { step, lowered, outcome, call, ret, outputs };
-                    Walked::Failed(Box::new(context.failure(index, at, &wrong)))
-                }
-                _ => Walked::Trouble(format!("step {index} of the plan is not a call of the case")),
-            });
+            return Stop::Walked(
+                match (self.steps.get(&index).map(|s| &s.kind), self.lowered.calls.get(&index)) {
+                    (Some(StepKind::Call(step)), Some(lowered)) => {
+                        let outcome = lowered.outcome.of(step);
+                        let context = Context { step, lowered, outcome, call, ret, outputs };
+                        Walked::Failed(Box::new(context.failure(index, at, &wrong)))
+                    }
+                    _ => Walked::Trouble(format!("step {index} of the plan is not a call of the case")),
+                },
+            );
         }
         for save in &call.saves {
             env.insert(save.slot, saved_value(save.from, ret, outputs, call.expect.big_endian));
@@ -247,7 +249,9 @@ impl<'a> Walk<'a> {
 
     fn ended(&self, index: u32, at: &[u32], end: ProcessEnd, when: &str) -> Walked {
         let Some(step) = self.steps.get(&index) else {
-            return Walked::Trouble(format!("the process ended at step {index}, which the case does not have"));
+            return Walked::Trouble(format!(
+                "the process ended at step {index}, which the case does not have"
+            ));
         };
         let place = match &step.kind {
             StepKind::Call(call) => call.key.clone(),
@@ -303,9 +307,9 @@ impl Context<'_> {
         let mut described = wrong.iter().map(|&mismatch| self.describe(mismatch));
         let (kind, place, expected, got) = described.next().unwrap_or_else(|| self.describe(Mismatch::Ret));
         // After a failed call, that its buffers hold nothing is no news.
-        let also = described.filter(|_| !is_error(self.ret)).map(|(_, place, expected, got)| {
-            (place, format!("expected {expected}, got {got}"))
-        });
+        let also = described
+            .filter(|_| !is_error(self.ret))
+            .map(|(_, place, expected, got)| (place, format!("expected {expected}, got {got}")));
         let mut text = format!("expected {expected}, got {got}");
         if let crate::lower::Chosen::Except(nth) = self.lowered.outcome
             && let Some(because) = self.step.except.get(nth).and_then(|e| e.because.as_ref())
@@ -335,10 +339,10 @@ impl Context<'_> {
         };
         let want = self.lowered.expects.get(nth).and_then(|&i| self.outcome.expect.get(i));
         let output = self.call.expect.outputs.get(nth).map_or(0, |(output, _)| *output as usize);
-        let got = self.outputs.get(output).map_or_else(
-            || "nothing".into(),
-            |memory| describe_bytes(memory, self.call.expect.big_endian),
-        );
+        let got = self
+            .outputs
+            .get(output)
+            .map_or_else(|| "nothing".into(), |memory| describe_bytes(memory, self.call.expect.big_endian));
         match want {
             Some((name, want)) => {
                 let expected = format!("{} to hold {}", name.value, want.place.text().trim());

@@ -45,8 +45,11 @@ fn message(case: &Case, nth: usize, runs: &[TargetRun], names: &[&str], body: &s
         out.push_str(&format!("  {}\n", about.trim().replace('\n', "\n  ")));
     }
     out.push_str(body);
-    let passing: Vec<&str> =
-        runs.iter().filter(|r| matches!(r.results[nth].verdict, Verdict::Passed)).map(|r| r.name.as_str()).collect();
+    let passing: Vec<&str> = runs
+        .iter()
+        .filter(|r| matches!(r.results[nth].verdict, Verdict::Passed))
+        .map(|r| r.name.as_str())
+        .collect();
     if !passing.is_empty() {
         out.push_str(&format!("  passes on: {}\n", passing.join(", ")));
     }
@@ -70,14 +73,18 @@ fn body(case: &Case, result: &CaseResult, style: Style) -> String {
             failed(case, failure, result, style)
         }
         Verdict::Crashed { what, console } => {
-            let mut out = pointed(&case.place, &format!("the kernel suffered {what}"), "during this case", style);
+            let mut out =
+                pointed(&case.place, &format!("the kernel suffered {what}"), "during this case", style);
             out.push_str(&steps(case, result, None));
             out.push_str(&indented("the kernel said:", console));
             out
         }
-        Verdict::UnexpectedPass { because } => {
-            pointed(&case.place, &format!("passed, though known to fail: {because}"), "remove its known_issue?", style)
-        }
+        Verdict::UnexpectedPass { because } => pointed(
+            &case.place,
+            &format!("passed, though known to fail: {because}"),
+            "remove its known_issue?",
+            style,
+        ),
         Verdict::Lost(why) => format!("  nothing is known of it: {why}\n"),
         Verdict::Passed | Verdict::Skipped(_) => String::new(),
     };

@@ -47,7 +47,9 @@ impl Progress {
     pub fn tell(&mut self, target: usize, event: &Event) {
         let Some(line) = self.lines.get_mut(target) else { return };
         match event {
-            Event::Note(Note::Opening(again)) => line.bar.set_message(if *again { "restarting" } else { "starting" }),
+            Event::Note(Note::Opening(again)) => {
+                line.bar.set_message(if *again { "restarting" } else { "starting" })
+            }
             Event::Note(Note::Opened { release, .. }) => line.bar.set_message(release.clone()),
             Event::Note(Note::Running(case)) => {
                 let failed = if line.bad > 0 { format!("{} failed; ", line.bad) } else { String::new() };

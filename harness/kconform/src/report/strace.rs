@@ -5,7 +5,8 @@ use std::collections::HashMap;
 use kconform_plan::{Bytes, ChildEnd, End, Observation, Op, RecordKind, Saved, Step as PlanStep, is_error};
 
 use crate::case::{
-    Address, Arg, Attr, AttrSlot, Call, CallStep, Expr, Piece, PieceKind, Step, StepKind, Term, Text, TextPart,
+    Address, Arg, Attr, AttrSlot, Call, CallStep, Expr, Piece, PieceKind, Step, StepKind, Term, Text,
+    TextPart,
 };
 use crate::lower::{Lowered, LoweredCall};
 
@@ -80,7 +81,8 @@ impl Printer<'_> {
         let shown = Shown { saved: &saved, outputs, lowered }.call(call);
         let back = match event.done {
             Some((ret, _, attempts)) => {
-                let again = if attempts > 1 { format!(" (after {attempts} attempts)") } else { String::new() };
+                let again =
+                    if attempts > 1 { format!(" (after {attempts} attempts)") } else { String::new() };
                 format!("{}{again}", returned(ret))
             }
             None => match self.end {
@@ -94,12 +96,15 @@ impl Printer<'_> {
     }
 
     fn repeat(&mut self, step: &Step, planned: &PlanStep, at: &[u32], depth: usize) {
-        let (Some(steps), Some(plan)) = (step.kind.blocks().first(), planned.op.blocks().first()) else { return };
+        let (Some(steps), Some(plan)) = (step.kind.blocks().first(), planned.op.blocks().first()) else {
+            return;
+        };
         let inside = |(number, iteration): &&(u32, &[u32])| {
             *number > step.index && iteration.len() > at.len() && iteration.starts_with(at)
         };
         // Only the last round is shown: those before it went as expected.
-        let Some(last) = self.events.keys().filter(inside).map(|(_, iteration)| iteration[at.len()]).max() else {
+        let Some(last) = self.events.keys().filter(inside).map(|(_, iteration)| iteration[at.len()]).max()
+        else {
             return;
         };
         self.line(step.index, at, depth, &format!("repeat: round {last}"));

@@ -8,16 +8,8 @@ use crate::judge::Verdict;
 use crate::run::TargetRun;
 
 /// The words that are counted, in the order in which they are said.
-const WORDS: &[&str] = &[
-    "passed",
-    "failed",
-    "timed out",
-    "crashed",
-    "lost",
-    "unexpected pass",
-    "expected failure",
-    "skipped",
-];
+const WORDS: &[&str] =
+    &["passed", "failed", "timed out", "crashed", "lost", "unexpected pass", "expected failure", "skipped"];
 
 /// How many reasons and table rows are shown before the rest is only counted.
 const MOST_REASONS: usize = 12;
@@ -33,7 +25,8 @@ pub fn summary(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
 }
 
 fn target_line(run: &TargetRun, runs: &[TargetRun], style: Style) -> String {
-    let width = |text: fn(&TargetRun) -> &str| runs.iter().map(|r| text(r).chars().count()).max().unwrap_or(0);
+    let width =
+        |text: fn(&TargetRun) -> &str| runs.iter().map(|r| text(r).chars().count()).max().unwrap_or(0);
     let name_width = width(|r| &r.name);
     let release_width = width(|r| r.release.as_deref().unwrap_or("-"));
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
@@ -118,7 +111,8 @@ fn differences(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
         .map(|r| rows.iter().map(|&n| r.results[n].verdict.word().len()).max().unwrap_or(0).max(r.name.len()))
         .collect();
     let mut out = format!("{}\n", style.strong("targets differ:"));
-    let heading: Vec<String> = runs.iter().zip(&widths).map(|(r, w)| format!("{:w$}", r.name, w = *w)).collect();
+    let heading: Vec<String> =
+        runs.iter().zip(&widths).map(|(r, w)| format!("{:w$}", r.name, w = *w)).collect();
     out.push_str(&format!("  {:id_width$}  {}\n", "", heading.join("  ").trim_end()));
     for nth in rows {
         let cells: Vec<String> = runs

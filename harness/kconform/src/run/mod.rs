@@ -35,7 +35,12 @@ pub enum Event {
 
 /// Runs all cases on all targets, at most `jobs` targets at a time. `tell` is called on this thread, with the target's
 /// index.
-pub fn run(cases: &[Case], targets: &[Target], jobs: usize, tell: &mut dyn FnMut(usize, &Event)) -> Vec<TargetRun> {
+pub fn run(
+    cases: &[Case],
+    targets: &[Target],
+    jobs: usize,
+    tell: &mut dyn FnMut(usize, &Event),
+) -> Vec<TargetRun> {
     let (sender, receiver) = channel();
     let next = std::sync::atomic::AtomicUsize::new(0);
     let mut runs: Vec<Option<TargetRun>> = targets.iter().map(|_| None).collect();

@@ -1,3 +1,153 @@
-use super::*;
-pub(super) fn ready(image: &Image) -> Result<(), Unusable> { Err(Unusable{ what: "x".into(), mend: None, not_set_up: true }) }
-pub(super) fn open(image: &Image) -> Result<Opened, Unusable> { ready(image)?; panic!() }
+//! A QEMU guest as a target: the agent for its architecture, its kernel, and what its console says when it goes down.
+
+use std::io::{Cursor, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::session::{Keeper, LastWords, Link};
+use super::{AGENT, Broken, Opened, Session, Unusable};
+use crate::guest::cache::cached;
+use crate::guest::qemu::Accelerator;
+use crate::guest::qemu::program_of;
+use crate::guest::{BootSpec, Guest, GuestError, Image, cache_dir};
+use crate::judge::fault_in;
+use crate::kernel::Kernel;
+
+/// How many lines of the console go with a fault.
+const CONSOLE_LINES: usize = 60;
+
+/// How long a guest that fell silent may take to say its last.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// Whether QEMU, the agent and the kernel are there.
+pub(super) fn ready(image: &Image) -> Result<(), Unusable> {
+    program_of(image.arch).map_err(|error| unusable(&error))?;
+    agent(image)?;
+    kernel(image).map(|_| ())
+}
+
+/// Boots a guest.
+pub(super) fn open(image: &Image) -> Result<Opened, Unusable> {
+    let cache = cache_dir().map_err(|error| failed(error.to_string()))?;
+    let (kernel, agent) = (kernel(image)?, agent(image)?);
+    let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[] };
+    let guest = Guest::boot(&spec).map_err(|error| unusable(&error))?;
+    let accel = guest.accelerator();
+    let mut remark = match accel.accelerator {
+        Accelerator::Kvm => "KVM".to_owned(),
+        Accelerator::Tcg => format!("emulated: {}", accel.why),
+    };
+    if !guest.failed_boots().is_empty() {
+        remark.push_str(&format!("; came up at attempt {}", guest.failed_boots().len() + 1));
+    }
+    let stream = || guest.stream().map_err(|error| failed(format!("the stream to the agent: {error}")));
+    let reader = Cursor::new(guest.greeting().to_vec()).chain(stream()?);
+    let writer = stream()?;
+    let factor = f64::from(guest.time_factor());
+    let link =
+        Link { reader: Box::new(reader), writer: Box::new(writer), keeper: Box::new(Running { guest }) };
+    let session =
+        Session::open(link, Duration::from_secs(5), factor).map_err(|(broken, words)| match broken {
+            Broken::Stale(_) => Unusable {
+                what: format!("{} ({})", broken, agent.display()),
+                mend: Some("ci/agents".into()),
+                not_set_up: true,
+            },
+            _ => failed(format!("{broken}; {}", words.what)),
+        })?;
+    let config = match &kernel.config {
+        Some(path) => {
+            Some(std::fs::read_to_string(path).map_err(|e| failed(format!("{}: {e}", path.display())))?)
+        }
+        None => session.facts().config.as_deref().and_then(super::config_text),
+    };
+    let kernel = Kernel::new(image.arch, session.facts(), config.as_deref(), false);
+    Ok(Opened { session, kernel, remark: Some(remark) })
+}
+
+fn kernel(image: &Image) -> Result<crate::guest::CachedKernel, Unusable> {
+    let cache = cache_dir().map_err(|error| failed(error.to_string()))?;
+    match cached(image, &cache) {
+        Ok(Some(kernel)) => Ok(kernel),
+        Ok(None) => Err(unusable(&GuestError::NotFetched { image: image.name.clone() })),
+        Err(error) => Err(failed(error.to_string())),
+    }
+}
+
+/// The agent for an image: one built by `ci/agents` (in `KCONFORM_AGENTS`, or in kconform's own checkout), else, for
+/// this machine's architecture, the one that kconform carries.
+fn agent(image: &Image) -> Result<PathBuf, Unusable> {
+    let arch = image.arch.name();
+    if let Some(folder) = std::env::var_os("KCONFORM_AGENTS") {
+        let path = Path::new(&folder).join(arch).join("kconform-agent");
+        return if path.is_file() { Ok(path) } else { Err(no_agent(arch, &path)) };
+    }
+    if arch == std::env::consts::ARCH {
+        return own_agent()
+            .map_err(|error| failed(format!("kconform's own agent cannot be unpacked: {error}")));
+    }
+    let built =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/agents").join(arch).join("kconform-agent");
+    if built.is_file() { Ok(built) } else { Err(no_agent(arch, &built)) }
+}
+
+/// Unpacks the agent that kconform carries, once a build.
+fn own_agent() -> std::io::Result<PathBuf> {
+    let folder = cache_dir().map_err(std::io::Error::other)?.join("agents");
+    let path = folder.join(format!("{}-{}", std::env::consts::ARCH, env!("KCONFORM_FINGERPRINT")));
+    if std::fs::read(&path).is_ok_and(|there| there == AGENT) {
+        return Ok(path);
+    }
+    std::fs::create_dir_all(&folder)?;
+    let file = tempfile::NamedTempFile::new_in(&folder)?;
+    std::fs::write(file.path(), AGENT)?;
+    file.persist(&path).map_err(|error| error.error)?;
+    Ok(path)
+}
+
+fn no_agent(arch: &str, path: &Path) -> Unusable {
+    Unusable {
+        what: format!("there is no agent for {arch} ({})", path.display()),
+        mend: Some(format!("ci/agents {arch}")),
+        not_set_up: true,
+    }
+}
+
+fn failed(what: String) -> Unusable {
+    Unusable { what, mend: None, not_set_up: false }
+}
+
+fn unusable(error: &GuestError) -> Unusable {
+    let (mend, not_set_up) = match error {
+        GuestError::NoQemu { package, .. } => (Some(format!("ci/setup, or install {package}")), true),
+        GuestError::NotFetched { image } => (Some(format!("kconform image fetch {image}")), true),
+        GuestError::DiskFull { .. } => (Some("make room there, or set TMPDIR".into()), false),
+        _ => (None, false),
+    };
+    Unusable { what: error.to_string(), mend, not_set_up }
+}
+
+struct Running {
+    guest: Guest,
+}
+
+impl Keeper for Running {
+    fn last_words(&mut self) -> LastWords {
+        let console = self.guest.console();
+        let over = console.wait_for_end(LAST_WORDS);
+        let lines = console.last(CONSOLE_LINES);
+        let kernel_fault = lines.iter().find_map(|line| fault_in(line)).map(str::to_owned);
+        let what = match (over, self.guest.qemu_errors().last()) {
+            (true, Some(error)) => format!("QEMU ended: {error}"),
+            (true, None) => "QEMU ended".into(),
+            (false, _) => "QEMU is still there".into(),
+        };
+        LastWords { what, kernel_fault, console: from_fault(lines) }
+    }
+}
+
+/// The lines from the first sign of a fault on; all of them where there is none.
+fn from_fault(lines: Vec<String>) -> Vec<String> {
+    let first = lines.iter().position(|line| fault_in(line).is_some() || line.contains("cut here"));
+    lines.into_iter().skip(first.unwrap_or(0)).collect()
+}

@@ -60,7 +60,8 @@ impl Target {
     /// All targets that there are: `native`, then the images.
     pub fn all(images: &[Arc<Image>]) -> Vec<Target> {
         let native = Target { name: "native".into(), kind: TargetKind::Native };
-        let guest = |image: &Arc<Image>| Target { name: image.name.clone(), kind: TargetKind::Guest(image.clone()) };
+        let guest =
+            |image: &Arc<Image>| Target { name: image.name.clone(), kind: TargetKind::Guest(image.clone()) };
         std::iter::once(native).chain(images.iter().map(guest)).collect()
     }
 

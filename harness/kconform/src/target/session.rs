@@ -152,10 +152,7 @@ impl Drop for Session {
     }
 }
 
-fn wait(
-    frames: &Receiver<Result<FromAgent, WireError>>,
-    patience: Duration,
-) -> Result<FromAgent, Broken> {
+fn wait(frames: &Receiver<Result<FromAgent, WireError>>, patience: Duration) -> Result<FromAgent, Broken> {
     match frames.recv_timeout(patience) {
         Ok(frame) => Ok(frame?),
         Err(RecvTimeoutError::Timeout) => Err(Broken::Silent(patience)),

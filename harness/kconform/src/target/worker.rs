@@ -101,7 +101,9 @@ impl Fault {
         match (kernel_fault, broken) {
             (Some(fault), _) => Fault::Kernel { what: fault, console },
             (None, Broken::Silent(_)) => Fault::Silent { what: format!("{broken}; {what}"), console },
-            (None, _) => Fault::Gone(if what.is_empty() { broken.to_string() } else { format!("{broken}; {what}") }),
+            (None, _) => {
+                Fault::Gone(if what.is_empty() { broken.to_string() } else { format!("{broken}; {what}") })
+            }
         }
     }
 
@@ -255,7 +257,10 @@ impl Worker {
                     verdict => {
                         self.losses = 0;
                         let remark = waiting.before.map(|fault| {
-                            format!("it ran again on a fresh kernel, after the first went down: {}", fault.what())
+                            format!(
+                                "it ran again on a fresh kernel, after the first went down: {}",
+                                fault.what()
+                            )
                         });
                         let seen = Some(Arc::new((lowered, observation)));
                         tell(Note::Result(waiting.case, CaseResult { verdict, seen, remark }));

@@ -86,10 +86,7 @@ fn every_mismatch_is_told() {
         big_endian: false,
     };
     let outputs = [Bytes::new(b"a"), Bytes::new(b"x")];
-    assert_eq!(
-        expect.check(Got { ret: 0, outputs: &outputs }, &none),
-        [Mismatch::Ret, Mismatch::Output(1)]
-    );
+    assert_eq!(expect.check(Got { ret: 0, outputs: &outputs }, &none), [Mismatch::Ret, Mismatch::Output(1)]);
 }
 
 #[test]

@@ -40,7 +40,8 @@ fn want() -> impl Strategy<Value = Want> {
 }
 
 fn call() -> impl Strategy<Value = Op> {
-    let buffer = prop::collection::vec(piece(), 0..3).prop_map(|pieces| Buffer { pieces, overlays: Vec::new() });
+    let buffer =
+        prop::collection::vec(piece(), 0..3).prop_map(|pieces| Buffer { pieces, overlays: Vec::new() });
     (
         any::<u64>(),
         prop::collection::vec(value(), 0..6),
@@ -68,8 +69,7 @@ fn op() -> impl Strategy<Value = Op> {
         prop_oneof![
             steps.clone().prop_map(Op::Fork),
             prop::collection::vec(steps.clone(), 0..3).prop_map(Op::Parallel),
-            (value(), steps.clone())
-                .prop_map(|(times, steps)| Op::Repeat { times, slot: Some(3), steps }),
+            (value(), steps.clone()).prop_map(|(times, steps)| Op::Repeat { times, slot: Some(3), steps }),
             steps.prop_map(|steps| Op::Sysctl { settings: vec![("a/b".into(), Value::Number(1))], steps }),
         ]
     })

@@ -17,7 +17,7 @@ use super::accel::{self, Accel, Accelerator, Choice};
 use super::args::{self, AGENT_SOCKET};
 use super::console::Console;
 use super::error::{BootEnd, BootFailure, GuestError};
-use super::process::{Process, find_program};
+use super::process::Process;
 use super::scratch::Scratch;
 use super::{BootSpec, Guest};
 use crate::guest::initramfs::{self, Module};
@@ -34,11 +34,7 @@ const POWER_DOWN: &str = "reboot: Power down";
 const CONNECT: Duration = Duration::from_secs(20);
 
 pub(super) fn boot(spec: &BootSpec<'_>) -> Result<Guest, GuestError> {
-    let row = args::qemu(spec.image.arch);
-    let qemu = find_program(row.program).ok_or_else(|| GuestError::NoQemu {
-        program: row.program.to_owned(),
-        package: row.package.to_owned(),
-    })?;
+    let qemu = super::program_of(spec.image.arch)?;
     let initramfs = initramfs(spec)?;
     let boot = Boot { spec, qemu: &qemu, initramfs: &initramfs };
     match accel::choose(spec.image, &qemu, spec.cache) {

@@ -25,6 +25,18 @@ use super::cache::CachedKernel;
 use super::image::Image;
 use process::Process;
 
+/// The QEMU program for an architecture.
+///
+/// # Errors
+/// [`GuestError::NoQemu`] when it is not installed.
+pub fn program_of(arch: kconform_abi::Arch) -> Result<std::path::PathBuf, GuestError> {
+    let row = args::qemu(arch);
+    process::find_program(row.program).ok_or_else(|| GuestError::NoQemu {
+        program: row.program.to_owned(),
+        package: row.package.to_owned(),
+    })
+}
+
 /// What to boot.
 #[derive(Clone, Copy, Debug)]
 pub struct BootSpec<'a> {
