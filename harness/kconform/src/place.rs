@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// A case file that was read: its name as given, and its text, kept for messages.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(PartialEq, Eq)]
 pub struct File {
     /// The path as the user would write it.
     pub path: PathBuf,
@@ -12,8 +12,15 @@ pub struct File {
     pub text: String,
 }
 
+impl std::fmt::Debug for File {
+    /// Without the text, which would hide everything else.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("File").field(&self.path).finish()
+    }
+}
+
 /// A stretch of a case file.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Place {
     /// The file.
     pub file: Arc<File>,
@@ -47,6 +54,12 @@ impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (line, column) = self.line_column();
         write!(f, "{}:{line}:{column}", self.file.path.display())
+    }
+}
+
+impl std::fmt::Debug for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{self}")
     }
 }
 

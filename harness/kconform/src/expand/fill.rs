@@ -125,7 +125,7 @@ impl Filler<'_> {
             match self.param(&text[dollar + 1..end], node.span) {
                 Some(value) => {
                     changed = true;
-                    filled.push_str(value.text().unwrap_or_default());
+                    filled.push_str(value.text().unwrap_or("0"));
                     if value.scalar().is_none() {
                         let text = format!(
                             "parameter {} is {} and stands in a text",
@@ -154,7 +154,9 @@ impl Filler<'_> {
         let value = &self.params.get(index)?.value;
         if self.nesting == MAX_NESTING {
             self.reader.wrong(span, format!("parameter ${name} stands for itself"));
-            return None;
+            // Any word will do, so that nothing else is said of it.
+            let zero = Scalar { text: "0".to_owned(), plain: true, verbatim: None };
+            return Some(Rc::new(Node::new(span, Kind::Scalar(zero))));
         }
         self.nesting += 1;
         let filled = self.node(value);

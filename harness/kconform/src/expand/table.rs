@@ -63,8 +63,7 @@ fn rows(reader: &mut Reader, table: &NodeRef) -> Option<Vec<Variant>> {
     }
     let rows: Vec<_> = items.iter().map(|item| row(reader, item)).collect();
     let rows: Vec<_> = rows.into_iter().flatten().collect();
-    same_columns(reader, &rows);
-    (rows.len() == items.len()).then_some(rows)
+    Some(same_columns(reader, rows))
 }
 
 fn row(reader: &mut Reader, node: &Node) -> Option<Variant> {
@@ -88,22 +87,26 @@ fn row(reader: &mut Reader, node: &Node) -> Option<Variant> {
     Some(Variant { label: Some(label), span: Some(node.span), params })
 }
 
-/// A parameter that some rows lack would be a `$name` there that nobody saves.
-fn same_columns(reader: &mut Reader, rows: &[Variant]) {
-    let mut columns: Vec<&Param> = Vec::new();
+/// A parameter that some rows lack would be a `$name` there that nobody saves: the rows that have them all.
+fn same_columns(reader: &mut Reader, mut rows: Vec<Variant>) -> Vec<Variant> {
+    let mut columns: Vec<Param> = Vec::new();
     for param in rows.iter().flat_map(|row| &row.params) {
         if !columns.iter().any(|c| c.name == param.name) {
-            columns.push(param);
+            columns.push(param.clone());
         }
     }
-    for row in rows {
+    rows.retain(|row| {
         let missing = columns.iter().filter(|c| !row.params.iter().any(|p| p.name == c.name));
+        let mut complete = true;
         for column in missing {
             let span = row.span.unwrap_or(column.span);
             let text = format!("a row without {}, which other rows have", column.name);
             reader.wrong_see(span, text, column.span, "in this row, say");
+            complete = false;
         }
-    }
+        complete
+    });
+    rows
 }
 
 /// A parameter of a matrix.

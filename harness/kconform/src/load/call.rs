@@ -40,7 +40,6 @@ impl Reader {
                 let [address, data] = self.two(args, entry, "poke: [$addr, {u64: 5}]")?;
                 let address = self.expr(address, Fit::ANY);
                 let data = self.piece(data, &mut outputs)?;
-                outputs.add_arg(1, &data);
                 Call::Poke { address: address?, data }
             }
             name => self.syscall(name, args, &mut outputs)?,
@@ -159,7 +158,9 @@ impl Reader {
             && !entries.iter().any(|e| field(&e.key))
             && entries.iter().all(|e| pieces(&e.key))
         {
-            return Some(Attr::Buffer(self.piece(node, outputs)?));
+            let piece = self.piece(node, outputs)?;
+            outputs.add_attr_buffer(known, &piece);
+            return Some(Attr::Buffer(piece));
         }
         let mut fields: Vec<Option<AttrField>> = Vec::new();
         for entry in entries {
@@ -241,6 +242,7 @@ impl Reader {
         outputs: &mut Outputs,
     ) -> Option<Placed<Arg>> {
         let piece = self.piece(node, outputs)?;
+        self.is_sized(&piece);
         if let (Some(room), Some(bytes)) = (room, size(&piece.kind))
             && bytes > u64::from(room)
         {

@@ -115,6 +115,16 @@ impl Reader {
         None
     }
 
+    /// `$name` where only a parameter may stand, and none of this name is there.
+    pub(crate) fn not_a_parameter(&mut self, name: &str, span: Span) {
+        let params = std::mem::take(&mut self.names.params);
+        let known = params.iter().map(|p| &**p);
+        let near = kconform_abi::nearest(name, known).map(|n| format!("did you mean ${n}?"));
+        let otherwise = "what is saved by a step cannot stand here".to_owned();
+        self.wrong_help(span, format!("${name} is not a parameter"), near.unwrap_or(otherwise));
+        self.names.params = params;
+    }
+
     /// Like [`Reader::saved`], for a place where a number belongs.
     pub(crate) fn saved_number(&mut self, name: &str, span: Span) -> Option<()> {
         if self.saved(name, span)? == Kept::Bytes {

@@ -88,7 +88,9 @@ impl Reader {
             return None;
         }
         let errno = kconform_abi::errno::number(text);
-        if errno.is_none() {
+        if errno.is_none() && text == "none" {
+            self.wrong_help(node.span, "none is not an errno", "it stands alone: the call must succeed");
+        } else if errno.is_none() {
             self.unknown(node.span, "errno", text, kconform_abi::errno::names(), errno_help(text));
         }
         errno
@@ -122,7 +124,8 @@ impl Reader {
         match kconform_abi::signal::number(text).or_else(by_number) {
             Some(number) => Some(self.placed(node.span, number)),
             None => {
-                self.unknown(node.span, "signal", text, kconform_abi::signal::names(), None);
+                let help = "signals have names such as SIGBUS, or numbers from 1 to 64";
+                self.unknown(node.span, "signal", text, kconform_abi::signal::names(), Some(help));
                 None
             }
         }
@@ -164,8 +167,12 @@ impl Reader {
                 if !entries.iter().any(|e| PIECES.contains(&&*e.key)) {
                     let known = WANTS.iter().chain(PIECES).copied().collect::<Vec<_>>();
                     self.known_keys(entries, "an expected value", &known);
+                    if entries.is_empty() {
+                        self.wrong(node.span, "nothing where a value belongs");
+                    }
+                    return None;
                 }
-                let piece = self.piece(node, &mut Outputs::default())?;
+                let piece = self.piece(node, &mut Outputs::expected())?;
                 self.same_size(node, size(&piece.kind), output, name)?;
                 WantKind::Exactly(piece)
             }
@@ -201,7 +208,7 @@ impl Reader {
 
     fn pattern(&mut self, node: &Node) -> Option<Pattern> {
         Some(match &node.kind {
-            Kind::Map(_) => Pattern::Piece(self.piece(node, &mut Outputs::default())?),
+            Kind::Map(_) => Pattern::Piece(self.piece(node, &mut Outputs::expected())?),
             _ => Pattern::Text(self.interpolated(node)?),
         })
     }
@@ -257,7 +264,7 @@ impl Reader {
     pub(crate) fn saves(&mut self, node: &Node, outputs: &Outputs) -> Option<Vec<(Save, Option<Output>)>> {
         match &node.kind {
             Kind::Scalar(_) => {
-                let word = self.word(node, "a name")?;
+                let word = self.filled(node, "a name")?;
                 let name = self.new_name(word, node.span)?;
                 Some(vec![(Save { name, output: None, place: self.place(node.span) }, None)])
             }

@@ -2,8 +2,8 @@
 
 use kconform_abi::bpf::{Command, FieldKind};
 
-use crate::case::{Arg, AttrField, AttrSlot, Piece, PieceKind};
-use crate::place::Place;
+use crate::case::{Arg, AttrField, AttrSlot, Piece, PieceKind, TextPart};
+use crate::place::{Place, Placed};
 
 use super::expr::{Fit, literal};
 use super::names::Kept;
@@ -25,6 +25,8 @@ pub(crate) struct Outputs {
     command: Option<&'static Command>,
     /// Pointer fields of the attr into which no buffer was written.
     without_buffer: Vec<String>,
+    /// There is no call: what is read is compared with memory.
+    pub(crate) expected: bool,
 }
 
 impl Output {
@@ -52,6 +54,17 @@ impl Output {
 }
 
 impl Outputs {
+    /// For memory that is expected, not passed.
+    pub(crate) fn expected() -> Outputs {
+        Outputs { expected: true, ..Outputs::default() }
+    }
+
+    /// An attr that is written as a buffer: all fields of the command may be looked for in it.
+    pub(crate) fn add_attr_buffer(&mut self, command: Option<&'static Command>, piece: &Piece) {
+        self.command = command;
+        self.add_arg(1, piece);
+    }
+
     /// The fields of a command's attr, buffers written in place among them.
     pub(crate) fn add_attr(&mut self, command: Option<&'static Command>, fields: &[AttrField]) {
         self.command = command;
@@ -129,9 +142,28 @@ impl Reader {
     }
 }
 
+/// Whether a piece's bytes can be counted before the step runs, on whatever kernel.
+pub(crate) fn is_sized(kind: &PieceKind) -> bool {
+    match kind {
+        PieceKind::Str(text) => !text.parts.iter().any(|part| matches!(part, TextPart::Saved(_))),
+        PieceKind::Saved(_) => false,
+        PieceKind::List(pieces) | PieceKind::PercpuEach(pieces) => pieces.iter().all(|p| is_sized(&p.kind)),
+        PieceKind::PercpuAll(piece) | PieceKind::Times { piece, .. } => is_sized(&piece.kind),
+        _ => true,
+    }
+}
+
+/// The name of a piece, or of one inside it.
+pub(crate) fn name_inside(piece: &Piece) -> Option<&Placed<String>> {
+    piece.name.as_ref().or_else(|| match &piece.kind {
+        PieceKind::List(pieces) | PieceKind::PercpuEach(pieces) => pieces.iter().find_map(name_inside),
+        PieceKind::PercpuAll(piece) | PieceKind::Times { piece, .. } => name_inside(piece),
+        _ => None,
+    })
+}
+
 /// The bytes of a piece, where they do not depend on the kernel or on a saved value.
 pub(crate) fn size(kind: &PieceKind) -> Option<u64> {
-    use crate::case::TextPart;
     match kind {
         PieceKind::Numbers { width, values, .. } => Some(u64::from(*width) * values.len() as u64),
         PieceKind::Str(text) => text.parts.iter().try_fold(1, |sum, part| match part {

@@ -1,12 +1,12 @@
 //! Arguments and the buffers that they point to.
 
-use crate::case::{Address, Arg, Expr, Piece, PieceKind, Text, TextPart};
+use crate::case::{Address, Arg, Expr, Piece, PieceKind, Term, Text, TextPart};
 use crate::insn::Insns;
-use crate::place::Placed;
+use crate::place::{Place, Placed};
 
 use super::expr::{ADDRESSES, Fit, literal};
 use super::names::name_length;
-use super::outputs::Outputs;
+use super::outputs::{Outputs, is_sized, name_inside};
 use super::reader::Reader;
 use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
@@ -90,6 +90,13 @@ impl Reader {
             place: self.place(node.span),
         };
         if let Some(name) = &piece.name {
+            if outputs.expected {
+                self.wrong_help(
+                    span_of(&name.place),
+                    "a name for expected bytes",
+                    "`as` names buffers of the call",
+                );
+            }
             self.add_output(outputs, &name.value, &piece, &name.place);
         }
         Some(piece)
@@ -103,6 +110,12 @@ impl Reader {
 
     fn contents(&mut self, entry: &Entry, outputs: &mut Outputs) -> Option<PieceKind> {
         let node = &entry.value;
+        if outputs.expected && matches!(&*entry.key, "out" | "addr_of") {
+            let help =
+                if &*entry.key == "out" { "zeros are {zero: 8}" } else { "addresses cannot be foretold" };
+            self.wrong_help(entry.key_span, format!("{} where bytes are expected", entry.key), help);
+            return None;
+        }
         Some(match &*entry.key {
             "u8" => self.numbers(node, 1, false, "u8")?,
             "u16" => self.numbers(node, 2, false, "u16")?,
@@ -116,12 +129,21 @@ impl Reader {
             "fill" => {
                 let [byte, count] = self.pair(node, "fill", "[byte, count]")?;
                 let byte = self.expr(byte, Fit { bytes: 1, signed: false, what: "a byte" });
+                let byte = byte.and_then(|byte| self.foreknown(byte));
                 PieceKind::Fill { count: self.count(count)?, byte: byte? }
             }
-            "percpu" => match &node.kind {
-                Kind::List(items) => PieceKind::PercpuEach(self.pieces(items, outputs)?),
-                _ => PieceKind::PercpuAll(Box::new(self.piece(node, outputs)?)),
-            },
+            "percpu" => {
+                let pieces = self.pieces(self.one_or_many(node), outputs)?;
+                for piece in &pieces {
+                    self.is_sized(piece);
+                    self.no_name_inside(piece, "percpu");
+                }
+                match (&node.kind, <[Piece; 1]>::try_from(pieces)) {
+                    (Kind::List(_), Ok([piece])) => PieceKind::PercpuEach(vec![piece]),
+                    (_, Ok([piece])) => PieceKind::PercpuAll(Box::new(piece)),
+                    (_, Err(pieces)) => PieceKind::PercpuEach(pieces),
+                }
+            }
             "list" => {
                 let items = self.list(node, "pieces")?;
                 PieceKind::List(self.pieces(items, outputs)?)
@@ -136,7 +158,10 @@ impl Reader {
             "times" => {
                 let [count, piece] = self.pair(node, "times", "[count, piece]")?;
                 let piece = self.piece(piece, outputs);
-                PieceKind::Times { count: self.count(count)?, piece: Box::new(piece?) }
+                let count = self.count(count);
+                let piece = piece?;
+                self.no_name_inside(&piece, "times");
+                PieceKind::Times { count: count?, piece: Box::new(piece) }
             }
             _ => PieceKind::Saved(self.saved_bytes(node)?),
         })
@@ -168,9 +193,42 @@ impl Reader {
         Some(PieceKind::Numbers { width, signed, values: values.into_iter().collect::<Option<_>>()? })
     }
 
+    /// What is written in place, or into slots, must say how long it is.
+    pub(crate) fn is_sized(&mut self, piece: &Piece) {
+        if !is_sized(&piece.kind) {
+            let help = "pass a pointer to it, or write as many bytes as it has";
+            self.wrong_help(span_of(&piece.place), "a size that is known only when the step runs", help);
+        }
+    }
+
+    fn no_name_inside(&mut self, piece: &Piece, what: &str) {
+        if let Some(name) = name_inside(piece) {
+            let help = "name all of them together";
+            self.wrong_help(
+                span_of(&name.place),
+                format!("a name inside {what} stands for many pieces"),
+                help,
+            );
+        }
+    }
+
+    fn foreknown(&mut self, expr: Expr) -> Option<Expr> {
+        if expr.terms.iter().any(|term| matches!(term, Term::Saved(_))) {
+            let help = "buffers are laid out before the case starts: use a number, a constant or a parameter";
+            self.wrong_help(
+                span_of(&expr.place),
+                format!("{} is known only when the step runs", expr.text),
+                help,
+            );
+            return None;
+        }
+        Some(expr)
+    }
+
     /// A number of bytes or of repetitions.
     pub(crate) fn count(&mut self, node: &Node) -> Option<Expr> {
         let expr = self.expr(node, Fit::ANY)?;
+        let expr = self.foreknown(expr)?;
         if literal(&expr).is_some_and(|n| n > MOST_BYTES) {
             let help = format!("at most {} MiB", MOST_BYTES >> 20);
             self.wrong_help(node.span, format!("{} is too large", expr.text), help);
@@ -236,7 +294,7 @@ impl Reader {
     }
 
     fn saved_bytes(&mut self, node: &Node) -> Option<String> {
-        let text = self.word(node, "a saved buffer")?;
+        let text = self.filled(node, "a saved buffer")?;
         match text.strip_prefix('$') {
             Some(name) if name_length(name) == name.len() && !name.is_empty() => {
                 self.saved(name, node.span)?;
@@ -284,6 +342,10 @@ impl Reader {
         }
         Some(self.placed(node.span, insns))
     }
+}
+
+fn span_of(place: &Place) -> Span {
+    Span { start: place.start, end: place.end }
 }
 
 /// Where `$name` stands in a text.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::place::{File, Mistake, Place, Placed};
 
-use super::names::Names;
+use super::names::{Names, is_name};
 use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
 /// Reads one file. Whatever cannot be read is a mistake and `None`; reading goes on behind it.
@@ -141,8 +141,18 @@ impl Reader {
         }
     }
 
-    /// Text of a scalar, with nothing missing.
+    /// A word that is known before the case runs, with nothing missing.
     pub(crate) fn word<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
+        let text = self.filled(node, what)?;
+        if let Some(name) = text.strip_prefix('$').filter(|name| is_name(name)) {
+            self.not_a_parameter(name, node.span);
+            return None;
+        }
+        Some(text)
+    }
+
+    /// Text of a scalar, with nothing missing.
+    pub(crate) fn filled<'n>(&mut self, node: &'n Node, what: &str) -> Option<&'n str> {
         match node.text() {
             Some(text) if !text.is_empty() => Some(text),
             _ => {
@@ -170,7 +180,8 @@ impl Reader {
             Some("true") => Some(true),
             Some("false") => Some(false),
             _ => {
-                let found = node.text().unwrap_or(node.what()).to_owned();
+                let quoted = node.scalar().is_some_and(|s| !s.plain);
+                let found = if quoted { "text" } else { node.text().unwrap_or(node.what()) };
                 self.wrong(node.span, format!("{found} where true or false belongs"));
                 None
             }

@@ -266,7 +266,7 @@ impl Reader {
         }
         let counter = match find(entries, "as") {
             Some(entry) => {
-                let name = self.word(&entry.value, "a name").map(str::to_owned);
+                let name = self.filled(&entry.value, "a name").map(str::to_owned);
                 let name = name.and_then(|name| self.new_name(&name, entry.value.span));
                 if let Some(name) = &name {
                     self.declare(name, Kept::Number, entry.value.span);

@@ -117,9 +117,13 @@ fn expand_case(
         return;
     };
     let before = reader.hits;
-    if let Some(word) = reader.word(&name.value, "a name") {
-        unique(reader, names, slug(word), name.value.span, "a second case of this name");
-    }
+    let word = name.value.text().unwrap_or_default();
+    // Of a second case of the same name only its own mistakes are told, not that its ids are there already.
+    let mut others = HashMap::new();
+    let ids = match unique(reader, names, slug(word), name.value.span, "a second case of this name") {
+        true => ids,
+        false => &mut others,
+    };
     // Tables are no part of what is filled in: a thousand rows would be walked a thousand times.
     let body = node.entries().unwrap_or_default().iter().filter(|e| !matches!(&*e.key, "each" | "matrix"));
     let body = NodeRef::new(Node::new(node.span, Kind::Map(body.cloned().collect())));
@@ -183,7 +187,7 @@ fn case(
 
     let name_node = find(entries, "name")?.value.clone();
     let name = reader.word(&name_node, "a name")?.trim().to_owned();
-    no_dollar(reader, &name_node, &name, variant);
+    no_dollar(reader, &name_node, variant);
     let label = variant.label.as_deref();
     let id = match label {
         Some(label) => format!("{}::{}[{}]", suite.name, slug(&name), slug(label)),
@@ -222,17 +226,26 @@ fn case(
     (reader.hits == before).then_some(case)
 }
 
-fn unique(reader: &mut Reader, seen: &mut HashMap<String, Span>, key: String, span: Span, text: &str) {
+fn unique(
+    reader: &mut Reader,
+    seen: &mut HashMap<String, Span>,
+    key: String,
+    span: Span,
+    text: &str,
+) -> bool {
     match seen.get(&key) {
         Some(&first) => reader.wrong_see(span, text, first, "the first one"),
         None => {
             seen.insert(key, span);
+            return true;
         }
     }
+    false
 }
 
 /// What is not a parameter stays a `$` in the name.
-fn no_dollar(reader: &mut Reader, node: &Node, name: &str, variant: &Variant) {
+fn no_dollar(reader: &mut Reader, node: &Node, variant: &Variant) {
+    let name = node.text().unwrap_or_default();
     let Some(at) = name.find('$') else { return };
     let length = super::names::name_length(&name[at + 1..]);
     if length > 0 {

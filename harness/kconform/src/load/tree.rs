@@ -129,10 +129,8 @@ impl Node {
 
     /// The part of a scalar's text, where it stands in the file; all of the node where that cannot be said.
     pub(crate) fn part(&self, range: std::ops::Range<usize>) -> Span {
-        match self.scalar().and_then(|s| s.verbatim.map(|at| (at, s.text.len()))) {
-            Some((at, len)) if range.start < range.end && range.end <= len => {
-                Span { start: at + range.start, end: at + range.end }
-            }
+        match self.scalar().and_then(|s| Some((s.verbatim?, s.text.get(range.clone())?))) {
+            Some((at, part)) if !part.is_empty() => Span { start: at + range.start, end: at + range.end },
             _ => self.span,
         }
     }
@@ -200,7 +198,11 @@ struct Frame {
 
 enum Content {
     List(Vec<NodeRef>),
-    Map { entries: Vec<Entry>, key: Option<(Rc<str>, Span)> },
+    /// A key that is none has no text: its value is dropped.
+    Map {
+        entries: Vec<Entry>,
+        key: Option<(Option<Rc<str>>, Span)>,
+    },
 }
 
 struct Builder<'r, 't> {
@@ -341,7 +343,8 @@ impl Builder<'_, '_> {
         match &mut frame.content {
             Content::List(items) => items.push(node),
             Content::Map { entries, key } => match key.take() {
-                Some((key, key_span)) => {
+                Some((None, _)) => {}
+                Some((Some(key), key_span)) => {
                     if let Some(first) = entries.iter().find(|e| e.key == key) {
                         let (text, first) = (format!("duplicate key {key}"), first.key_span);
                         self.reader.wrong_see(key_span, text, first, "first here");
@@ -350,11 +353,12 @@ impl Builder<'_, '_> {
                     }
                 }
                 None => {
-                    let text = node.text().unwrap_or_default();
-                    if node.scalar().is_none() {
-                        self.reader.wrong(node.span, format!("{} as a key", node.what()));
+                    let text = node.text().filter(|text| !text.is_empty());
+                    if text.is_none() {
+                        let what = if node.scalar().is_some() { "nothing" } else { node.what() };
+                        self.reader.wrong(node.span, format!("{what} as a key"));
                     }
-                    *key = Some((text.into(), node.span));
+                    *key = Some((text.map(Rc::from), node.span));
                 }
             },
         }

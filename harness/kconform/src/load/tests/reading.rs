@@ -1,0 +1,112 @@
+//! Many files together, probes that they share, and what editors are told.
+
+use std::path::{Path, PathBuf};
+
+use super::{load, message, suite};
+use crate::load::files;
+
+const PROBES: &str = "probes:\n  gotol:\n    since: \"6.6\"\n    absent: EINVAL\n    steps: [{close: [1]}]\n";
+
+#[test]
+fn probes_are_shared() {
+    let user = "cases:\n  - name: x\n    needs: gotol\n    steps: [{close: [1]}]\n";
+    let loaded = load(&[suite("a/user", user), suite("probes", PROBES)]);
+    assert_eq!(message::render(&loaded.mistakes, false), "");
+    let probe = &loaded.cases[0].needs[0];
+    assert_eq!((probe.id.as_str(), probe.absent.value), ("::gotol", 22));
+    assert_eq!(probe.since.as_ref().expect("a version").value, [6, 6]);
+    assert_eq!(loaded.probes.len(), 1);
+}
+
+#[test]
+fn a_probe_of_the_file_goes_before_a_shared_one() {
+    let user = format!("{PROBES}cases:\n  - name: x\n    needs: [gotol]\n    steps: [{{close: [1]}}]\n");
+    let loaded = load(&[suite("probes", PROBES), suite("user", &user)]);
+    assert_eq!(message::render(&loaded.mistakes, false), "");
+    assert_eq!(loaded.cases[0].needs[0].id, "user::gotol");
+}
+
+#[test]
+fn the_shared_probes_are_no_place_for_cases() {
+    let both = format!("{PROBES}cases:\n  - name: x\n    steps: [{{close: [1]}}]\n");
+    let loaded = load(&[suite("probes", &both)]);
+    assert_eq!(loaded.mistakes[0].text, "cases beside the shared probes");
+}
+
+#[test]
+fn mistakes_of_all_files_are_told_in_order() {
+    let bad = "cases:\n  - name: x\n    steps: [{clos: [1]}, {dub: [1]}]\n";
+    let good = "cases:\n  - name: x\n    steps: [{close: [1]}]\n";
+    let loaded = load(&[suite("b", bad), suite("c", good), suite("a", bad)]);
+    let places: Vec<_> = loaded.mistakes.iter().map(|m| m.place.to_string()).collect();
+    assert_eq!(places, ["a.yaml:3:14", "a.yaml:3:27", "b.yaml:3:14", "b.yaml:3:27"]);
+    let ids: Vec<_> = loaded.cases.iter().map(|c| c.id.as_str()).collect();
+    assert_eq!(ids, ["c::x"]);
+}
+
+#[test]
+fn editors_get_json() {
+    let bad = "cases:\n  - name: é\n  - name: é\n    steps: [{clos: [1]}]\n";
+    let loaded = load(&[suite("b", bad)]);
+    insta::assert_snapshot!(message::json(&loaded.mistakes).expect("JSON"), @r#"
+    [
+    {"file":"b.yaml","line":2,"column":5,"end_line":2,"end_column":12,"message":"`steps` is missing"},
+    {"file":"b.yaml","line":3,"column":11,"end_line":3,"end_column":12,"message":"a second case of this name","see":{"file":"b.yaml","line":2,"column":11,"message":"the first one"}},
+    {"file":"b.yaml","line":4,"column":14,"end_line":4,"end_column":18,"message":"unknown syscall clos","help":"did you mean close?"}
+    ]
+    "#);
+    assert_eq!(message::json(&[]).expect("JSON"), "[]\n");
+}
+
+#[test]
+fn colours_are_there_when_asked_for() {
+    let loaded = load(&[suite("b", "")]);
+    assert!(!message::render(&loaded.mistakes, false).contains('\x1b'));
+    assert!(message::render(&loaded.mistakes, true).contains('\x1b'));
+}
+
+/// A directory with these files.
+fn directory(names: &[&str]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().expect("a directory");
+    for name in names {
+        let path = directory.path().join(name);
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a directory");
+        std::fs::write(path, "cases: []\n").expect("a file");
+    }
+    directory
+}
+
+fn read(root: &Path, paths: &[&str]) -> Vec<String> {
+    let paths: Vec<PathBuf> = paths.iter().map(|path| root.join(path)).collect();
+    let files = files::read(root, &paths).expect("readable");
+    files.iter().map(|f| f.suite.to_string()).collect()
+}
+
+#[test]
+fn files_are_found_below_directories() {
+    let all =
+        directory(&["bpf/map/array.yaml", "bpf/prog.yaml", "probes.yaml", "bpf/README.md", ".git/x.yaml"]);
+    assert_eq!(read(all.path(), &[""]), ["bpf/map/array", "bpf/prog", "probes"]);
+    assert_eq!(read(all.path(), &["bpf/map"]), ["bpf/map/array", "probes"]);
+    assert_eq!(read(all.path(), &["bpf/prog.yaml", "bpf"]), ["bpf/map/array", "bpf/prog", "probes"]);
+    assert_eq!(files::root_of(&all.path().join("bpf/map/array.yaml")), all.path());
+}
+
+#[test]
+fn what_is_not_there_is_told() {
+    let all = directory(&["a/x.md"]);
+    let error =
+        |path: &str| files::read(all.path(), &[all.path().join(path)]).expect_err("nothing").to_string();
+    assert!(error("missing.yaml").contains("missing.yaml: No such file"));
+    assert!(error("a").starts_with("no case files (*.yaml) below "));
+}
+
+#[test]
+fn a_file_that_is_not_text_is_told() {
+    let all = directory(&[]);
+    std::fs::write(all.path().join("x.yaml"), b"about: \xff\n").expect("a file");
+    match files::read(all.path(), &[all.path().to_owned()]) {
+        Err(files::Error::NotText(mistake)) => assert_eq!(mistake.place.line_column(), (1, 8)),
+        other => panic!("{other:?}"),
+    }
+}
