@@ -18,8 +18,30 @@ pub(crate) struct Cases {
     pub(crate) signals: Signals,
     pub(crate) scratch: Scratch,
     pub(crate) kernel_log: KernelLog,
-    /// /proc/self/oom_score_adj.
-    pub(crate) oom_score: Option<i32>,
+    pub(crate) oom_score: OomScore,
+}
+
+/// The agent's /proc/self/oom_score_adj, open, and what it says.
+pub(crate) struct OomScore(Option<(i32, Vec<u8>)>);
+
+impl OomScore {
+    pub(crate) fn open() -> OomScore {
+        const PATH: &str = "/proc/self/oom_score_adj";
+        let own = sys::read_file(PATH).ok();
+        OomScore(own.and_then(|own| Some((sys::open(&sys::c_string(PATH), libc::O_WRONLY).ok()?, own))))
+    }
+
+    /// Forks a child that goes first when memory runs out. The score is inherited, and two writes here to an open fd are
+    /// cheaper than one open in each child.
+    fn fork(&self) -> sys::Result<libc::pid_t> {
+        let Some((fd, own)) = &self.0 else { return sys::fork() };
+        let _ = sys::write_start(*fd, b"1000");
+        let forked = sys::fork();
+        if forked != Ok(0) {
+            let _ = sys::write_start(*fd, own);
+        }
+        forked
+    }
 }
 
 /// What became of a case.
@@ -87,15 +109,10 @@ impl Cases {
     }
 
     fn start(&self, plan: &Plan, began: u64) -> sys::Result<libc::pid_t> {
-        // When memory runs out, the case is to go first. The score is inherited, and two writes here to an open fd are
-        // cheaper than one open in each child.
-        let score = |text: &[u8]| self.oom_score.map(|fd| sys::write_start(fd, text));
-        score(b"1000");
-        let forked = sys::fork();
+        let forked = self.oom_score.fork();
         if forked == Ok(0) {
             self.be_case(plan, began)
         }
-        score(b"0");
         forked
     }
 

@@ -1,6 +1,6 @@
 //! What the agent makes of its process before the first case, natively and in a guest alike.
 
-use crate::case::Cases;
+use crate::case::{Cases, OomScore};
 use crate::kernel_log::KernelLog;
 use crate::log::{self, Log};
 use crate::scratch::Scratch;
@@ -70,6 +70,5 @@ pub(crate) fn cases(signals: Signals, scratch: &str) -> Result<Cases, Failed> {
     let capacity = (sys::memory() / 8).clamp(1 << 20, log::CAPACITY as u64) as usize;
     let log = Log::new(capacity).map_err(failed("mmap the log"))?;
     let scratch = Scratch::make(scratch).map_err(failed(scratch))?;
-    let oom_score = sys::open(c"/proc/self/oom_score_adj", libc::O_WRONLY).ok();
-    Ok(Cases { log, signals, scratch, kernel_log: KernelLog::open(), oom_score })
+    Ok(Cases { log, signals, scratch, kernel_log: KernelLog::open(), oom_score: OomScore::open() })
 }

@@ -82,21 +82,36 @@ impl With for Step {
     }
 }
 
+/// The lists of steps inside a step.
+fn inside(step: &mut Step) -> Vec<&mut Vec<Step>> {
+    match &mut step.op {
+        Op::Call(_) => Vec::new(),
+        Op::Parallel(lists) => lists.iter_mut().collect(),
+        Op::Fork(steps)
+        | Op::Exec(steps)
+        | Op::Unprivileged { steps, .. }
+        | Op::Repeat { steps, .. }
+        | Op::SendFd { steps, .. }
+        | Op::Sysctl { steps, .. } => vec![steps],
+    }
+}
+
 /// Numbers steps in written order, blocks before their contents.
 pub(crate) fn count(steps: &mut [Step], next: &mut u32) {
     for step in steps {
         step.index = *next;
         *next += 1;
-        match &mut step.op {
-            Op::Call(_) => {}
-            Op::Parallel(lists) => lists.iter_mut().for_each(|list| count(list, next)),
-            Op::Fork(steps)
-            | Op::Exec(steps)
-            | Op::Unprivileged { steps, .. }
-            | Op::Repeat { steps, .. }
-            | Op::SendFd { steps, .. }
-            | Op::Sysctl { steps, .. } => count(steps, next),
+        inside(step).into_iter().for_each(|steps| count(steps, next));
+    }
+}
+
+/// Does something to each call.
+pub(crate) fn each_call(steps: &mut [Step], change: &mut dyn FnMut(&mut Call)) {
+    for step in steps {
+        if let Op::Call(call) = &mut step.op {
+            change(call);
         }
+        inside(step).into_iter().for_each(|steps| each_call(steps, change));
     }
 }
 

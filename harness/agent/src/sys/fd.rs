@@ -1,0 +1,143 @@
+//! Fds and what is read and written through them.
+
+use std::ffi::CStr;
+
+use libc::c_int;
+
+use super::{Result, c_string, check, check_size, errno, timespec};
+
+/// openat(2) of a path below the working directory or from the root; always close-on-exec.
+pub(crate) fn open(path: &CStr, flags: c_int) -> Result<c_int> {
+    open_at(libc::AT_FDCWD, path, flags)
+}
+
+/// openat(2), close-on-exec.
+pub(crate) fn open_at(at: c_int, path: &CStr, flags: c_int) -> Result<c_int> {
+    // SAFETY: `path` ends in NUL; the mode counts only with O_CREAT, which nobody here uses.
+    check(unsafe { libc::openat(at, path.as_ptr(), flags | libc::O_CLOEXEC, 0) })
+}
+
+/// open(2), not close-on-exec.
+pub(crate) fn open_kept(path: &CStr, flags: c_int) -> Result<c_int> {
+    // SAFETY: `path` ends in NUL; the mode counts only with O_CREAT, which nobody here uses.
+    check(unsafe { libc::open(path.as_ptr(), flags, 0) })
+}
+
+/// close(2).
+pub(crate) fn close(fd: c_int) {
+    // SAFETY: fds are numbers here, none is owned by a std type.
+    unsafe { libc::close(fd) };
+}
+
+/// close_range(2) from this fd on; before 5.9, which lacks it, as many as the agent could possibly have open.
+pub(crate) fn close_from(first: u32) {
+    // SAFETY: no memory is involved.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } != 0 {
+        (first as c_int..1024).for_each(close);
+    }
+}
+
+/// fcntl(2) with a number.
+pub(crate) fn fcntl(fd: c_int, command: c_int, arg: c_int) -> Result<c_int> {
+    // SAFETY: only commands that take numbers are used here.
+    check(unsafe { libc::fcntl(fd, command, arg) })
+}
+
+/// dup(2): the lowest free fd.
+pub(crate) fn dup(from: c_int) -> Result<c_int> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::dup(from) })
+}
+
+/// dup2(2): `to` is then `from`, not close-on-exec.
+pub(crate) fn dup_to(from: c_int, to: c_int) -> Result<c_int> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::dup2(from, to) })
+}
+
+/// dup3(2), close-on-exec; the same fd twice is no mistake.
+pub(crate) fn dup_exactly(from: c_int, to: c_int) -> Result<c_int> {
+    if from == to {
+        return fcntl(from, libc::F_SETFD, libc::FD_CLOEXEC);
+    }
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::dup3(from, to, libc::O_CLOEXEC) })
+}
+
+/// read(2).
+pub(crate) fn read(fd: c_int, into: &mut [u8]) -> Result<usize> {
+    // SAFETY: the kernel writes at most `len` bytes to a valid place.
+    check_size(unsafe { libc::read(fd, into.as_mut_ptr().cast(), into.len()) })
+}
+
+/// write(2).
+pub(crate) fn write(fd: c_int, bytes: &[u8]) -> Result<usize> {
+    // SAFETY: the kernel reads `len` bytes of a valid slice.
+    check_size(unsafe { libc::write(fd, bytes.as_ptr().cast(), bytes.len()) })
+}
+
+/// pread(2) from offset 0.
+pub(crate) fn read_start(fd: c_int, into: &mut [u8]) -> Result<usize> {
+    // SAFETY: the kernel writes at most `len` bytes to a valid place.
+    check_size(unsafe { libc::pread(fd, into.as_mut_ptr().cast(), into.len(), 0) })
+}
+
+/// pwrite(2) at offset 0.
+pub(crate) fn write_start(fd: c_int, bytes: &[u8]) -> Result<usize> {
+    // SAFETY: the kernel reads `len` bytes of a valid slice.
+    check_size(unsafe { libc::pwrite(fd, bytes.as_ptr().cast(), bytes.len(), 0) })
+}
+
+/// lseek(2).
+pub(crate) fn seek(fd: c_int, offset: i64, whence: c_int) -> Result<()> {
+    // SAFETY: no memory is involved.
+    if unsafe { libc::lseek(fd, offset, whence) } < 0 { Err(errno()) } else { Ok(()) }
+}
+
+/// All that a file holds; for files of /proc and /sys, whose size is not known beforehand.
+pub(crate) fn read_file(path: &str) -> Result<Vec<u8>> {
+    let fd = open(&c_string(path), libc::O_RDONLY)?;
+    let mut all = Vec::new();
+    let mut chunk = [0; 4096];
+    let ended = loop {
+        match read(fd, &mut chunk) {
+            Ok(0) => break Ok(()),
+            Ok(n) => all.extend_from_slice(&chunk[..n]),
+            Err(libc::EINTR) => {}
+            Err(e) => break Err(e),
+        }
+    };
+    close(fd);
+    ended.map(|()| all)
+}
+
+/// Writes to an existing file in one write.
+pub(crate) fn write_file(path: &str, bytes: &[u8]) -> Result<()> {
+    let fd = open(&c_string(path), libc::O_WRONLY)?;
+    let written = write(fd, bytes);
+    close(fd);
+    written.map(drop)
+}
+
+/// ppoll(2) without a time limit (`None`) or with one in nanoseconds; a signal ends it too (`Ok(0)`).
+pub(crate) fn poll(fds: &mut [libc::pollfd], limit_ns: Option<u64>) -> Result<usize> {
+    let time = limit_ns.map(timespec);
+    let limit = time.as_ref().map_or(std::ptr::null(), |t| t as *const libc::timespec);
+    // SAFETY: `fds` is a valid slice, `limit` NULL or a valid time that lives until the call ends.
+    match check(unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, limit, std::ptr::null()) })
+    {
+        Ok(n) => Ok(n as usize),
+        Err(libc::EINTR) => Ok(0),
+        Err(e) => Err(e),
+    }
+}
+
+/// memfd_create(2) of that length, not close-on-exec.
+pub(crate) fn memory_file(length: usize) -> Result<c_int> {
+    // SAFETY: the name ends in NUL. By number: old C libraries lack the function.
+    let fd = unsafe { libc::syscall(libc::SYS_memfd_create, c"kconform".as_ptr(), 0) } as c_int;
+    check(fd)?;
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::ftruncate(fd, length as libc::off_t) }).inspect_err(|_| close(fd))?;
+    Ok(fd)
+}
