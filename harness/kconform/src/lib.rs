@@ -6,6 +6,7 @@ pub mod case;
 pub mod cli;
 pub mod expand;
 pub mod guest;
+pub mod health;
 pub mod insn;
 pub mod judge;
 pub mod kernel;

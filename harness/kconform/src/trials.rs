@@ -99,5 +99,6 @@ fn run(name: &str, case: &Case, worker: &Shared) -> Result<Completion, Failed> {
         _ => {}
     }
     let run = TargetRun::of_one(name, &worker, result, begun.elapsed());
-    Err(failures(std::slice::from_ref(case), &[run], Style { color: false }).into())
+    let again = |targets: &[&str], id: &str| format!("cargo test -- --exact '{}::{id}'", targets.join(","));
+    Err(failures(std::slice::from_ref(case), &[run], &again, Style { color: false }).into())
 }

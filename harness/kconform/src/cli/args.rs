@@ -22,18 +22,18 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 Exit status: 0 all as expected; 1 a case was not; 2 usage, or mistakes in case files;
 3 the harness or a guest could not do its work."
 )]
-pub struct Cli {
+pub(super) struct Cli {
     /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(super) command: Command,
     /// When to use colours.
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto)]
-    pub color: Color,
+    pub(super) color: Color,
 }
 
 /// When to use colours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Color {
+pub(super) enum Color {
     /// On a terminal, unless NO_COLOR is set; CLICOLOR and CLICOLOR_FORCE are obeyed.
     Auto,
     /// Always.
@@ -44,7 +44,7 @@ pub enum Color {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(super) enum Command {
     /// Run cases on kernels and say what each promised and what it did.
     Run(RunArgs),
     /// Read all case files and show all mistakes at once.
@@ -65,74 +65,74 @@ pub enum Command {
 
 /// Which case files.
 #[derive(Debug, Args)]
-pub struct SuiteArgs {
+pub(super) struct SuiteArgs {
     /// A folder of case files, or one file; may be given more than once. Default: the `cases` folder here, or that of
     /// kconform's own checkout.
     #[arg(id = "suites", long = "cases", value_name = "PATH", env = "KCONFORM_CASES", value_delimiter = ':')]
-    pub paths: Vec<PathBuf>,
+    pub(super) paths: Vec<PathBuf>,
 }
 
 /// Which cases.
 #[derive(Debug, Args)]
-pub struct SelectArgs {
+pub(super) struct SelectArgs {
     /// Parts of case ids, or patterns with * and ? for whole ids.
     #[arg(value_name = "CASE")]
-    pub patterns: Vec<String>,
+    pub(super) patterns: Vec<String>,
     /// CASE is a whole id.
     #[arg(long)]
-    pub exact: bool,
+    pub(super) exact: bool,
     /// Only cases with this tag; may be given more than once.
     #[arg(long = "tag", value_name = "TAG")]
-    pub tags: Vec<String>,
+    pub(super) tags: Vec<String>,
     /// Not the cases that match; may be given more than once.
     #[arg(long, value_name = "CASE")]
-    pub exclude: Vec<String>,
+    pub(super) exclude: Vec<String>,
 }
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
-pub struct RunArgs {
+pub(super) struct RunArgs {
     /// Which cases.
     #[command(flatten)]
-    pub select: SelectArgs,
+    pub(super) select: SelectArgs,
     /// Which case files.
     #[command(flatten)]
-    pub suite: SuiteArgs,
+    pub(super) suite: SuiteArgs,
     /// A kernel to run on: native, or an image such as x86_64, riscv64, x86_64-6.1 (see `kconform targets`); may be
     /// given more than once. Default: native, x86_64 and riscv64 as far as they are set up.
     #[arg(long = "target", short, value_name = "TARGET", value_delimiter = ',')]
-    pub targets: Vec<String>,
+    pub(super) targets: Vec<String>,
     /// A folder with image files. Default: kconform's own.
     #[arg(long, value_name = "PATH")]
-    pub images: Option<PathBuf>,
+    pub(super) images: Option<PathBuf>,
     /// How many targets run at the same time. Default: one for each CPU.
     #[arg(long, short, value_name = "N")]
-    pub jobs: Option<std::num::NonZeroUsize>,
+    pub(super) jobs: Option<std::num::NonZeroUsize>,
     /// Show the steps of the cases that pass, too.
     #[arg(long, short)]
-    pub verbose: bool,
+    pub(super) verbose: bool,
     /// No progress.
     #[arg(long, short)]
-    pub quiet: bool,
+    pub(super) quiet: bool,
 }
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
-pub struct CheckArgs {
+pub(super) struct CheckArgs {
     /// Case files, or folders of them. Default: as for `run`.
     #[arg(value_name = "PATH")]
-    pub paths: Vec<PathBuf>,
+    pub(super) paths: Vec<PathBuf>,
     /// Which case files.
     #[command(flatten)]
-    pub suite: SuiteArgs,
+    pub(super) suite: SuiteArgs,
     /// How mistakes are written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    pub(super) format: Format,
 }
 
 /// How things are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
+pub(super) enum Format {
     /// For people.
     Text,
     /// For editors and programs.
@@ -141,29 +141,29 @@ pub enum Format {
 
 /// Arguments of `list`.
 #[derive(Debug, Args)]
-pub struct ListArgs {
+pub(super) struct ListArgs {
     /// Which cases.
     #[command(flatten)]
-    pub select: SelectArgs,
+    pub(super) select: SelectArgs,
     /// Which case files.
     #[command(flatten)]
-    pub suite: SuiteArgs,
+    pub(super) suite: SuiteArgs,
     /// How the list is written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    pub(super) format: Format,
 }
 
 /// Arguments of `targets`.
 #[derive(Debug, Args)]
-pub struct TargetsArgs {
+pub(super) struct TargetsArgs {
     /// A folder with image files. Default: kconform's own.
     #[arg(long, value_name = "PATH")]
-    pub images: Option<PathBuf>,
+    pub(super) images: Option<PathBuf>,
 }
 
 /// What to do with images.
 #[derive(Debug, Subcommand)]
-pub enum ImageCommand {
+pub(super) enum ImageCommand {
     /// List the images, and which kernels are in the cache.
     List(TargetsArgs),
     /// Fetch and verify the kernels of images with this machine's apt.

@@ -26,7 +26,7 @@ pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
     let jobs = args.jobs.map_or(cpus, usize::from);
     let mut progress = Progress::new(&chosen.targets, &cases, args.quiet);
     let runs = run_cases(&cases, &chosen.targets, jobs, &mut |target, event| progress.tell(target, event));
-    report(&mut out, &cases, &runs, args.verbose, style)?;
+    report(&mut out, &cases, &runs, args, style)?;
     Ok(exit_status(&runs))
 }
 
@@ -34,15 +34,36 @@ fn report(
     out: &mut impl Write,
     cases: &[Case],
     runs: &[TargetRun],
-    verbose: bool,
+    args: &RunArgs,
     style: Style,
 ) -> Result<(), CliError> {
-    if verbose {
+    if args.verbose {
         write!(out, "{}", passes(cases, runs, style))?;
     }
-    write!(out, "{}", failures(cases, runs, style))?;
+    write!(out, "{}", failures(cases, runs, &|targets, id| again(args, targets, id), style))?;
     write!(out, "{}", summary(cases, runs, style))?;
     Ok(())
+}
+
+/// The command that runs a case again.
+fn again(args: &RunArgs, targets: &[&str], id: &str) -> String {
+    let quoted = |text: &str| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=+:,@%".contains(c);
+        if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+    };
+    let called = std::env::args().next().unwrap_or_default();
+    // Under `cargo run` the binary has a long path that nobody typed.
+    let program =
+        if std::env::var_os("CARGO").is_some() { "cargo run -q --".into() } else { quoted(&called) };
+    let mut words = vec![program, "run".into(), "--target".into(), targets.join(",")];
+    for path in &args.suite.paths {
+        words.extend(["--cases".into(), quoted(&path.display().to_string())]);
+    }
+    if let Some(images) = &args.images {
+        words.extend(["--images".into(), quoted(&images.display().to_string())]);
+    }
+    words.extend(["--exact".into(), format!("'{}'", id.replace('\'', r"'\''"))]);
+    words.join(" ")
 }
 
 /// The targets to run on, and those that would be but cannot.

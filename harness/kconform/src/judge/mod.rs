@@ -8,6 +8,7 @@ pub use failure::{Failure, FailureKind, describe_bytes, describe_errno, describe
 use kconform_plan::{End, Observation};
 
 use crate::case::{Case, Probe, Step};
+use crate::health::worst;
 use crate::kernel::Kernel;
 use crate::lower::Lowered;
 use walk::{Walk, Walked};
@@ -159,36 +160,7 @@ fn kernel_fault(seen: &Observation) -> Option<(String, Vec<String>)> {
     let (before, after) = seen.taint.unwrap_or((0, 0));
     let new = after & !before;
     let taint = FAULT_TAINTS.iter().find(|(bit, _)| new >> bit & 1 == 1).map(|(_, what)| *what);
-    let said = seen.kernel_log.iter().find_map(|line| fault_in(line));
+    let said = worst(seen.kernel_log.iter().map(String::as_str)).map(|fault| fault.what);
     let what = taint.or(said)?;
     Some((what.to_owned(), seen.kernel_log.clone()))
-}
-
-/// What a line of the kernel's log says of a fault, if it does.
-pub fn fault_in(line: &str) -> Option<&'static str> {
-    const SIGNS: &[(&str, &str)] = &[
-        ("Kernel panic", "a panic"),
-        ("BUG: KASAN", "a KASAN report"),
-        ("BUG: KFENCE", "a KFENCE report"),
-        ("UBSAN:", "a UBSAN report"),
-        ("soft lockup", "a soft lockup"),
-        ("hard LOCKUP", "a hard lockup"),
-        ("blocked for more than", "a hung task"),
-        ("possible circular locking dependency", "a lockdep report"),
-        ("possible recursive locking", "a lockdep report"),
-        ("suspicious RCU usage", "a lockdep report"),
-        ("detected stalls on CPUs", "an RCU stall"),
-        ("self-detected stall", "an RCU stall"),
-        ("general protection fault", "a general protection fault"),
-        ("Unable to handle kernel", "an oops"),
-        ("unable to handle", "an oops"),
-        ("Oops", "an oops"),
-        ("Internal error:", "an oops"),
-        ("kernel BUG at", "a BUG"),
-        ("BUG:", "a BUG"),
-        ("WARNING: CPU:", "a kernel warning"),
-        ("WARNING: ", "a kernel warning"),
-        ("double fault", "a double fault"),
-    ];
-    SIGNS.iter().find(|(sign, _)| line.contains(sign)).map(|(_, what)| *what)
 }

@@ -4,13 +4,16 @@ use annotate_snippets::{AnnotationKind, Level, Snippet};
 
 use super::{Style, transcript};
 use crate::case::Case;
-use crate::judge::{Failure, Verdict};
+use crate::judge::{Failure, FailureKind, Verdict};
 use crate::place::Place;
 use crate::run::TargetRun;
 use crate::target::CaseResult;
 
+/// Gives the command that runs just a case again, on these targets.
+pub type Again<'a> = &'a dyn Fn(&[&str], &str) -> String;
+
 /// The failures of a run, case by case; targets on which a case failed in just the same way share one message.
-pub fn failures(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
+pub fn failures(cases: &[Case], runs: &[TargetRun], again: Again<'_>, style: Style) -> String {
     let mut out = String::new();
     for (nth, case) in cases.iter().enumerate() {
         let mut told: Vec<(Vec<&str>, String)> = Vec::new();
@@ -27,6 +30,7 @@ pub fn failures(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
         }
         for (names, body) in &told {
             out.push_str(&message(case, nth, runs, names, body, style));
+            out.push_str(&format!("  run it again: {}\n\n", again(names, &case.id)));
         }
     }
     out
@@ -56,15 +60,7 @@ fn message(case: &Case, nth: usize, runs: &[TargetRun], names: &[&str], body: &s
     if !case.source.is_empty() {
         out.push_str(&format!("  source: {}\n", case.source.join("; ")));
     }
-    let targets: Vec<String> = names.iter().map(|name| format!("--target {name}")).collect();
-    out.push_str(&format!("  run it again: {} run {} '{}'\n\n", program(), targets.join(" "), case.id));
     out
-}
-
-/// How this program was called, so that the line can be pasted.
-fn program() -> String {
-    let name = std::env::args_os().next().map(|a| a.to_string_lossy().into_owned()).unwrap_or_default();
-    if name.ends_with("/kconform") || name == "kconform" { name } else { "cargo run -q --".into() }
 }
 
 fn body(case: &Case, result: &CaseResult, style: Style) -> String {
@@ -95,7 +91,19 @@ fn body(case: &Case, result: &CaseResult, style: Style) -> String {
 }
 
 fn failed(case: &Case, failure: &Failure, result: &CaseResult, style: Style) -> String {
-    let mut out = pointed(&failure.place, &failure.text, &format!("got {}", failure.got), style);
+    let short = |text: &str| {
+        let first = text.split("\\n").next().unwrap_or_default();
+        if first.len() < text.len() { format!("{first} …") } else { text.to_owned() }
+    };
+    let label = match failure.kind {
+        FailureKind::Ret | FailureKind::Output => format!("got {}", short(&failure.got)),
+        FailureKind::Ended | FailureKind::TimedOut | FailureKind::SetUp => failure.got.clone(),
+    };
+    let mut out = pointed(&failure.place, &short(&failure.text), &label, style);
+    if failure.kind == FailureKind::Output && failure.got.contains("\\n") {
+        let lines: Vec<String> = failure.got.trim_matches('"').split("\\n").map(str::to_owned).collect();
+        out.push_str(&indented("what it held:", &lines));
+    }
     for (place, text) in &failure.also {
         out.push_str(&format!("  also {place}: {text}\n"));
     }

@@ -5,7 +5,7 @@ mod progress;
 mod strace;
 mod summary;
 
-pub use failure::{failures, passes};
+pub use failure::{Again, failures, passes};
 pub use progress::Progress;
 pub use strace::transcript;
 pub use summary::summary;

@@ -10,7 +10,7 @@ use crate::guest::cache::cached;
 use crate::guest::qemu::Accelerator;
 use crate::guest::qemu::program_of;
 use crate::guest::{BootSpec, Guest, GuestError, Image, cache_dir};
-use crate::judge::fault_in;
+use crate::health::{fault_in, worst};
 use crate::kernel::Kernel;
 
 /// How many lines of the console go with a fault.
@@ -136,7 +136,7 @@ impl Keeper for Running {
         let console = self.guest.console();
         let over = console.wait_for_end(LAST_WORDS);
         let lines = console.last(CONSOLE_LINES);
-        let kernel_fault = lines.iter().find_map(|line| fault_in(line)).map(str::to_owned);
+        let kernel_fault = worst(lines.iter().map(String::as_str)).map(|fault| fault.what.to_owned());
         let what = match (over, self.guest.qemu_errors().last()) {
             (true, Some(error)) => format!("QEMU ended: {error}"),
             (true, None) => "QEMU ended".into(),
@@ -148,6 +148,6 @@ impl Keeper for Running {
 
 /// The lines from the first sign of a fault on; all of them where there is none.
 fn from_fault(lines: Vec<String>) -> Vec<String> {
-    let first = lines.iter().position(|line| fault_in(line).is_some() || line.contains("cut here"));
+    let first = lines.iter().position(|line| fault_in(line).is_some());
     lines.into_iter().skip(first.unwrap_or(0)).collect()
 }

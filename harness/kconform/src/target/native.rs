@@ -19,7 +19,7 @@ struct Native {
 }
 
 /// Starts an agent on this kernel.
-pub fn start() -> io::Result<Link> {
+pub(super) fn start() -> io::Result<Link> {
     let folder = tempfile::Builder::new().prefix("kconform-").tempdir()?;
     let agent = folder.path().join("kconform-agent");
     std::fs::write(&agent, AGENT)?;

@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use crate::health::{Severity, fault_in};
+
 /// A line of the console.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -17,48 +19,11 @@ pub struct Line {
     pub text: String,
 }
 
-/// How bad a line of the console is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trouble {
-    /// The kernel found something that must not be, and goes on.
-    Warning,
-    /// The kernel faulted in a process's context, and killed the process.
-    Oops,
-    /// The kernel gave up.
-    Panic,
-}
-
-/// What the kernel prints when something is wrong: of kernel/panic.c, lib/bug.c, arch/*/mm/fault.c, arch/*/kernel/traps.c,
-/// mm/kasan/report.c, lib/ubsan.c, kernel/locking/lockdep.c, kernel/rcu/tree_stall.h, kernel/hung_task.c. The first row
-/// that fits counts.
-const SIGNS: &[(&str, Trouble)] = &[
-    ("Kernel panic - not syncing", Trouble::Panic),
-    ("kernel BUG at ", Trouble::Oops),
-    ("Oops: ", Trouble::Oops),
-    ("Oops [#", Trouble::Oops),
-    ("BUG: unable to handle ", Trouble::Oops),
-    ("Unable to handle kernel ", Trouble::Oops),
-    ("Internal error: ", Trouble::Oops),
-    ("BUG: soft lockup", Trouble::Oops),
-    ("BUG: ", Trouble::Warning),
-    ("WARNING: ", Trouble::Warning),
-    ("UBSAN: ", Trouble::Warning),
-    ("INFO: task ", Trouble::Warning),
-    ("INFO: rcu_", Trouble::Warning),
-    ("INFO: possible ", Trouble::Warning),
-    ("-----------[ cut here ]", Trouble::Warning),
-];
-
 /// Printed last by a kernel that panicked and does not reboot.
 const END_OF_PANIC: &str = "---[ end Kernel panic";
 
 /// After the first sign of a panic, a console this long silent has told all.
 const SILENCE_AFTER_PANIC: Timespec = Timespec { tv_sec: 2, tv_nsec: 0 };
-
-/// What this line says of the kernel's health, if anything.
-pub fn trouble(line: &str) -> Option<Trouble> {
-    SIGNS.iter().find(|(sign, _)| line.contains(sign)).map(|&(_, trouble)| trouble)
-}
 
 /// The console of a guest; a handle that can be cloned and outlives the guest.
 #[derive(Clone, Debug)]
@@ -104,13 +69,6 @@ impl Console {
         log.lines[first..].iter().map(|line| line.text.clone()).collect()
     }
 
-    /// The worst that was said from a cursor on.
-    pub fn trouble_from(&self, cursor: usize) -> Option<Trouble> {
-        let log = self.log();
-        let lines = log.lines.get(cursor..).unwrap_or_default();
-        lines.iter().filter_map(|line| trouble(&line.text)).max()
-    }
-
     /// Whether the kernel panicked. QEMU ends soon after, and with it the stream to the agent.
     pub fn panicked(&self) -> bool {
         self.log().panicked
@@ -152,7 +110,7 @@ impl Console {
     fn push(&self, text: String) {
         let at = self.shared.started.elapsed();
         let mut log = self.log();
-        log.panicked |= trouble(&text) == Some(Trouble::Panic);
+        log.panicked |= fault_in(&text).is_some_and(|fault| fault.severity == Severity::Panic);
         log.lines.push(Line { at, text });
     }
 

@@ -18,7 +18,7 @@ use std::thread::JoinHandle;
 
 pub use accel::{Accel, Accelerator};
 pub use args::PORT;
-pub use console::{Console, Line, Trouble};
+pub use console::{Console, Line};
 pub use error::{BootFailure, GuestError};
 
 use super::cache::CachedKernel;

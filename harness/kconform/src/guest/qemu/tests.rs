@@ -11,7 +11,7 @@ use rstest::rstest;
 
 use super::accel::Accelerator;
 use super::args::{Boot, arguments};
-use super::console::{Console, Trouble, trouble};
+use super::console::Console;
 use super::{BootSpec, Guest, GuestError};
 use crate::guest::cache::{CachedKernel, cache_dir, cached};
 use crate::guest::image::Images;
@@ -30,21 +30,6 @@ fn a_command_line(#[case] name: &str, #[case] accelerator: Accelerator) {
     };
     let words = arguments(images.find(name).unwrap(), &boot);
     insta::assert_snapshot!(format!("{name}-{}", accelerator.name()), words.join("\n"));
-}
-
-#[rstest]
-#[case("[    1.4] Kernel panic - not syncing: sysrq triggered crash", Some(Trouble::Panic))]
-#[case("[    1.4] BUG: unable to handle page fault for address: 0", Some(Trouble::Oops))]
-#[case("[    1.4] Oops: Oops: 0002 [#1] PREEMPT SMP", Some(Trouble::Oops))]
-#[case("[    1.4] Oops [#1]", Some(Trouble::Oops))]
-#[case("[    1.4] Unable to handle kernel NULL pointer dereference at 0", Some(Trouble::Oops))]
-#[case("[    1.4] kernel BUG at mm/slub.c:1!", Some(Trouble::Oops))]
-#[case("[    1.4] BUG: KASAN: slab-out-of-bounds in x", Some(Trouble::Warning))]
-#[case("[    1.4] WARNING: CPU: 0 PID: 1 at kernel/bpf/core.c:1 x", Some(Trouble::Warning))]
-#[case("[    1.4] traps: a[7] general protection fault ip:1", None)]
-#[case("[    1.4] random: crng init done", None)]
-fn what_a_console_line_means(#[case] line: &str, #[case] expected: Option<Trouble>) {
-    assert_eq!(trouble(line), expected);
 }
 
 /// A pipe that a guest would print into, with this in it and its other end closed.
@@ -70,7 +55,7 @@ fn a_panic_that_was_told_in_full_ends_the_guest() {
     let text = "Kernel panic - not syncing: x\n trace\n---[ end Kernel panic - not syncing: x ]---\nlast";
     console.read_all(printed(text), || killed.set(killed.get() + 1));
     assert!(console.panicked() && killed.get() > 0);
-    assert_eq!((console.trouble_from(0), console.position()), (Some(Trouble::Panic), 4));
+    assert_eq!(console.position(), 4);
 }
 
 #[test]
