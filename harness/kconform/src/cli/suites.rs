@@ -46,17 +46,8 @@ pub fn default_paths() -> Result<Vec<PathBuf>, SuiteError> {
 /// What cannot be read.
 pub fn load_suites(paths: &[PathBuf]) -> Result<Suites, SuiteError> {
     let paths = if paths.is_empty() { default_paths()? } else { paths.to_vec() };
-    let mut found = Vec::new();
-    for path in &paths {
-        found.extend(files::read(&root(path), std::slice::from_ref(path))?);
-    }
+    let found = files::read_each(&paths)?;
     Ok(Suites { loaded: load::load(&found), files: found.len() })
-}
-
-/// What suites are named below: the folder itself, unless it is part of one with shared probes.
-fn root(path: &Path) -> PathBuf {
-    let root = files::root_of(path);
-    if path.is_dir() && !root.join("probes.yaml").is_file() { path.to_owned() } else { root }
 }
 
 /// What was read.

@@ -1,10 +1,10 @@
 //! Finding and reading case files: all the I/O of this stage.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::place::{File, Mistake, Place};
+use crate::place::File;
 
 use super::{SHARED_PROBES, SuiteFile};
 
@@ -22,76 +22,124 @@ pub enum Error {
     /// A directory without case files.
     #[error("no case files (*.yaml) below {}", .0.display())]
     Nothing(PathBuf),
-    /// The text is not UTF-8.
-    #[error("{}", .0.place)]
-    NotText(Box<Mistake>),
+    /// A file that looks like a case file and would be passed over.
+    #[error("{}: case files are called *.yaml", .0.display())]
+    Yml(PathBuf),
 }
 
 /// Reads the case files that `paths` name: single files, and directories with all `*.yaml` below them, each file once,
 /// in the order of their names. `root` is the directory of all cases; suites are named by their path below it. Its
 /// `probes.yaml` is read in any case, because any file may need a probe of it.
+///
+/// # Errors
+/// What cannot be read, or holds nothing.
 pub fn read(root: &Path, paths: &[PathBuf]) -> Result<Vec<SuiteFile>, Error> {
-    let mut found = BTreeSet::new();
+    let mut found = Found::default();
     for path in paths {
-        let before = found.len();
-        find(path, &mut found)?;
-        if found.len() == before && path.is_dir() {
-            return Err(Error::Nothing(path.clone()));
-        }
+        found.add(root, path)?;
     }
-    let shared = root.join(SHARED_PROBES).with_extension("yaml");
-    if shared.is_file() {
-        found.insert(shared);
-    }
-    found.iter().map(|path| read_file(root, path)).collect()
+    found.read()
 }
 
-/// The directory of all cases that a path belongs to: the nearest one above it, or itself, that is called `cases` or has
-/// a `probes.yaml`; without one, the path itself if it is a directory, else the directory that it is in.
+/// Like [`read`], each path with the root that it has by [`root_of`].
+///
+/// # Errors
+/// What cannot be read, or holds nothing.
+pub fn read_each(paths: &[PathBuf]) -> Result<Vec<SuiteFile>, Error> {
+    let mut found = Found::default();
+    for path in paths {
+        found.add(&root_of(path), path)?;
+    }
+    found.read()
+}
+
+/// The directory of all cases that a path belongs to: the nearest one above it, or itself, that has a `probes.yaml` or is
+/// called `cases`; without one, the path itself if it is a directory, else the directory that it is in.
 pub fn root_of(path: &Path) -> PathBuf {
-    let here = if path.is_dir() { path } else { path.parent().unwrap_or(Path::new("")) };
-    let is_root = |dir: &&Path| {
-        dir.file_name().is_some_and(|n| n == "cases")
-            || dir.join(SHARED_PROBES).with_extension("yaml").is_file() && dir.components().next().is_some()
-    };
+    let path = path.canonicalize().unwrap_or(path.to_owned());
+    let here = if path.is_dir() { &*path } else { path.parent().unwrap_or(&path) };
+    let is_root = |dir: &&Path| shared_probes(dir).is_file() || dir.file_name().is_some_and(|n| n == "cases");
     here.ancestors().find(is_root).unwrap_or(here).to_owned()
 }
 
-fn find(path: &Path, found: &mut BTreeSet<PathBuf>) -> Result<(), Error> {
-    let io = |source| Error::Io { path: path.to_owned(), source };
-    if !path.is_dir() {
-        // A file that is named is read, whatever it is called; that it is there is seen when it is read.
-        found.insert(path.to_owned());
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(path).map_err(io)? {
-        let path = entry.map_err(io)?.path();
-        let hidden = path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b"."));
-        let yaml = path.extension().is_some_and(|e| e == "yaml");
-        if !hidden && (yaml || path.is_dir()) {
-            find(&path, found)?;
-        }
-    }
-    Ok(())
+fn shared_probes(root: &Path) -> PathBuf {
+    root.join(SHARED_PROBES).with_extension("yaml")
 }
 
-fn read_file(root: &Path, path: &Path) -> Result<SuiteFile, Error> {
-    let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    let below = path.strip_prefix(root).unwrap_or(path).with_extension("");
-    let suite = below.to_string_lossy().into();
-    match String::from_utf8(bytes) {
-        Ok(text) => Ok(SuiteFile { suite, file: Arc::new(File { path: path.to_owned(), text }) }),
-        Err(error) => {
-            let start = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let end = text[start..].chars().next().map_or(start, |c| start + c.len_utf8());
-            let file = Arc::new(File { path: path.to_owned(), text });
-            Err(Error::NotText(Box::new(Mistake {
-                place: Place { file, start, end },
-                text: "not UTF-8".to_owned(),
-                help: None,
-                see: None,
-            })))
+/// A file as it is shown to people, and the name of its suite.
+struct Entry {
+    path: PathBuf,
+    suite: Arc<str>,
+}
+
+/// Files by their real paths, so that one that is named in two ways is read once.
+#[derive(Default)]
+struct Found {
+    files: BTreeMap<PathBuf, Entry>,
+    /// Directories that were walked: a symbolic link may lead back up.
+    walked: BTreeSet<PathBuf>,
+}
+
+impl Found {
+    fn add(&mut self, root: &Path, path: &Path) -> Result<(), Error> {
+        let root = root.canonicalize().map_err(|source| Error::Io { path: root.to_owned(), source })?;
+        if !self.walk(&root, path)? {
+            return Err(Error::Nothing(path.to_owned()));
         }
+        let shared = shared_probes(&root);
+        if shared.is_file() {
+            let here = std::env::current_dir().ok().and_then(|here| here.canonicalize().ok());
+            let shown = here.and_then(|here| shared.strip_prefix(here).ok().map(Path::to_owned));
+            self.file(&root, &shown.unwrap_or(shared))?;
+        }
+        Ok(())
+    }
+
+    /// Whether there are any; what was walked before counts as if there were.
+    fn walk(&mut self, root: &Path, path: &Path) -> Result<bool, Error> {
+        let io = |source| Error::Io { path: path.to_owned(), source };
+        if !path.is_dir() {
+            self.file(root, path)?;
+            return Ok(true);
+        }
+        if !self.walked.insert(path.canonicalize().map_err(io)?) {
+            return Ok(true);
+        }
+        let mut any = false;
+        for entry in std::fs::read_dir(path).map_err(io)? {
+            let path = entry.map_err(io)?.path();
+            if path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b".")) {
+                continue;
+            }
+            match path.extension().and_then(|e| e.to_str()) {
+                _ if path.is_dir() => any |= self.walk(root, &path)?,
+                Some("yaml") => {
+                    self.file(root, &path)?;
+                    any = true;
+                }
+                Some("yml") => return Err(Error::Yml(path)),
+                _ => {}
+            }
+        }
+        Ok(any)
+    }
+
+    fn file(&mut self, root: &Path, path: &Path) -> Result<(), Error> {
+        let real = path.canonicalize().map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        let below = real.strip_prefix(root).unwrap_or(path).with_extension("");
+        let suite = below.to_string_lossy().into();
+        self.files.entry(real).or_insert(Entry { path: path.to_owned(), suite });
+        Ok(())
+    }
+
+    fn read(self) -> Result<Vec<SuiteFile>, Error> {
+        let read = |entry: Entry| {
+            let bytes = std::fs::read(&entry.path);
+            let bytes = bytes.map_err(|source| Error::Io { path: entry.path.clone(), source })?;
+            // What is not UTF-8 is replaced here, and refused when the text is read, with its place.
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            Ok(SuiteFile { suite: entry.suite, file: Arc::new(File { path: entry.path, text }) })
+        };
+        self.files.into_values().map(read).collect()
     }
 }

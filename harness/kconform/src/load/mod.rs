@@ -18,6 +18,8 @@ mod suite;
 mod tests;
 pub(crate) mod tree;
 
+use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::case::{Case, Probe};
@@ -57,16 +59,19 @@ pub fn load(files: &[SuiteFile]) -> Loaded {
     for file in &mut opened {
         file.read_probes();
     }
-    let shared = opened.iter_mut().find(|f| f.is_shared()).map(|f| std::mem::take(&mut f.probes));
-    let shared = shared.unwrap_or_default();
+    let shared: Vec<Probes> =
+        opened.iter_mut().filter(|f| f.is_shared()).map(|f| std::mem::take(&mut f.probes)).collect();
+    let mut suites = HashMap::new();
     for file in &mut opened {
+        file.note_suite(&mut suites);
+        let probes: Vec<&Probes> = std::iter::once(&file.probes).chain(&shared).collect();
         let cases = match &file.entries {
-            Some(entries) => suite::cases(&mut file.reader, &file.suite, entries, &[&file.probes, &shared]),
+            Some(entries) => suite::cases(&mut file.reader, &file.suite, entries, &probes),
             None => Vec::new(),
         };
         loaded.cases.extend(cases);
     }
-    loaded.probes.extend(shared.readable().cloned());
+    loaded.probes.extend(shared.iter().flat_map(Probes::readable).cloned());
     for file in opened {
         loaded.probes.extend(file.probes.readable().cloned());
         loaded.mistakes.extend(file.reader.into_mistakes());
@@ -92,6 +97,21 @@ impl Opened {
         }
         let entries = root.and_then(|root| suite::file_entries(&mut reader, &root));
         Opened { suite: from.suite.clone(), reader, entries, probes: Probes::default() }
+    }
+
+    /// Two files of one suite would have cases of the same ids.
+    fn note_suite(&mut self, suites: &mut HashMap<Arc<str>, PathBuf>) {
+        let path = self.reader.file().path.clone();
+        match suites.get(&self.suite) {
+            Some(first) if !self.is_shared() => {
+                let text =
+                    format!("a second file of the suite {}; the first is {}", self.suite, first.display());
+                self.reader.wrong(Span { start: 0, end: 0 }, text);
+            }
+            _ => {
+                suites.insert(self.suite.clone(), path);
+            }
+        }
     }
 
     fn is_shared(&self) -> bool {

@@ -108,10 +108,8 @@ impl Reader {
         }
         let saved = self.names.saved.iter().map(|s| s.name.as_str());
         let near = kconform_abi::nearest(name, saved.chain(self.names.params.iter().map(|p| &**p)));
-        match near.map(|n| format!("did you mean ${n}?")) {
-            Some(help) => self.wrong_help(span, text, help),
-            None => self.wrong(span, text),
-        }
+        let help = near.map(|n| format!("did you mean ${n}?"));
+        self.wrong_in_case(span, text, help);
         None
     }
 

@@ -19,6 +19,8 @@ pub(crate) struct Reader {
     pub(crate) names: Names,
     /// The number of the next step.
     pub(crate) next_step: u32,
+    /// Where the case being read stands, and its name.
+    pub(crate) case: Option<(Span, Span)>,
     /// Whether the case is exclusive, and never on the host.
     pub(crate) may_set_sysctls: bool,
 }
@@ -33,6 +35,7 @@ impl Reader {
             hits: 0,
             names: Names::default(),
             next_step: 0,
+            case: None,
             may_set_sysctls: false,
         }
     }
@@ -74,6 +77,13 @@ impl Reader {
     pub(crate) fn wrong_see(&mut self, span: Span, text: impl Into<String>, see: Span, why: &str) {
         let see = (self.place(see), why.to_owned());
         self.note(span, text.into(), || (None, Some(see)));
+    }
+
+    /// Notes a mistake that a case makes of what is written for many (an alias): it says which case.
+    pub(crate) fn wrong_in_case(&mut self, span: Span, text: impl Into<String>, help: Option<String>) {
+        let outside = |(case, _): &(Span, Span)| span.end <= case.start || case.end <= span.start;
+        let see = self.case.filter(outside).map(|(_, name)| (self.place(name), "in this case".to_owned()));
+        self.note(span, text.into(), || (help, see));
     }
 
     /// Notes an unknown word. The nearest known one is looked for only when the mistake is new.

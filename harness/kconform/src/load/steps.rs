@@ -164,12 +164,16 @@ impl Reader {
             let span = Span { start: save.place.start, end: save.place.end };
             if outcome.signal.is_some() || fails && output.is_none() {
                 // Where `errno` is a parameter, other rows of the table may well succeed.
+                let why = match outcome.signal {
+                    Some(_) => "the process is killed before it could be saved",
+                    None => "the call must fail, and returns nothing to save",
+                };
                 let beside = find(entries, "errno").or(find(entries, "signal"));
                 if let Some(beside) = beside.filter(|e| self.written_beside(e)) {
                     let text = format!("{} can never be saved", save.name);
-                    self.wrong_see(span, text, beside.key_span, "the call must fail");
+                    self.wrong_see(span, text, beside.key_span, why);
                 }
-                self.names.lost(&save.name, span, "the call that would save it must fail");
+                self.names.lost(&save.name, span, why);
                 continue;
             }
             self.declare(&save.name, output.map_or(Kept::Number, |o| o.kept()), span);

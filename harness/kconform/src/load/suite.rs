@@ -176,6 +176,7 @@ fn case(
     let before = reader.hits;
     let used: Vec<_> = variant.params.iter().map(|_| Cell::new(false)).collect();
     let node = fill(reader, body, &variant.params, &used);
+    reader.case = find(body.entries()?, "name").map(|name| (body.span, name.value.span));
     ever_used.note(&variant.params, &used);
     let entries = reader.mapping(&node, "a case", CASE_KEYS)?;
     reader.names = Names::with_params(variant.params.iter().map(|p| p.name.clone()).collect());

@@ -140,6 +140,11 @@ impl Node {
 pub(crate) fn parse(reader: &mut Reader) -> Option<NodeRef> {
     let file = reader.file().clone();
     let text = file.text.as_str();
+    if let Some(at) = text.find(char::REPLACEMENT_CHARACTER) {
+        let end = at + char::REPLACEMENT_CHARACTER.len_utf8();
+        reader.wrong(Span { start: at, end }, "not UTF-8");
+        return None;
+    }
     let offsets = Offsets::new(text);
     let mut builder = Builder { reader, text, stack: Vec::new(), anchors: HashMap::new(), root: None };
     let mut documents = 0;

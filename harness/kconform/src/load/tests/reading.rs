@@ -45,6 +45,22 @@ fn mistakes_of_all_files_are_told_in_order() {
 }
 
 #[test]
+fn a_suite_is_one_file() {
+    let text = "cases:\n  - name: x\n    steps: [{close: [1]}]\n";
+    let loaded = load(&[suite("a", text), suite("a", text)]);
+    let texts: Vec<_> = loaded.mistakes.iter().map(|m| m.text.as_str()).collect();
+    assert_eq!(texts, ["a second file of the suite a; the first is a.yaml"]);
+}
+
+#[test]
+fn what_an_alias_lacks_is_told_of_the_case() {
+    let text = "let:\n  use: &use {close: [$fd]}\ncases:\n  - name: x\n    steps: [*use]\n";
+    let loaded = load(&[suite("a", text)]);
+    let (see, why) = loaded.mistakes[0].see.as_ref().expect("another place");
+    assert_eq!((loaded.mistakes[0].place.text(), see.text(), why.as_str()), ("$fd", "x", "in this case"));
+}
+
+#[test]
 fn editors_get_json() {
     let bad = "cases:\n  - name: é\n  - name: é\n    steps: [{clos: [1]}]\n";
     let loaded = load(&[suite("b", bad)]);
@@ -89,7 +105,12 @@ fn files_are_found_below_directories() {
     assert_eq!(read(all.path(), &[""]), ["bpf/map/array", "bpf/prog", "probes"]);
     assert_eq!(read(all.path(), &["bpf/map"]), ["bpf/map/array", "probes"]);
     assert_eq!(read(all.path(), &["bpf/prog.yaml", "bpf"]), ["bpf/map/array", "bpf/prog", "probes"]);
-    assert_eq!(files::root_of(&all.path().join("bpf/map/array.yaml")), all.path());
+    let real = all.path().canonicalize().expect("a path");
+    assert_eq!(files::root_of(&all.path().join("bpf/map/array.yaml")), real);
+    let each = ["bpf/map/array.yaml", "bpf/./map", "bpf/prog.yaml"].map(|path| all.path().join(path));
+    let suites: Vec<_> =
+        files::read_each(&each).expect("readable").iter().map(|f| f.suite.to_string()).collect();
+    assert_eq!(suites, ["bpf/map/array", "bpf/prog", "probes"]);
 }
 
 #[test]
@@ -99,14 +120,18 @@ fn what_is_not_there_is_told() {
         |path: &str| files::read(all.path(), &[all.path().join(path)]).expect_err("nothing").to_string();
     assert!(error("missing.yaml").contains("missing.yaml: No such file"));
     assert!(error("a").starts_with("no case files (*.yaml) below "));
+    let other = directory(&["x.yml"]);
+    let read = files::read(other.path(), &[other.path().to_owned()]);
+    assert!(read.expect_err("passed over").to_string().ends_with("x.yml: case files are called *.yaml"));
 }
 
 #[test]
 fn a_file_that_is_not_text_is_told() {
     let all = directory(&[]);
     std::fs::write(all.path().join("x.yaml"), b"about: \xff\n").expect("a file");
-    match files::read(all.path(), &[all.path().to_owned()]) {
-        Err(files::Error::NotText(mistake)) => assert_eq!(mistake.place.line_column(), (1, 8)),
-        other => panic!("{other:?}"),
-    }
+    let loaded = load(&files::read(all.path(), &[all.path().to_owned()]).expect("readable"));
+    assert_eq!(
+        (loaded.mistakes[0].text.as_str(), loaded.mistakes[0].place.line_column()),
+        ("not UTF-8", (1, 8))
+    );
 }
