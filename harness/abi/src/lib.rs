@@ -16,4 +16,4 @@ mod syscall;
 pub use arch::{Arch, Endian};
 pub use constants::{HEADERS, constant, constant_known, constant_names};
 pub use nearest::nearest;
-pub use syscall::{syscall_known, syscall_names};
+pub use syscall::{gives_fd, syscall_known, syscall_names};

@@ -59,7 +59,59 @@ pub fn syscall_known(name: &str) -> bool {
         || elsewhere!(x86 arm mips mips64 powerpc powerpc64 sparc sparc64 loongarch64 riscv32)
 }
 
+/// Syscalls whose return value is a new fd, by their man pages; `bpf` depends on its command
+/// ([`crate::bpf::Command::gives_fd`]).
+const GIVES_FD: &[&str] = &[
+    "accept",
+    "accept4",
+    "creat",
+    "dup",
+    "epoll_create",
+    "epoll_create1",
+    "eventfd",
+    "eventfd2",
+    "fanotify_init",
+    "fsmount",
+    "fsopen",
+    "fspick",
+    "inotify_init",
+    "inotify_init1",
+    "io_uring_setup",
+    "landlock_create_ruleset",
+    "memfd_create",
+    "memfd_secret",
+    "mq_open",
+    "open",
+    "open_by_handle_at",
+    "open_tree",
+    "openat",
+    "openat2",
+    "perf_event_open",
+    "pidfd_getfd",
+    "pidfd_open",
+    "signalfd",
+    "signalfd4",
+    "socket",
+    "timerfd_create",
+    "userfaultfd",
+];
+
+/// Whether a syscall that succeeds returns a new fd.
+pub fn gives_fd(name: &str) -> bool {
+    GIVES_FD.binary_search(&name).is_ok()
+}
+
 /// The names of all syscalls of the architectures in [`Arch`], in no order.
 pub fn syscall_names() -> impl Iterator<Item = &'static str> {
     TABLE.keys().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn calls_that_give_an_fd_are_sorted_and_exist() {
+        assert!(super::GIVES_FD.is_sorted());
+        assert_eq!(super::GIVES_FD.iter().find(|name| !super::syscall_known(name)), None);
+        assert!(super::gives_fd("memfd_create") && !super::gives_fd("getpid"));
+    }
 }

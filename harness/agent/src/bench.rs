@@ -75,7 +75,17 @@ fn two_calls() -> Plan {
         let big_endian = cfg!(target_endian = "big");
         let expect = Expect { ret: Ret::Success, outputs: Vec::new(), signal: None, big_endian };
         let (args, buffers, outputs) = (vec![arg], Vec::new(), Vec::new());
-        let call = Call { function, args, buffers, outputs, saves, expect, last: false, eventually_ms: None };
+        let call = Call {
+            function,
+            args,
+            buffers,
+            outputs,
+            saves,
+            expect,
+            last: false,
+            eventually_ms: None,
+            gives_fd: false,
+        };
         Step { index, op: Op::Call(Box::new(call)) }
     };
     let number = |number: libc::c_long| Function::Syscall(number as u64);

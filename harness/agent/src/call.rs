@@ -40,6 +40,9 @@ impl Runner {
             let now = sys::now();
             match deadline {
                 Some(deadline) if !good && now < deadline => {
+                    if call.gives_fd && attempt.ret >= 0 {
+                        sys::syscall(libc::SYS_close, [attempt.ret as u64, 0, 0, 0, 0, 0]);
+                    }
                     sys::pause_ns(pause.min(deadline - now));
                     pause = (2 * pause).min(PAUSES_NS.1);
                 }

@@ -120,6 +120,8 @@ pub struct Call {
     pub last: bool,
     /// The call is repeated until it does what is expected, for so many milliseconds.
     pub eventually_ms: Option<u64>,
+    /// The return value is a new fd, which is closed before the call is repeated: it would keep alive what is waited for.
+    pub gives_fd: bool,
 }
 
 /// A number that may be known only when the step runs.

@@ -73,7 +73,29 @@ pub enum Unit {
     Field(&'static str),
 }
 
+/// Commands whose return value is a new fd; kernel/bpf/syscall.c, `__sys_bpf`.
+const GIVES_FD: &[&str] = &[
+    "BPF_BTF_GET_FD_BY_ID",
+    "BPF_BTF_LOAD",
+    "BPF_ENABLE_STATS",
+    "BPF_ITER_CREATE",
+    "BPF_LINK_CREATE",
+    "BPF_LINK_GET_FD_BY_ID",
+    "BPF_MAP_CREATE",
+    "BPF_MAP_GET_FD_BY_ID",
+    "BPF_OBJ_GET",
+    "BPF_PROG_GET_FD_BY_ID",
+    "BPF_PROG_LOAD",
+    "BPF_RAW_TRACEPOINT_OPEN",
+    "BPF_TOKEN_CREATE",
+];
+
 impl Command {
+    /// Whether the command returns a new fd when it succeeds.
+    pub fn gives_fd(&self) -> bool {
+        GIVES_FD.binary_search(&self.name).is_ok()
+    }
+
     /// The field of that name, plain or qualified: `bpf_fd`, `info.bpf_fd`, `kprobe_multi.syms`,
     /// `link_create.kprobe_multi.syms`.
     pub fn field(&self, name: &str) -> Option<&'static Field> {

@@ -24,7 +24,17 @@ pub(crate) fn call(function: Function, args: &[Value]) -> Step {
     let expect = Expect { ret: Ret::Success, outputs: Vec::new(), signal: None, big_endian };
     let (args, buffers) = (args.to_vec(), Vec::new());
     let (outputs, saves) = (Vec::new(), Vec::new());
-    let call = Call { function, args, buffers, outputs, saves, expect, last: false, eventually_ms: None };
+    let call = Call {
+        function,
+        args,
+        buffers,
+        outputs,
+        saves,
+        expect,
+        last: false,
+        eventually_ms: None,
+        gives_fd: false,
+    };
     op(Op::Call(Box::new(call)))
 }
 

@@ -58,6 +58,11 @@ pub(super) fn lower(abi: &mut Abi<'_>, step: &CallStep, factor: f64) -> Result<(
         expect,
         last,
         eventually_ms: step.eventually.map(|time| super::milliseconds(time, factor)),
+        gives_fd: match &step.call {
+            case::Call::Bpf { known, .. } => known.is_some_and(Command::gives_fd),
+            case::Call::Syscall { name, .. } => kconform_abi::gives_fd(name),
+            case::Call::Peek { .. } | case::Call::Poke { .. } => false,
+        },
     };
     Ok((call, lowered))
 }

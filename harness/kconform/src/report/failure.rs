@@ -155,6 +155,7 @@ pub fn passes(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
             let word = result.verdict.word();
             out.push_str(&format!("{} {} on {}\n", style.good(word), style.strong(&case.id), run.name));
             out.push_str(&steps(case, result, None));
+            out.push('\n');
         }
     }
     out

@@ -222,7 +222,7 @@ impl Shown<'_> {
     fn written_back(&self, fields: &[crate::case::AttrField]) -> Vec<String> {
         let written = |name: &str| {
             fields.iter().any(|f| match &f.slot {
-                AttrSlot::Field(field) => field.name == name || f.key.text() == name,
+                AttrSlot::Field(field) => last_word(field.name) == last_word(name),
                 AttrSlot::Offset(_) => false,
             })
         };
@@ -282,6 +282,19 @@ impl Shown<'_> {
         text.parts.iter().map(part).collect()
     }
 
+    /// An instruction with saved values for their names.
+    fn insn(&self, text: &str) -> String {
+        let mut parts = text.split('$');
+        let mut shown = parts.next().unwrap_or_default().to_owned();
+        for part in parts {
+            let end = part.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(part.len());
+            let (name, rest) = part.split_at(end);
+            shown.push_str(&self.saved(name));
+            shown.push_str(rest);
+        }
+        shown
+    }
+
     fn pieces(&self, pieces: &[Piece]) -> String {
         pieces.iter().map(|piece| self.piece(piece)).collect::<Vec<_>>().join(", ")
     }
@@ -308,7 +321,7 @@ impl Shown<'_> {
             PieceKind::List(pieces) => format!("[{}]", self.pieces(pieces)),
             PieceKind::AddrOf(pieces) => format!("&[{}]", self.pieces(pieces)),
             PieceKind::Insns(insns) => {
-                let insns: Vec<_> = insns.iter().map(|i| i.value.text.clone()).collect();
+                let insns: Vec<_> = insns.iter().map(|insn| self.insn(&insn.value.text)).collect();
                 format!("[{}]", insns.join(", "))
             }
             PieceKind::Times { count, piece } => format!("[{} x {}]", self.expr(count), self.piece(piece)),
@@ -316,6 +329,11 @@ impl Shown<'_> {
             PieceKind::Number(expr) => self.expr(expr),
         }
     }
+}
+
+/// A field's name without those of the structs that it is in: `info.bpf_fd` is `bpf_fd`.
+fn last_word(name: &str) -> &str {
+    name.rsplit('.').next().unwrap_or(name)
 }
 
 fn address_word(address: Address) -> &'static str {

@@ -59,6 +59,7 @@ fn call() -> impl Strategy<Value = Op> {
                 expect: Expect { ret: Ret::Errno(vec![22]), outputs, signal: None, big_endian: false },
                 last: false,
                 eventually_ms,
+                gives_fd: false,
             }))
         })
 }
