@@ -26,6 +26,7 @@ pub fn serve(scratch: &str) -> i32 {
 fn set_up(scratch: &str) -> Result<(Stream, Cases), Failed> {
     let Fds { input, output } = setup::move_fds()?;
     panic::tell_host(output);
+    setup::enter_namespaces();
     let signals = Signals::take().map_err(setup::failed("signalfd"))?;
     setup::be_guest_of_the_machine();
     let cases = setup::cases(signals, scratch)?;

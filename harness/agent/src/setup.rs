@@ -5,6 +5,7 @@ use crate::kernel_log::KernelLog;
 use crate::log::{self, Log};
 use crate::scratch::Scratch;
 use crate::signals::{PARENT_ENDED, Signals};
+use crate::sys::Ended;
 use crate::{areas, heap, panic, sys};
 
 /// Bytes of private memory that a native case may use: enough for any case, too little to hurt the machine.
@@ -50,13 +51,42 @@ pub(crate) fn null_stdio() -> Result<(), Failed> {
     Ok(())
 }
 
-/// What only an agent beside other processes does: it gathers its orphans, ends with its parent, keeps mounts to itself,
-/// and keeps cases from using up the machine's memory.
+/// Where the agent may, its mounts become its own, and it goes on as PID 1 of a PID namespace of its own: a case cannot
+/// see, let alone kill, processes of the user's, and when the agent ends the kernel ends all that is left. Does nothing
+/// where it may not.
+pub(crate) fn enter_namespaces() {
+    if sys::unshare(libc::CLONE_NEWNS).is_err() {
+        return;
+    }
+    let _ = sys::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
+    if sys::unshare(libc::CLONE_NEWPID).is_err() {
+        return;
+    }
+    match sys::fork() {
+        Ok(0) => {
+            let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0);
+            // The parent's /proc would show other processes' numbers.
+            let _ =
+                sys::mount("proc", "/proc", "proc", libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC, "");
+        }
+        Ok(agent) => {
+            let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0);
+            sys::close_from(0);
+            let ended = sys::wait(agent, 0);
+            sys::exit(i32::from(!matches!(ended, Ok(Some((_, Ended::Exited(0)))))));
+        }
+        // Nothing can be forked any more: no case will run either, and that is said there.
+        Err(_) => {}
+    }
+}
+
+/// What only an agent beside other processes does: it gathers its orphans, ends with its parent, and keeps cases from using up
+/// the machine's memory.
 pub(crate) fn be_guest_of_the_machine() {
     let _ = sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0);
-    let _ = sys::prctl(libc::PR_SET_PDEATHSIG, PARENT_ENDED as u64, 0);
-    if sys::unshare(libc::CLONE_NEWNS).is_ok() {
-        let _ = sys::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
+    // In a PID namespace of its own it has no parent that it can see, and is killed with it.
+    if sys::pid() != 1 {
+        let _ = sys::prctl(libc::PR_SET_PDEATHSIG, PARENT_ENDED as u64, 0);
     }
     let set_aside = (heap::ARENA + areas::POOL) as u64;
     let _ = sys::limit(libc::RLIMIT_DATA as _, NATIVE_DATA + set_aside);

@@ -76,7 +76,8 @@ impl Agent {
         self.run_plan(Plan { slots: 8, timeout_ms, steps })
     }
 
-    /// Processes that descend from the agent, as far as they can be seen from here.
+    /// Processes that descend from the agent, as far as they can be seen from here. The agent itself is in a PID
+    /// namespace of its own, as its PID 1, where it may make one.
     pub(crate) fn descendants(&self) -> Vec<u32> {
         if elsewhere().is_some() {
             return Vec::new();
@@ -94,7 +95,12 @@ impl Agent {
                 }
             }
         }
-        found.split_off(1)
+        let is_agent = |pid: &u32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+            numbers.is_some_and(|numbers| numbers.split_whitespace().nth(1) == Some("1"))
+        };
+        found.split_off(1).into_iter().filter(|pid| !is_agent(pid)).collect()
     }
 }
 
