@@ -24,10 +24,11 @@ pub fn serve(scratch: &str) -> i32 {
 }
 
 fn set_up(scratch: &str) -> Result<(Stream, Cases), Failed> {
-    let Fds { input, output } = setup::move_fds()?;
-    panic::tell_host(output);
-    setup::enter_namespaces();
+    let fds = setup::move_fds()?;
+    panic::tell_host(fds.output);
     let signals = Signals::take().map_err(setup::failed("signalfd"))?;
+    setup::enter_namespaces(&fds, &signals);
+    let Fds { input, output } = fds;
     setup::be_guest_of_the_machine();
     let cases = setup::cases(signals, scratch)?;
     Ok((Stream::new(input, output, Kind::Host, signals), cases))

@@ -54,7 +54,7 @@ pub(crate) fn null_stdio() -> Result<(), Failed> {
 /// Where the agent may, its mounts become its own, and it goes on as PID 1 of a PID namespace of its own: a case cannot
 /// see, let alone kill, processes of the user's, and when the agent ends the kernel ends all that is left. Does nothing
 /// where it may not.
-pub(crate) fn enter_namespaces() {
+pub(crate) fn enter_namespaces(stream: &Fds, signals: &Signals) {
     if sys::unshare(libc::CLONE_NEWNS).is_err() {
         return;
     }
@@ -69,14 +69,30 @@ pub(crate) fn enter_namespaces() {
             let _ =
                 sys::mount("proc", "/proc", "proc", libc::MS_NOSUID | libc::MS_NODEV | libc::MS_NOEXEC, "");
         }
-        Ok(agent) => {
-            let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0);
-            sys::close_from(0);
-            let ended = sys::wait(agent, 0);
-            sys::exit(i32::from(!matches!(ended, Ok(Some((_, Ended::Exited(0)))))));
-        }
+        Ok(agent) => stand_by(agent, stream, signals),
         // Nothing can be forked any more: no case will run either, and that is said there.
         Err(_) => {}
+    }
+}
+
+/// What is left to the agent's parent: to end when the agent does, and when the host does, which ends the agent. (The
+/// signal comes when the host's thread that started us ends, too; then nothing is to be done.)
+fn stand_by(agent: libc::pid_t, stream: &Fds, signals: &Signals) -> ! {
+    let _ = sys::prctl(libc::PR_SET_PDEATHSIG, PARENT_ENDED as u64, 0);
+    sys::close(stream.input);
+    sys::close(stream.output);
+    if signals.is_orphan() {
+        sys::exit(1);
+    }
+    loop {
+        match sys::wait(agent, libc::WNOHANG) {
+            Ok(Some((_, Ended::Exited(status)))) => sys::exit(status),
+            Ok(None) => {}
+            Ok(Some(_)) | Err(_) => sys::exit(1),
+        }
+        if signals.wait(&mut None, None).map_or(true, |heard| heard.end) {
+            sys::exit(1);
+        }
     }
 }
 

@@ -64,6 +64,11 @@ impl Signals {
         if fd < 0 { Err(sys::errno()) } else { Ok(Signals { fd, parent: sys::parent() }) }
     }
 
+    /// Whether the process that started the agent has ended.
+    pub(crate) fn is_orphan(&self) -> bool {
+        sys::parent() != self.parent
+    }
+
     /// Reads what has come.
     pub(crate) fn hear(&self) -> Heard {
         const SIZE: usize = size_of::<libc::signalfd_siginfo>();
@@ -75,7 +80,7 @@ impl Signals {
             let number = info.first_chunk::<4>().map_or(0, |n| u32::from_ne_bytes(*n)) as i32;
             match number {
                 libc::SIGCHLD => heard.child = true,
-                PARENT_ENDED => heard.end |= sys::parent() != self.parent,
+                PARENT_ENDED => heard.end |= self.is_orphan(),
                 _ => heard.end = true,
             }
         }

@@ -73,7 +73,7 @@ fn trial(
 ) -> Trial {
     let title = format!("{name}::{}", cases[nth].id);
     if let Some(unusable) = missing {
-        let reason = unusable.to_string().replace('\n', ";");
+        let reason = unusable.to_string();
         // nextest takes a trial that ignores itself for a pass, but knows the flag.
         let flagged = std::env::var_os("NEXTEST").is_some();
         return Trial::ignorable_test(title, move || Ok(Completion::ignored_with(reason)))

@@ -51,10 +51,7 @@ pub(super) fn targets(args: &TargetsArgs, style: Style) -> Result<u8, CliError> 
     for target in &targets {
         let state = match target.ready() {
             Ok(()) => style.good("ready"),
-            Err(unusable) => {
-                let mend = unusable.mend.map(|mend| format!(" (to mend it: {mend})")).unwrap_or_default();
-                format!("{}: {}{mend}", style.warn("not ready"), unusable.what)
-            }
+            Err(unusable) => format!("{}: {unusable}", style.warn("not ready")),
         };
         writeln!(out, "{:width$}  {state}", names(target))?;
     }

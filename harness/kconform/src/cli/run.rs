@@ -95,8 +95,7 @@ pub(crate) fn choose(names: &[String], folder: Option<&Path>) -> Result<Chosen, 
             let Ok(target) = find(name) else { continue };
             match target.ready() {
                 Err(unusable) if unusable.not_set_up && !guests_required() => {
-                    let mend = unusable.mend.map(|m| format!(" ({m})")).unwrap_or_default();
-                    chosen.left_out.push((target.name, format!("{}{mend}", unusable.what)));
+                    chosen.left_out.push((target.name, unusable.to_string()));
                 }
                 _ => chosen.targets.push(target),
             }

@@ -86,9 +86,34 @@ fn agent(image: &Image) -> Result<PathBuf, Unusable> {
         return own_agent()
             .map_err(|error| failed(format!("kconform's own agent cannot be unpacked: {error}")));
     }
-    let built =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/agents").join(arch).join("kconform-agent");
-    if built.is_file() { Ok(built) } else { Err(no_agent(arch, &built)) }
+    let built = checkout().join("target/agents").join(arch).join("kconform-agent");
+    if !built.is_file() {
+        return Err(no_agent(arch, &built));
+    }
+    if !is_of_this_build(&built).map_err(|error| failed(format!("{}: {error}", built.display())))? {
+        return Err(stale(&built, arch));
+    }
+    Ok(built)
+}
+
+/// The checkout that kconform was built in.
+fn checkout() -> PathBuf {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
+    crates.ancestors().nth(2).unwrap_or(crates).to_owned()
+}
+
+/// An agent's binary holds the fingerprint of its sources as text; a running one says it too.
+fn is_of_this_build(path: &Path) -> std::io::Result<bool> {
+    let fingerprint = env!("KCONFORM_FINGERPRINT").as_bytes();
+    Ok(std::fs::read(path)?.windows(fingerprint.len()).any(|window| window == fingerprint))
+}
+
+fn stale(path: &Path, arch: &str) -> Unusable {
+    Unusable {
+        what: format!("the agent for {arch} is of another build than kconform ({})", path.display()),
+        mend: Some(format!("ci/agents {arch}")),
+        not_set_up: true,
+    }
 }
 
 /// Unpacks the agent that kconform carries, once a build.
@@ -118,13 +143,20 @@ fn failed(what: String) -> Unusable {
 }
 
 fn unusable(error: &GuestError) -> Unusable {
-    let (mend, not_set_up) = match error {
-        GuestError::NoQemu { package, .. } => (Some(format!("ci/setup, or install {package}")), true),
-        GuestError::NotFetched { image } => (Some(format!("kconform image fetch {image}")), true),
-        GuestError::DiskFull { .. } => (Some("make room there, or set TMPDIR".into()), false),
-        _ => (None, false),
+    let (what, mend) = match error {
+        GuestError::NoQemu { program, package } => {
+            (format!("{program} is not installed"), format!("ci/setup, or install {package}"))
+        }
+        GuestError::NotFetched { image } => {
+            (format!("the kernel of {image} is not here"), format!("kconform image fetch {image}"))
+        }
+        GuestError::DiskFull { .. } => {
+            let mend = Some("make room there, or set TMPDIR".into());
+            return Unusable { what: error.to_string(), mend, not_set_up: false };
+        }
+        _ => return failed(error.to_string()),
     };
-    Unusable { what: error.to_string(), mend, not_set_up }
+    Unusable { what, mend: Some(mend), not_set_up: true }
 }
 
 struct Running {

@@ -46,7 +46,7 @@ pub struct Opened {
 
 /// Why a target cannot be used.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("{what}{}", .mend.as_ref().map(|m| format!("\n  {m}")).unwrap_or_default())]
+#[error("{what}{}", .mend.as_ref().map(|m| format!("; to mend it: {m}")).unwrap_or_default())]
 pub struct Unusable {
     /// What is missing or went wrong.
     pub what: String,
