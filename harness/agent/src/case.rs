@@ -5,12 +5,12 @@ use kconform_plan::{End, Observation, Plan, Record, RecordKind};
 use crate::kernel_log::KernelLog;
 use crate::leftovers::{self, Swept};
 use crate::log::{Log, State};
-use crate::panic;
 use crate::runner::Runner;
 use crate::scratch::Scratch;
 use crate::signals::{self, Signals};
 use crate::sys::{self, Ended};
 use crate::sysctl::Before;
+use crate::{heap, panic};
 
 /// All that outlives a case.
 pub(crate) struct Cases {
@@ -117,6 +117,7 @@ impl Cases {
     }
 
     fn be_case(&self, plan: &Plan, began: u64) -> ! {
+        heap::start_afresh();
         panic::tell_log(self.log);
         be_clean();
         let slots = vec![None; plan.slots as usize];

@@ -55,6 +55,15 @@ pub(crate) fn hold() -> Held {
     Held(())
 }
 
+/// In a freshly forked process: what it allocates from now on lies in pages that it need not copy first.
+pub(crate) fn start_afresh() {
+    let _held = hold();
+    // SAFETY: the heap is held.
+    let state = unsafe { &mut *HEAP.state.get() };
+    state.free = [0; CLASSES];
+    state.next = state.next.next_multiple_of(PAGE);
+}
+
 impl Drop for Held {
     fn drop(&mut self) {
         HEAP.busy.store(false, Ordering::Release);
@@ -74,7 +83,7 @@ impl State {
         }
         let size = SMALLEST << class;
         let start = self.next.next_multiple_of(size.min(PAGE));
-        if start + size > self.end {
+        if start.saturating_add(size) > self.end {
             return map(size);
         }
         self.next = start + size;

@@ -10,7 +10,12 @@ pub(crate) struct KernelLog {
     kmsg: Option<i32>,
     tainted: Option<i32>,
     taint: u64,
+    /// Room for one record. It is kept, as zeroing it would touch pages for nothing: mostly there is none.
+    record: Vec<u8>,
 }
+
+/// One read is one record, of at most so many bytes (`CONSOLE_EXT_LOG_MAX`, later `PRINTK_MESSAGE_MAX`).
+const RECORD: usize = 8192;
 
 impl KernelLog {
     /// Opens the log at its end; without the right to (`dmesg_restrict`, no device) it stays silent.
@@ -20,7 +25,7 @@ impl KernelLog {
             ended.inspect_err(|_| sys::close(fd)).is_ok()
         });
         let tainted = sys::open(c"/proc/sys/kernel/tainted", libc::O_RDONLY).ok();
-        let mut log = KernelLog { kmsg, tainted, taint: 0 };
+        let mut log = KernelLog { kmsg, tainted, taint: 0, record: vec![0; RECORD] };
         log.taint = log.read_taint();
         log
     }
@@ -48,15 +53,13 @@ impl KernelLog {
         (lines, changed)
     }
 
-    fn lines(&self) -> Vec<String> {
+    fn lines(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         let Some(kmsg) = self.kmsg else { return lines };
-        // One read is one record, of at most CONSOLE_EXT_LOG_MAX (8192) bytes.
-        let mut record = [0; 8192];
         while lines.len() < MOST_LINES {
-            match sys::read(kmsg, &mut record) {
+            match sys::read(kmsg, &mut self.record) {
                 Ok(0) => break,
-                Ok(length) => lines.push(text(&record[..length])),
+                Ok(length) => lines.push(text(&self.record[..length])),
                 // Records were overwritten before they were read; the next read goes on with the oldest one left.
                 Err(libc::EPIPE) => {}
                 Err(_) => break,

@@ -89,7 +89,7 @@ impl Drop for Scratch {
 
 /// The names in a directory, `.` and `..` left out.
 fn names(fd: i32, mut each: impl FnMut(&CStr) -> bool) {
-    let mut entries = [0; 4096];
+    let mut entries = [0; 1024];
     let _ = sys::seek(fd, 0, libc::SEEK_SET);
     loop {
         let length = sys::directory_entries(fd, &mut entries).unwrap_or(0);

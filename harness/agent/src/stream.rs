@@ -20,8 +20,10 @@ pub(crate) struct Stream {
     pub(crate) output: i32,
     pub(crate) kind: Kind,
     pub(crate) signals: Signals,
+    /// What was read ahead; bytes outside of `at..end` are stale.
     ahead: Vec<u8>,
     at: usize,
+    end: usize,
 }
 
 /// How long to wait before a port without a host is looked at again.
@@ -30,7 +32,7 @@ const CHUNK: usize = 16 << 10;
 
 impl Stream {
     pub(crate) fn new(input: i32, output: i32, kind: Kind, signals: Signals) -> Stream {
-        Stream { input, output, kind, signals, ahead: Vec::with_capacity(CHUNK), at: 0 }
+        Stream { input, output, kind, signals, ahead: vec![0; CHUNK], at: 0, end: 0 }
     }
 
     /// What to watch while a case runs, to learn that the host is gone.
@@ -41,8 +43,7 @@ impl Stream {
 
     /// Reads what is there, waiting for it; 0 bytes when the host is gone or the agent is to end.
     fn fill(&mut self) -> io::Result<usize> {
-        self.ahead.resize(CHUNK, 0);
-        self.at = 0;
+        (self.at, self.end) = (0, 0);
         let read = loop {
             let mut input = Some(libc::pollfd { fd: self.input, events: libc::POLLIN, revents: 0 });
             let heard = self.signals.wait(&mut input, None).map_err(io::Error::from_raw_os_error)?;
@@ -63,17 +64,17 @@ impl Stream {
                 (Err(errno), _) => return Err(io::Error::from_raw_os_error(errno)),
             }
         };
-        self.ahead.truncate(read);
+        self.end = read;
         Ok(read)
     }
 }
 
 impl Read for Stream {
     fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        if self.at == self.ahead.len() && self.fill()? == 0 {
+        if self.at == self.end && self.fill()? == 0 {
             return Ok(0);
         }
-        let count = into.len().min(self.ahead.len() - self.at);
+        let count = into.len().min(self.end - self.at);
         into[..count].copy_from_slice(&self.ahead[self.at..self.at + count]);
         self.at += count;
         Ok(count)
