@@ -180,13 +180,16 @@ fn reap(case: libc::pid_t) -> Option<(Ended, Left)> {
     }
 }
 
+/// The agent's own fds are all below this.
+const MOST_OWN: i32 = 32;
+
 /// Makes a freshly forked process what each case begins with. (umask, limits, the working directory and the signals'
 /// dispositions are the agent's own since its start.)
 pub(crate) fn be_clean() {
     signals::unblock();
     sys::new_session();
     let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0);
-    sys::close_from(0);
+    sys::close_from(0, MOST_OWN);
     // Three fds of one description, opened here so that no case can change another's.
     if sys::open_kept(c"/dev/null", libc::O_RDWR) == Ok(0) {
         let _ = sys::dup(0);

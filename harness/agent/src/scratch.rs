@@ -21,8 +21,11 @@ const MOST_MOUNTS: u32 = 16;
 impl Scratch {
     /// Makes the directory below `parent`, which is made too if need be, and goes there.
     pub(crate) fn make(parent: &str) -> sys::Result<Scratch> {
-        let mut scratch =
-            Scratch { parent: parent.into(), generation: 0, path: CString::default(), fd: -1, id: (0, 0) };
+        // The working directory will be another one.
+        let parent =
+            std::path::absolute(parent).map_err(|error| error.raw_os_error().unwrap_or(libc::EINVAL))?;
+        let parent = parent.to_string_lossy().into_owned();
+        let mut scratch = Scratch { parent, generation: 0, path: CString::default(), fd: -1, id: (0, 0) };
         scratch.enter()?;
         Ok(scratch)
     }

@@ -11,6 +11,9 @@ use crate::{areas, heap, panic, sys};
 /// Bytes of private memory that a native case may use: enough for any case, too little to hurt the machine.
 const NATIVE_DATA: u64 = 1 << 30;
 
+/// Where an old kernel's agent stops looking for inherited fds: the usual RLIMIT_NOFILE.
+const MOST_INHERITED: i32 = 1024;
+
 /// What went wrong, in words.
 pub(crate) type Failed = String;
 
@@ -34,7 +37,7 @@ pub(crate) fn move_fds() -> Result<Fds, Failed> {
     sys::dup_exactly(if is_socket { input } else { 1 }, output).map_err(failed("stdout"))?;
     let told = sys::dup_exactly(2, messages).is_ok();
     panic::tell_people(if told { messages } else { -1 });
-    sys::close_from(if told { 6 } else { 5 });
+    sys::close_from(if told { 6 } else { 5 }, MOST_INHERITED);
     null_stdio()?;
     Ok(Fds { input, output })
 }

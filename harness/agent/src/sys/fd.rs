@@ -29,11 +29,11 @@ pub(crate) fn close(fd: c_int) {
     unsafe { libc::close(fd) };
 }
 
-/// close_range(2) from this fd on; before 5.9, which lacks it, as many as the agent could possibly have open.
-pub(crate) fn close_from(first: u32) {
+/// close_range(2) from this fd on; before 5.9, which lacks it, those below `most` one by one.
+pub(crate) fn close_from(first: u32, most: i32) {
     // SAFETY: no memory is involved.
     if unsafe { libc::syscall(libc::SYS_close_range, first, u32::MAX, 0) } != 0 {
-        (first as c_int..1024).for_each(close);
+        (first as c_int..most).for_each(close);
     }
 }
 
