@@ -65,7 +65,17 @@ fn two_calls() -> ToAgent {
         let expect = Expect { ret: Ret::Success, outputs: Vec::new(), signal: None, big_endian };
         let (function, args) = (Function::Syscall(number as u64), vec![arg]);
         let (buffers, outputs) = (Vec::new(), Vec::new());
-        let call = Call { function, args, buffers, outputs, saves, expect, last: false, eventually_ms: None };
+        let call = Call {
+            function,
+            args,
+            buffers,
+            outputs,
+            saves,
+            expect,
+            last: false,
+            eventually_ms: None,
+            gives_fd: false,
+        };
         Step { index, op: Op::Call(Box::new(call)) }
     };
     let dup = step(0, libc::SYS_dup, Value::Number(0), vec![Save { slot: 0, from: Source::Ret }]);

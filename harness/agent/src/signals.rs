@@ -76,10 +76,13 @@ impl Signals {
         let mut all = [0; 4 * SIZE];
         let read = sys::read(self.fd, &mut all).unwrap_or(0);
         for info in all[..read].chunks_exact(SIZE) {
-            // `ssi_signo` is the first field.
-            let number = info.first_chunk::<4>().map_or(0, |n| u32::from_ne_bytes(*n)) as i32;
+            let field = |at: usize| info[at..].first_chunk().map_or(0, |n| u32::from_ne_bytes(*n));
+            // `ssi_signo`, and `ssi_pid` behind two more: 0 when the sender is in no PID namespace of the agent's.
+            let (number, sender) = (field(0) as i32, field(12));
             match number {
                 libc::SIGCHLD => heard.child = true,
+                // As PID 1 the agent is spared SIGKILL from its cases; what else they send it means nothing either.
+                _ if sender != 0 && sys::pid() == 1 => {}
                 PARENT_ENDED => heard.end |= self.is_orphan(),
                 _ => heard.end = true,
             }

@@ -47,6 +47,20 @@ fn the_time_of_a_case_is_limited_wherever_it_spends_it() {
 }
 
 #[test]
+fn a_case_cannot_end_an_agent_that_is_pid_1() {
+    if !crate::agent::privileged() {
+        return;
+    }
+    let mut agent = Agent::start();
+    let kill = |signal: i32| syscall(libc::SYS_kill, &[slot(0), n(signal.into())]);
+    let signals = [libc::SIGKILL, libc::SIGTERM, libc::SIGHUP, libc::SIGSTOP].map(kill);
+    let seen =
+        agent.run([syscall(libc::SYS_getppid, &[]).ret(1).save(0)].into_iter().chain(signals).collect());
+    assert_eq!(seen.clean().rets().len(), 5);
+    agent.run(vec![getpid()]).clean();
+}
+
+#[test]
 fn closing_every_fd_loses_nothing() {
     let seen = run(vec![syscall(libc::SYS_close_range, &[n(0), n(u32::MAX.into()), n(0)]), getpid()]).clean();
     assert_eq!(seen.rets().len(), 2);
