@@ -164,3 +164,43 @@ unsafe impl GlobalAlloc for Heap {
         moved
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_are_aligned_keep_what_is_in_them_and_are_used_again() {
+        let sizes = [1, 16, 17, 100, 4096, 5000, LARGEST, LARGEST + 1];
+        let layouts = sizes.into_iter().flat_map(|size| [1, 8, 64, 4096].map(|align| (size, align)));
+        let mut blocks = Vec::new();
+        for (nth, (size, align)) in layouts.enumerate() {
+            let layout = Layout::from_size_align(size, align).expect("a layout");
+            // SAFETY: the layout is not empty, and so many bytes are then written.
+            let block = unsafe {
+                let block = Heap.alloc(layout);
+                block.write_bytes(nth as u8, size);
+                block
+            };
+            assert_eq!(block as usize % align, 0);
+            blocks.push((nth, block, layout));
+        }
+        for (nth, block, layout) in blocks {
+            let larger = layout.size() * 3;
+            // SAFETY: the block came with this layout, is given back once, and is read within its new size.
+            unsafe {
+                let block = Heap.realloc(block, layout, larger);
+                assert!((0..layout.size()).all(|at| *block.add(at) == nth as u8));
+                Heap.dealloc(block, Layout::from_size_align_unchecked(larger, layout.align()));
+            }
+        }
+        let layout = Layout::new::<[u64; 4]>();
+        // SAFETY: the layout is not empty, and each block is given back once.
+        unsafe {
+            let first = Heap.alloc(layout);
+            Heap.dealloc(first, layout);
+            assert_eq!(Heap.alloc(layout), first);
+            Heap.dealloc(first, layout);
+        }
+    }
+}
