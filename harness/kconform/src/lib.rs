@@ -8,6 +8,7 @@ pub mod expand;
 pub mod guest;
 pub mod health;
 pub mod insn;
+pub mod interrupt;
 pub mod judge;
 pub mod kernel;
 pub mod load;

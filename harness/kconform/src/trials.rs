@@ -16,6 +16,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::case::Case;
 use crate::cli::{CliError, guests_required, images, load_suites};
+use crate::interrupt;
 use crate::judge::Verdict;
 use crate::report::{Style, failures};
 use crate::run::TargetRun;
@@ -30,6 +31,9 @@ const TARGETS: &str = "native,x86_64,riscv64";
 /// started when its first selected trial runs, and once for all of them.
 pub fn main(paths: &[&Path]) -> ExitCode {
     let arguments = Arguments::from_args();
+    if let Err(error) = interrupt::watch() {
+        eprintln!("signals cannot be watched: {error}");
+    }
     match gather(paths) {
         Ok((trials, shared)) => {
             let conclusion = libtest_mimic::run(&arguments, trials);

@@ -2,10 +2,12 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::args::RunArgs;
 use super::{CliError, images, load_suites};
 use crate::case::Case;
+use crate::interrupt;
 use crate::report::{Progress, Style, failures, passes, summary};
 use crate::run::{TargetRun, exit_status, run as run_cases};
 use crate::select::Selection;
@@ -16,7 +18,8 @@ const DEFAULT_TARGETS: &[&str] = &["native", "x86_64", "riscv64"];
 
 pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
     let cases = load_suites(&args.suite.paths)?.right(style.color)?;
-    let cases = Selection::from(&args.select).apply(cases)?;
+    let cases: Arc<[Case]> = Selection::from(&args.select).apply(cases)?.into();
+    interrupt::watch()?;
     let chosen = choose(&args.targets, args.images.as_deref())?;
     let mut out = std::io::stdout().lock();
     for (target, why) in &chosen.left_out {
@@ -27,6 +30,9 @@ pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
     let mut progress = Progress::new(&chosen.targets, &cases, args.quiet);
     let runs = run_cases(&cases, &chosen.targets, jobs, &mut |target, event| progress.tell(target, event));
     report(&mut out, &cases, &runs, args, style)?;
+    if interrupt::requested() {
+        writeln!(out, "{} interrupted: this report is partial", style.bad("note:"))?;
+    }
     Ok(exit_status(&runs))
 }
 

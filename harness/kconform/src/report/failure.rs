@@ -4,6 +4,7 @@ use annotate_snippets::{AnnotationKind, Level, Snippet};
 
 use super::{Style, transcript};
 use crate::case::Case;
+use crate::interrupt;
 use crate::judge::{Failure, FailureKind, Verdict};
 use crate::place::Place;
 use crate::run::TargetRun;
@@ -36,8 +37,11 @@ pub fn failures(cases: &[Case], runs: &[TargetRun], again: Again<'_>, style: Sty
     out
 }
 
-/// A target that could not be used is said once, not for each of its cases.
+/// A target that could not be used, or an interruption, is said once, not for each case.
 fn is_lost_with_target(run: &TargetRun, verdict: &Verdict) -> bool {
+    if interrupt::requested() && matches!(verdict, Verdict::Lost(_)) {
+        return true;
+    }
     matches!((&run.unusable, verdict), (Some(unusable), Verdict::Lost(why)) if *why == unusable.what)
 }
 

@@ -61,7 +61,7 @@ impl Progress {
                     line.bad += 1;
                 }
             }
-            Event::Finished => line.bar.finish_and_clear(),
+            Event::Finished { .. } => line.bar.finish_and_clear(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The kernel that kconform itself runs on: the agent is a child process.
 
 use std::io;
+use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
@@ -14,6 +15,7 @@ pub const AGENT: &[u8] = include_bytes!(env!("KCONFORM_AGENT"));
 
 struct Native {
     child: Child,
+    stream: UnixStream,
     // Holds the agent's binary and the folder in which cases run; removed with it.
     _folder: tempfile::TempDir,
 }
@@ -36,10 +38,11 @@ pub(super) fn start() -> io::Result<Link> {
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()?;
+    let stream = ours.try_clone()?;
     Ok(Link {
         reader: Box::new(ours.try_clone()?),
         writer: Box::new(ours),
-        keeper: Box::new(Native { child, _folder: folder }),
+        keeper: Box::new(Native { child, stream, _folder: folder }),
     })
 }
 
@@ -63,6 +66,7 @@ impl Keeper for Native {
 impl Drop for Native {
     fn drop(&mut self) {
         // The agent ends, and ends what is left of its cases, when its stream is closed; a stuck one is killed.
+        let _ = self.stream.shutdown(Shutdown::Both);
         for _ in 0..200 {
             if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
                 return;

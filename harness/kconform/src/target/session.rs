@@ -5,6 +5,7 @@ use std::io::{Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::{Duration, Instant};
 
+use crate::interrupt;
 use kconform_plan::{
     Facts, FromAgent, Observation, Plan, ToAgent, WIRE_VERSION, WireError, read_frame, write_frame,
 };
@@ -51,6 +52,9 @@ pub enum Broken {
     /// The agent gave up.
     #[error("the agent gave up: {0}")]
     Agent(String),
+    /// The user wants everything to end.
+    #[error("interrupted")]
+    Interrupted,
     /// The agent is not of this build.
     #[error("the agent is of another build than kconform ({0}); build it again with ci/agents")]
     Stale(String),
@@ -140,8 +144,12 @@ impl Session {
     }
 
     /// What is known of the agent's end.
-    pub fn last_words(&mut self) -> LastWords {
-        self.keeper.last_words()
+    pub fn last_words(&mut self, broken: &Broken) -> LastWords {
+        match broken {
+            // Nothing happened to it, and there is no time to ask.
+            Broken::Interrupted => LastWords::default(),
+            _ => self.keeper.last_words(),
+        }
     }
 }
 
@@ -152,10 +160,19 @@ impl Drop for Session {
     }
 }
 
+/// How often an interruption is looked for.
+const GLANCE: Duration = Duration::from_millis(50);
+
 fn wait(frames: &Receiver<Result<FromAgent, WireError>>, patience: Duration) -> Result<FromAgent, Broken> {
-    match frames.recv_timeout(patience) {
-        Ok(frame) => Ok(frame?),
-        Err(RecvTimeoutError::Timeout) => Err(Broken::Silent(patience)),
-        Err(RecvTimeoutError::Disconnected) => Err(WireError::Closed.into()),
+    let begun = Instant::now();
+    loop {
+        let left = patience.saturating_sub(begun.elapsed());
+        match frames.recv_timeout(left.min(GLANCE)) {
+            Ok(frame) => return Ok(frame?),
+            Err(RecvTimeoutError::Disconnected) => return Err(WireError::Closed.into()),
+            Err(RecvTimeoutError::Timeout) if interrupt::requested() => return Err(Broken::Interrupted),
+            Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Broken::Silent(patience)),
+            Err(RecvTimeoutError::Timeout) => {}
+        }
     }
 }

@@ -9,6 +9,7 @@ use kconform_plan::{Observation, Plan};
 
 use super::{Broken, LastWords, Opened, Target, Unusable};
 use crate::case::{Case, Probe};
+use crate::interrupt;
 use crate::judge::{Failure, FailureKind, Found, Verdict, judge, judge_probe};
 use crate::kernel::{Kernel, Unmet};
 use crate::lower::{Lowered, lower, lower_probe};
@@ -184,6 +185,10 @@ impl Worker {
             let what = format!("given up after {MOST_LOSSES} agents were lost in a row");
             self.unusable = Some(Unusable { what, mend: None, not_set_up: false });
         }
+        if interrupt::requested() {
+            self.opened = None;
+            self.unusable = Some(Unusable { what: "interrupted".into(), mend: None, not_set_up: false });
+        }
         if self.unusable.is_some() {
             return None;
         }
@@ -270,7 +275,7 @@ impl Worker {
             }
             Err(broken) => {
                 self.losses += 1;
-                Fault::new(&broken, opened.session.last_words())
+                Fault::new(&broken, opened.session.last_words(&broken))
             }
         };
         self.opened = None;
@@ -327,7 +332,7 @@ impl Worker {
         match session.send(u64::MAX, plan).and_then(|()| session.receive()) {
             Ok((_, observation)) => Ok(observation),
             Err(broken) => {
-                let fault = Fault::new(&broken, session.last_words());
+                let fault = Fault::new(&broken, session.last_words(&broken));
                 self.opened = None;
                 self.losses += 1;
                 Err(fault)
