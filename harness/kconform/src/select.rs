@@ -36,8 +36,10 @@ impl Selection {
             let one =
                 Selection { patterns: vec![pattern.clone()], exact: self.exact, ..Selection::default() };
             if !cases.iter().any(|case| one.contains(case)) {
+                // A pattern is a part of an id: what is nearest to it mostly is one, too.
                 let ids = cases.iter().map(|case| case.id.as_str());
-                let nearest = kconform_abi::nearest(pattern, ids).map(str::to_owned);
+                let parts = ids.clone().filter(|_| !self.exact).flat_map(|id| id.split(['/', ':', '[', ']']));
+                let nearest = kconform_abi::nearest(pattern, ids.chain(parts)).map(str::to_owned);
                 return Err(NothingSelected { what: format!("no case matches {pattern:?}"), nearest });
             }
         }

@@ -17,13 +17,18 @@ pub(super) fn check(args: &CheckArgs, style: Style) -> Result<u8, CliError> {
             writeln!(out, "{}", load::message::json(&loaded.mistakes).map_err(std::io::Error::from)?)?
         }
         Format::Text if loaded.mistakes.is_empty() => {
-            writeln!(out, "{} cases in {} files: no mistakes", loaded.cases.len(), files)?;
+            let cases = many(loaded.cases.len(), "case");
+            writeln!(out, "{cases} in {}: no mistakes", many(files, "file"))?;
         }
         Format::Text => {
-            let count = loaded.mistakes.len();
             write!(out, "{}", load::message::render(&loaded.mistakes, style.color))?;
-            writeln!(out, "{count} mistake{} in {} files", if count == 1 { "" } else { "s" }, files)?;
+            writeln!(out, "{} in {}", many(loaded.mistakes.len(), "mistake"), many(files, "file"))?;
         }
     }
     Ok(if loaded.mistakes.is_empty() { 0 } else { USAGE })
+}
+
+/// `1 case`, `2 cases`.
+fn many(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }

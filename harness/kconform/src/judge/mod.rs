@@ -117,7 +117,10 @@ pub fn judge_probe(probe: &Probe, lowered: &Lowered, seen: &Observation, kernel:
                     );
                     Found::Wrong(failure)
                 }
-                (false, _) => Found::Wrong(failure),
+                (false, _) => {
+                    failure.text = format!("the probe {}: {}", probe.name, failure.text);
+                    Found::Wrong(failure)
+                }
             }
         }
         other => Found::Unknown(other),

@@ -82,6 +82,8 @@ struct Found {
 
 impl Found {
     fn add(&mut self, root: &Path, path: &Path) -> Result<(), Error> {
+        // Of a path that is not there the error is to speak, not of the root that was guessed from it.
+        path.metadata().map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let root = root.canonicalize().map_err(|source| Error::Io { path: root.to_owned(), source })?;
         if !self.walk(&root, path)? {
             return Err(Error::Nothing(path.to_owned()));

@@ -103,9 +103,11 @@ fn failed(case: &Case, failure: &Failure, result: &CaseResult, style: Style) -> 
         FailureKind::Ret | FailureKind::Output => format!("got {}", short(&failure.got)),
         FailureKind::Ended | FailureKind::TimedOut | FailureKind::SetUp => failure.got.clone(),
     };
-    let mut out = pointed(&failure.place, &short(&failure.text), &label, style);
+    let title = failure.text.replacen(&failure.got, &short(&failure.got), 1);
+    let mut out = pointed(&failure.place, &title, &label, style);
     if failure.kind == FailureKind::Output && failure.got.contains("\\n") {
-        let lines: Vec<String> = failure.got.trim_matches('"').split("\\n").map(str::to_owned).collect();
+        let held = failure.got.trim_matches('"').trim_end_matches("\\n");
+        let lines: Vec<String> = held.split("\\n").map(str::to_owned).collect();
         out.push_str(&indented("what it held:", &lines));
     }
     for (place, text) in &failure.also {

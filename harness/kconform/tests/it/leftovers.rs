@@ -1,0 +1,65 @@
+//! What cases leave behind is gone when the run is over, and often before.
+
+use std::process::Stdio;
+
+use rstest::rstest;
+
+use crate::program::{Place, assert_said, is_root, not_here};
+
+#[test]
+fn what_cases_leave_is_removed() {
+    if !is_root() {
+        return not_here("mounts and pins that cases leave");
+    }
+    // Place looks for what is left after every run.
+    let said = Place::data().run(&["--cases", "hostile/leftovers.yaml"]).assert_status(0);
+    assert_eq!(said.counts("native"), "8 passed");
+}
+
+/// All the memory that a case may have is not all that the machine has.
+#[test]
+fn memory_is_bounded() {
+    let said = Place::data().run(&["--cases", "hostile/memory.yaml", "maps_too_much"]);
+    assert_said!("memory", said);
+}
+
+#[rstest]
+#[case::forks("forks_without_end")]
+#[case::clones("clones_without_end")]
+#[case::stopped("stops_all_that_it_made")]
+#[case::files("fills_its_directory")]
+fn what_has_no_end_is_ended(#[case] name: &str) {
+    let said = Place::data().run(&["--cases", "hostile/endless.yaml", name]).assert_status(1);
+    // A machine that gives a case few processes or little room is out of them before the time is over.
+    let counts = said.counts("native");
+    assert!(["0 passed, 1 timed out", "0 passed, 1 failed"].contains(&&*counts), "{}", said.all());
+}
+
+/// However it is ended, nothing stays.
+#[rstest]
+#[case::killed(rustix::process::Signal::KILL)]
+#[case::terminated(rustix::process::Signal::TERM)]
+#[case::interrupted(rustix::process::Signal::INT)]
+fn a_run_that_is_ended_leaves_no_process(#[case] signal: rustix::process::Signal) {
+    let place = Place::with(
+        "cases:\n  - name: waits\n    steps:\n      - fork:\n          - setsid: []\n          - clone: [SIGCHLD, 0, 0, 0, 0]\n      - pause: []\n",
+    );
+    let mut command = place.command(&[]);
+    command.args(["run", "--target", "native"]).stdout(Stdio::null()).stderr(Stdio::null());
+    let mut child = command.spawn().expect("the program can be started");
+    // The agent, its case, and that case's daemon.
+    until("its processes are there", || place.processes().len() >= 3);
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, signal).expect("it is there");
+    child.wait().expect("an end");
+    until("its processes are gone", || place.processes().is_empty());
+}
+
+/// Waits for what comes by itself, but not for ever.
+fn until(what: &str, done: impl Fn() -> bool) {
+    let begun = std::time::Instant::now();
+    while !done() {
+        assert!(begun.elapsed().as_secs() < 20, "{what}");
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,10 @@
+//! The kconform program as a person meets it: what it prints, its exit status, and what it leaves behind, which is
+//! nothing. Unit tests of the parts are beside the parts.
+
+mod check;
+mod command_line;
+mod format;
+mod leftovers;
+mod privileges;
+mod program;
+mod verdicts;

@@ -1,0 +1,62 @@
+//! Without privileges cases are skipped with the reason, and nothing fails.
+
+use rstest::rstest;
+
+use crate::program::{Place, Said, assert_said, is_root, not_here};
+
+const NOBODY: &[&str] =
+    &["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all"];
+const ROOT_OF_A_NAMESPACE: &[&str] = &["unshare", "--user", "--map-root-user"];
+
+fn run_as(who: &[&str], place: Place, arguments: &[&str]) -> Said {
+    place.open_to_all().say_through(who, &[&["run", "--target", "native"], arguments].concat())
+}
+
+#[rstest]
+#[case::nobody(NOBODY)]
+#[case::root_of_a_namespace(ROOT_OF_A_NAMESPACE)]
+fn the_project_s_cases_do_not_fail(#[case] who: &[&str]) {
+    if !is_root() {
+        return not_here("users without privileges: only root can become them");
+    }
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/../../cases");
+    let place = Place::new();
+    // The checkout may be closed to other users.
+    let copied =
+        std::process::Command::new("cp").args(["-r", cases]).arg(place.folder().join("here")).status();
+    assert!(copied.expect("cp").success());
+    let said = run_as(who, place, &[]).assert_status(0);
+    assert!(said.out.contains("skipped:"), "{}", said.all());
+}
+
+#[rstest]
+#[case::nobody("nobody", NOBODY)]
+#[case::root_of_a_namespace("root_of_a_namespace", ROOT_OF_A_NAMESPACE)]
+fn what_is_missing_is_said(#[case] name: &str, #[case] who: &[&str]) {
+    if !is_root() {
+        return not_here("users without privileges: only root can become them");
+    }
+    let place = Place::with(
+        "cases:
+  - name: needs CAP_BPF
+    requires: {capabilities: [CAP_BPF]}
+    steps: &steps
+      - close: [0]
+  - name: needs two
+    requires: {capabilities: [CAP_NET_ADMIN, CAP_BPF]}
+    steps: *steps
+  - name: becomes nobody
+    steps:
+      - unprivileged: *steps
+  - name: becomes nobody with a capability
+    steps:
+      - unprivileged: {capabilities: [CAP_BPF], steps: *steps}
+  - name: is for the unprivileged
+    requires: {privileged: false}
+    steps: *steps
+  - name: is for anybody
+    steps: *steps
+",
+    );
+    assert_said!(format!("privileges_{name}"), run_as(who, place, &[]));
+}
