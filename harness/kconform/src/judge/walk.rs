@@ -231,18 +231,17 @@ impl<'a> Walk<'a> {
     fn trouble(&self, index: u32, at: &[u32], trouble: &Trouble) -> Walked {
         let got = format!("{}: {}", trouble.what, describe_errno(trouble.errno));
         match self.steps.get(&index) {
-            // A sysctl that this kernel does not have, or refuses, is something that the kernel does.
-            Some(step) if matches!(step.kind, StepKind::Sysctl { .. }) => Walked::Failed(Box::new(Failure {
-                kind: FailureKind::SetUp,
-                place: step.place.clone(),
-                step: Some(index),
-                iteration: at.to_vec(),
-                text: format!("the sysctl could not be set: {got}"),
-                expected: "the sysctl to be set".into(),
+            // What the case asks for, and the kernel refuses, is no trouble of the harness's.
+            Some(Step { kind: StepKind::Sysctl { .. }, place, .. }) => Walked::Failed(Box::new(not_set_up(
+                index,
+                at,
+                place.clone(),
+                "the sysctl could not be set",
                 got,
-                ret: None,
-                also: Vec::new(),
-            })),
+            ))),
+            Some(Step { kind: StepKind::SendFd { fd, .. }, .. }) if trouble.errno == EBADF => Walked::Failed(
+                Box::new(not_set_up(index, at, fd.place.clone(), "the fd could not be sent", got)),
+            ),
             _ => Walked::Trouble(format!("step {index} could not be set up: {got}")),
         }
     }
@@ -289,6 +288,22 @@ impl<'a> Walk<'a> {
             ret: None,
             also: Vec::new(),
         }))
+    }
+}
+
+const EBADF: i32 = 9;
+
+fn not_set_up(index: u32, at: &[u32], place: Place, what: &str, got: String) -> Failure {
+    Failure {
+        kind: FailureKind::SetUp,
+        place,
+        step: Some(index),
+        iteration: at.to_vec(),
+        text: format!("{what}: {got}"),
+        expected: "the block to begin".into(),
+        got,
+        ret: None,
+        also: Vec::new(),
     }
 }
 

@@ -7,7 +7,7 @@ use crate::case::{CallStep, Outcome, RetWant, Save, Step, StepKind};
 use super::call::CALLS;
 use super::expr::{Fit, literal};
 use super::names::Kept;
-use super::outputs::Output;
+use super::outputs::{Output, Outputs};
 use super::reader::{Reader, find};
 use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
@@ -25,6 +25,9 @@ struct Run {
     steps: Vec<Step>,
     killed: Option<Span>,
 }
+
+/// Keys of a step that speak of the call's outputs.
+const OF_OUTPUTS: &[&str] = &["expect", "except", "save"];
 
 impl Reader {
     /// The steps of a case or probe, numbered from 0.
@@ -120,13 +123,12 @@ impl Reader {
 
     fn call_step(&mut self, what: &Entry, entries: &[Entry]) -> Option<CallStep> {
         let call = self.call(what);
-        // Without the call nothing is known of its outputs; its outcome can wait until the call is right.
-        let (call, outputs) = match call {
-            Some(call) => call,
-            None => {
-                self.declare_anyway(entries);
-                return None;
-            }
+        let Some((call, outputs)) = call else {
+            // Without the call nothing is known of its outputs, but the rest of its outcome can be read.
+            let rest: Vec<_> = entries.iter().filter(|e| !OF_OUTPUTS.contains(&&*e.key)).cloned().collect();
+            self.outcome(&rest, &Outputs::default());
+            self.declare_anyway(entries);
+            return None;
         };
         let outcome = self.outcome(entries, &outputs);
         let except = match find(entries, "except") {

@@ -10,6 +10,9 @@ use crate::place::Place;
 use crate::run::TargetRun;
 use crate::target::CaseResult;
 
+/// How many lines of the kernel's log are shown with a case that did not crash it.
+const MOST_LINES: usize = 20;
+
 /// Gives the command that runs just a case again, on these targets.
 pub type Again<'a> = &'a dyn Fn(&[&str], &str) -> String;
 
@@ -117,7 +120,11 @@ fn failed(case: &Case, failure: &Failure, result: &CaseResult, style: Style) -> 
     if let Some(seen) = &result.seen
         && !seen.1.kernel_log.is_empty()
     {
-        out.push_str(&indented("the kernel logged meanwhile:", &seen.1.kernel_log));
+        let lines = &seen.1.kernel_log;
+        out.push_str(&indented("the kernel logged meanwhile:", &lines[..lines.len().min(MOST_LINES)]));
+        if lines.len() > MOST_LINES {
+            out.push_str(&format!("    … and {} lines more\n", lines.len() - MOST_LINES));
+        }
     }
     out
 }

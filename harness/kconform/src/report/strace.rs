@@ -66,7 +66,7 @@ impl Printer<'_> {
     }
 
     fn call(&mut self, step: &Step, call: &CallStep, planned: &PlanStep, at: &[u32], depth: usize) {
-        let (Some(event), Op::Call(_), Some(lowered)) =
+        let (Some(event), Op::Call(plan), Some(lowered)) =
             (self.events.get(&(step.index, at)), &planned.op, self.lowered.calls.get(&step.index))
         else {
             return;
@@ -78,7 +78,8 @@ impl Printer<'_> {
             slots.iter().find(|(s, _)| *s == slot).map(|(_, value)| value)
         };
         let outputs = event.done.map(|(_, outputs, _)| outputs);
-        let shown = Shown { saved: &saved, outputs, lowered }.call(call);
+        let big_endian = plan.expect.big_endian;
+        let shown = Shown { saved: &saved, outputs, lowered, big_endian }.call(call);
         let back = match event.done {
             Some((ret, _, attempts)) => {
                 let again =
@@ -161,6 +162,7 @@ struct Shown<'a> {
     saved: &'a dyn Fn(&str) -> Option<&'a Saved>,
     outputs: Option<&'a [Bytes]>,
     lowered: &'a LoweredCall,
+    big_endian: bool,
 }
 
 impl Shown<'_> {
@@ -231,7 +233,7 @@ impl Shown<'_> {
         };
         let names = self.lowered.output_names.iter();
         names
-            .filter(|name| !written(name) && !is_named_piece(name))
+            .filter(|name| !name.contains('.') && !written(name) && !is_named_piece(name))
             .filter_map(|name| Some(format!("{name} => {}", self.output(name)?)))
             .collect()
     }
@@ -249,8 +251,12 @@ impl Shown<'_> {
 
     fn output(&self, name: &str) -> Option<String> {
         let nth = self.lowered.output_names.iter().position(|n| n == name)?;
-        let bytes = self.outputs?.get(nth)?;
-        Some(memory(&bytes.full()))
+        let bytes = self.outputs?.get(nth)?.full();
+        Some(match number_in(&bytes, self.big_endian) {
+            Some(n) if n <= 0xffff => format!("[{n}]"),
+            Some(n) => format!("[{n:#x}]"),
+            None => memory(&bytes),
+        })
     }
 
     fn expr(&self, expr: &Expr) -> String {
@@ -362,6 +368,15 @@ fn has_name(piece: &Piece, name: &str) -> bool {
             PieceKind::PercpuAll(inner) | PieceKind::Times { piece: inner, .. } => has_name(inner, name),
             _ => false,
         }
+}
+
+/// Memory of 4 or 8 bytes as a number.
+fn number_in(bytes: &[u8], big_endian: bool) -> Option<u64> {
+    if let Ok(four) = <[u8; 4]>::try_from(bytes) {
+        return Some(u64::from(if big_endian { u32::from_be_bytes(four) } else { u32::from_le_bytes(four) }));
+    }
+    let eight = <[u8; 8]>::try_from(bytes).ok()?;
+    Some(if big_endian { u64::from_be_bytes(eight) } else { u64::from_le_bytes(eight) })
 }
 
 /// Memory as strace prints it, cut after 32 bytes.
