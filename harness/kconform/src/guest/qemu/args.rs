@@ -14,6 +14,9 @@ pub const PORT: &str = "org.kconform.agent";
 /// The host's end of the agent's port, in QEMU's working directory.
 pub(super) const AGENT_SOCKET: &str = "agent";
 
+/// The host's end of QEMU's monitor (QMP), likewise.
+pub(super) const QMP_SOCKET: &str = "qmp";
+
 /// What every guest's kernel is told, before the image's own words:
 /// - the first CPU alone is brought up: several are less stable under emulation and slower. The others stay possible,
 ///   so per-CPU maps have their slots (`-smp 1,maxcpus=N` does not do: newer kernels and riscv64 then count one);
@@ -59,6 +62,19 @@ pub(super) struct Boot<'a> {
     pub accelerator: Accelerator,
     /// Words after the image's own, of which the kernel mostly takes the last.
     pub cmdline: &'a [String],
+    pub memory: Memory<'a>,
+}
+
+/// Where a guest's memory is.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Memory<'a> {
+    /// QEMU's own.
+    Private,
+    /// In a file, for others to start from.
+    Kept(&'a Path),
+    /// In a file that others share, of which it has a copy as far as it writes to it; QEMU waits for the state that
+    /// goes with it.
+    Copied(&'a Path),
 }
 
 /// QEMU's arguments. The console is on standard output; the agent's port is a socket that QEMU connects to.
@@ -70,7 +86,17 @@ pub(super) fn arguments(image: &Image, boot: &Boot<'_>) -> Vec<String> {
     let mut words = Vec::new();
     let mut add = |new: &[&str]| words.extend(new.iter().map(|&word| word.to_owned()));
     add(&["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
-    add(&["-machine", &image.machine, "-accel", boot.accelerator.name()]);
+    let machine = &image.machine;
+    match memory(boot.memory, image.memory) {
+        None => add(&["-machine", machine]),
+        Some(object) => {
+            add(&["-object", &object, "-machine", &format!("{machine},memory-backend=memory")]);
+        }
+    }
+    if matches!(boot.memory, Memory::Copied(_)) {
+        add(&["-incoming", "defer"]);
+    }
+    add(&["-accel", boot.accelerator.name()]);
     if let Some(cpu) = cpu {
         add(&["-cpu", cpu]);
     }
@@ -81,8 +107,20 @@ pub(super) fn arguments(image: &Image, boot: &Boot<'_>) -> Vec<String> {
     add(&["-chardev", &format!("socket,id=agent,path={AGENT_SOCKET}")]);
     add(&["-device", qemu(image.arch).serial_bus]);
     add(&["-device", &format!("virtserialport,chardev=agent,name={PORT}")]);
+    add(&["-chardev", &format!("socket,id=qmp,path={QMP_SOCKET}"), "-mon", "chardev=qmp,mode=control"]);
     words.extend(image.qemu_args.iter().cloned());
     words
+}
+
+/// QEMU's `memory-backend-file`; a comma in a value is written twice.
+fn memory(memory: Memory<'_>, mebibytes: u32) -> Option<String> {
+    let (file, share) = match memory {
+        Memory::Private => return None,
+        Memory::Kept(file) => (file, "on"),
+        Memory::Copied(file) => (file, "off"),
+    };
+    let path = file.to_string_lossy().replace(',', ",,");
+    Some(format!("memory-backend-file,id=memory,size={mebibytes}M,mem-path={path},share={share}"))
 }
 
 fn cmdline(image: &Image, extra: &[String]) -> String {

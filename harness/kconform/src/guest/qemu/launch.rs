@@ -1,0 +1,191 @@
+//! A QEMU process with its pipes and sockets, before there is a guest to speak of.
+
+use std::io::{self, BufRead, Read};
+use std::os::fd::AsFd;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::Path;
+use std::process::ChildStderr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kconform_plan::MAX_FRAME;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::retry_on_intr;
+
+use super::Guest;
+use super::accel::{self, Accel};
+use super::args::{AGENT_SOCKET, QMP_SOCKET};
+use super::console::Console;
+use super::error::{BootEnd, BootFailure};
+use super::process::Process;
+
+/// Lines of the console that a failure carries.
+const LAST_LINES: usize = 25;
+/// The kernel's last words when its init asks for it (kernel_power_off in kernel/reboot.c).
+const POWER_DOWN: &str = "reboot: Power down";
+/// QEMU connects to its sockets before it does anything that takes time.
+pub(super) const CONNECT: Duration = Duration::from_secs(20);
+
+/// A QEMU whose guest has not come up yet.
+pub(super) struct Launched {
+    agent: UnixListener,
+    qmp: UnixListener,
+    process: Arc<Process>,
+    console: Console,
+    errors: Arc<Mutex<Vec<String>>>,
+    readers: Vec<thread::JoinHandle<()>>,
+}
+
+impl Launched {
+    /// Starts QEMU in a directory, with its sockets there.
+    pub(super) fn start(qemu: &Path, arguments: &[String], place: &Path) -> io::Result<Launched> {
+        let agent = UnixListener::bind(place.join(AGENT_SOCKET))?;
+        let qmp = UnixListener::bind(place.join(QMP_SOCKET))?;
+        let console = Console::new();
+        let spawned = Process::spawn(qemu, arguments, place)?;
+        let process = Arc::new(spawned.process);
+        let errors = Arc::default();
+        let reader = {
+            let (console, process) = (console.clone(), Arc::clone(&process));
+            move || console.read_all(spawned.stdout, || process.kill())
+        };
+        let error_reader = {
+            let (errors, process) = (Arc::clone(&errors), Arc::clone(&process));
+            move || read_errors(spawned.stderr, &errors, &process)
+        };
+        let readers = vec![thread::spawn(reader), thread::spawn(error_reader)];
+        Ok(Launched { agent, qmp, process, console, errors, readers })
+    }
+
+    /// QEMU's connection to the agent's socket; none if QEMU ends or is stuck.
+    pub(super) fn agent(&self) -> io::Result<Option<UnixStream>> {
+        self.connection(&self.agent)
+    }
+
+    /// QEMU's connection to the socket of its monitor; likewise.
+    pub(super) fn qmp(&self) -> io::Result<Option<UnixStream>> {
+        self.connection(&self.qmp)
+    }
+
+    fn connection(&self, listener: &UnixListener) -> io::Result<Option<UnixStream>> {
+        let timeout = Timespec { tv_sec: CONNECT.as_secs() as i64, tv_nsec: 0 };
+        let mut fds = [
+            PollFd::new(listener, PollFlags::IN),
+            PollFd::from_borrowed_fd(self.process.pidfd.as_fd(), PollFlags::IN),
+        ];
+        retry_on_intr(|| poll(&mut fds, Some(&timeout)))?;
+        match fds[0].revents().contains(PollFlags::IN) {
+            true => Ok(Some(listener.accept()?.0)),
+            false => Ok(None),
+        }
+    }
+
+    /// The guest that came up.
+    pub(super) fn into_guest(
+        self,
+        stream: UnixStream,
+        greeting: Vec<u8>,
+        accel: Accel,
+        time_factor: u32,
+    ) -> Guest {
+        let Launched { qmp, process, console, errors, readers, agent: _ } = self;
+        let (failed_boots, restored) = (Vec::new(), false);
+        Guest {
+            process,
+            stream,
+            greeting,
+            console,
+            errors,
+            readers,
+            accel,
+            time_factor,
+            failed_boots,
+            restored,
+            no_snapshot: None,
+            qmp,
+        }
+    }
+
+    /// Ends QEMU and tells what happened.
+    pub(super) fn post_mortem(self, why: io::Error, deadline: Duration) -> BootFailure {
+        let ended = match why.kind() {
+            // The stream ends a moment before the process does.
+            io::ErrorKind::UnexpectedEof => self.exit_status(),
+            _ => None,
+        };
+        self.process.kill();
+        for reader in self.readers {
+            let _ = reader.join();
+        }
+        let errors = self.errors.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut console = self.console.last(LAST_LINES);
+        let kvm_failure = errors.iter().find(|line| accel::is_kvm_failure(line)).cloned();
+        console.extend(errors);
+        let end = match (kvm_failure, ended) {
+            (Some(line), _) => BootEnd::KvmFailed { line },
+            _ if self.console.panicked() => BootEnd::Panicked,
+            _ if console.iter().any(|line| line.ends_with(POWER_DOWN)) => BootEnd::PoweredOff,
+            (None, Some(status)) => BootEnd::Ended { status },
+            (None, None) if why.kind() == io::ErrorKind::TimedOut => BootEnd::Silent { waited: deadline },
+            (None, None) => BootEnd::Garbled { why: why.to_string() },
+        };
+        BootFailure { end, console }
+    }
+
+    /// How QEMU ended, given a moment to do so.
+    fn exit_status(&self) -> Option<String> {
+        let mut fds = [PollFd::from_borrowed_fd(self.process.pidfd.as_fd(), PollFlags::IN)];
+        let _ = retry_on_intr(|| poll(&mut fds, Some(&Timespec { tv_sec: 5, tv_nsec: 0 })));
+        Some(self.process.ended().map_or("its stream closed".to_owned(), |status| status.to_string()))
+    }
+}
+
+/// Keeps what QEMU says on standard error, and ends it when it says that KVM has failed: it would sit there for ever.
+fn read_errors(from: ChildStderr, errors: &Mutex<Vec<String>>, process: &Process) {
+    for line in io::BufReader::new(from).split(b'\n').map_while(Result::ok) {
+        let line = String::from_utf8_lossy(&line).into_owned();
+        let failed = accel::is_kvm_failure(&line);
+        errors.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+        if failed {
+            process.kill();
+        }
+    }
+}
+
+/// Reads the agent's first frame: a 32-bit little-endian length and so many bytes.
+pub(super) fn greeting(stream: &mut UnixStream, deadline: Duration) -> io::Result<Vec<u8>> {
+    let until = Instant::now() + deadline;
+    let mut frame = read_until(stream, 4, until)?;
+    let length = frame.iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));
+    if length > MAX_FRAME {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a first message of {length} bytes")));
+    }
+    frame.extend(read_until(stream, length, until)?);
+    stream.set_read_timeout(None)?;
+    Ok(frame)
+}
+
+fn read_until(stream: &mut UnixStream, length: usize, until: Instant) -> io::Result<Vec<u8>> {
+    let (mut bytes, mut have) = (vec![0; length], 0);
+    while have < length {
+        let left = until.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
+        stream.set_read_timeout(Some(left))?;
+        match stream.read(&mut bytes[have..]) {
+            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
+            Ok(more) => have += more,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                return Err(io::ErrorKind::TimedOut.into());
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(bytes)
+}
