@@ -31,7 +31,7 @@ pub(super) fn open(image: &Image) -> Result<Opened, Unusable> {
     let cache = cache_dir().map_err(|error| failed(error.to_string()))?;
     let (kernel, agent) = (kernel(image)?, agent(image)?);
     let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[] };
-    let guest = Guest::boot(&spec).map_err(|error| unusable(&error))?;
+    let guest = Guest::start(&spec).map_err(|error| unusable(&error))?;
     let accel = guest.accelerator();
     let mut remark = match accel.accelerator {
         Accelerator::Kvm => "KVM".to_owned(),
