@@ -25,7 +25,8 @@ use crate::target::{Target, Unusable, Worker};
 /// The targets of `cargo test`, unless `KCONFORM_TARGETS` names others, separated by commas.
 const TARGETS: &str = "native,x86_64,riscv64";
 
-/// Runs the cases below `paths` as trials, with the command line of a Rust test.
+/// Runs the cases below `paths`, or below those that `KCONFORM_CASES` names, as trials, with the command line of a Rust
+/// test.
 ///
 /// Guests that are not set up are ignored with the reason, or fail where `KCONFORM_REQUIRE_GUESTS=1` is set. A target is
 /// started when its first selected trial runs, and once for all of them.
@@ -51,7 +52,10 @@ pub fn main(paths: &[&Path]) -> ExitCode {
 type Shared = Arc<Mutex<Worker>>;
 
 fn gather(paths: &[&Path]) -> Result<(Vec<Trial>, Vec<Shared>), CliError> {
-    let paths: Vec<PathBuf> = paths.iter().map(|path| path.to_path_buf()).collect();
+    let paths: Vec<PathBuf> = match std::env::var_os("KCONFORM_CASES") {
+        Some(named) => std::env::split_paths(&named).collect(),
+        None => paths.iter().map(|path| path.to_path_buf()).collect(),
+    };
     let cases = Arc::new(load_suites(&paths)?.right(false)?);
     let images = images(None)?;
     let names = std::env::var("KCONFORM_TARGETS").unwrap_or_else(|_| TARGETS.into());

@@ -4,7 +4,9 @@
 mod check;
 mod command_line;
 mod format;
+mod guests;
 mod leftovers;
 mod privileges;
 mod program;
+mod trials;
 mod verdicts;

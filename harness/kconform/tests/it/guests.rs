@@ -1,0 +1,128 @@
+//! Cases that do their worst to a guest, among healthy ones: each is told rightly, and costs the others nothing.
+
+use rstest::rstest;
+
+use crate::program::{Place, Said, not_here};
+
+/// Whether guests of an architecture can be started here; says why not, and fails where they are required.
+fn is_set_up(arch: &str) -> bool {
+    let targets = Place::new().say(&["targets"]);
+    let line = targets.out.lines().find(|line| line.split([' ', ',']).any(|word| word == arch));
+    let line = line.unwrap_or_else(|| panic!("no target {arch}: {}", targets.all()));
+    let ready = line.ends_with("  ready");
+    if !ready {
+        let required = std::env::var_os("KCONFORM_REQUIRE_GUESTS").is_some_and(|v| !v.is_empty() && v != "0");
+        assert!(!required, "guests are required: {line}");
+        not_here(&format!("guests of {arch}: {line}"));
+    }
+    ready
+}
+
+/// Runs a file of `tests/data/hostile` in a guest.
+fn run(arch: &str, file: &str) -> Said {
+    Place::data().say(&["run", "--target", arch, "--verbose", "--cases", &format!("hostile/{file}.yaml")])
+}
+
+/// What is said of a case, from its verdict to the next one's.
+fn told<'a>(said: &'a Said, case: &str, arch: &str) -> &'a str {
+    let title = format!("{case} on {arch}\n");
+    let start = said.out.find(&title).unwrap_or_else(|| panic!("nothing of {case}:\n{}", said.all()));
+    let start = said.out[..start].rfind('\n').map_or(0, |line| line + 1);
+    let rest = &said.out[start..];
+    let end = ["\n\n", "\npassed "].iter().filter_map(|end| rest.find(end)).min();
+    &rest[..end.unwrap_or(rest.len())]
+}
+
+#[rstest]
+fn a_faulty_case_costs_the_others_nothing(#[values("x86_64", "riscv64")] arch: &str) {
+    if !is_set_up(arch) {
+        return;
+    }
+    let said = run(arch, "guest").assert_status(1);
+    let passed = [
+        "healthy_1",
+        "healthy_2",
+        "healthy_3",
+        "healthy_4",
+        "healthy_5",
+        "healthy_6",
+        "closes_all_fds",
+        "leaves_a_daemon",
+        "kills_PID_1_and_everything_else",
+        "leaves_orphans_to_PID_1_that_end",
+        "sets_a_sysctl",
+        "has_the_sysctl_as_it_was",
+    ];
+    for case in passed {
+        assert!(told(&said, &format!("guest::{case}"), arch).starts_with("passed "), "{}", said.all());
+    }
+    let faulty = [
+        ("kills_itself", "FAILED", "killed by SIGKILL"),
+        ("takes_all_the_memory", "FAILED", "mmap("),
+        ("panics_the_kernel", "CRASHED", "Kernel panic - not syncing: sysrq triggered crash"),
+        ("never_ends", "TIMED OUT", "ppoll(NULL, 0, NULL, NULL) = ? <unfinished: its time was over>"),
+        ("never_rests,_at_the_highest_priority", "TIMED OUT", "its time was over"),
+        ("fails_within_a_sysctl", "FAILED", "close(99) = -1 EBADF"),
+    ];
+    for (case, verdict, text) in faulty {
+        let told = told(&said, &format!("guest::{case}"), arch);
+        assert!(told.starts_with(verdict) && told.contains(text), "{told}\nin\n{}", said.all());
+    }
+    assert_eq!(said.counts(arch), "12 passed, 3 failed, 2 timed out, 1 crashed", "{}", said.all());
+}
+
+/// Nothing is known of a case under which the guest goes away without a word, and that is never a pass.
+#[rstest]
+fn a_guest_that_goes_away_costs_one_case(#[values("x86_64", "riscv64")] arch: &str) {
+    if !is_set_up(arch) {
+        return;
+    }
+    let said = run(arch, "fatal");
+    assert!(matches!(said.status, Some(1 | 3)), "{}", said.all());
+    for case in ["healthy_1", "healthy_2", "healthy_3"] {
+        assert!(told(&said, &format!("fatal::{case}"), arch).starts_with("passed "), "{}", said.all());
+    }
+    for case in ["reboots", "powers_off"] {
+        let told = told(&said, &format!("fatal::{case}"), arch);
+        assert!(told.starts_with("LOST") || told.starts_with("CRASHED"), "{told}\nin\n{}", said.all());
+    }
+    assert!(said.counts(arch).starts_with("3 passed, 2 "), "{}", said.all());
+}
+
+/// The same file on this machine's own kernel: what would hurt it is skipped.
+#[test]
+fn natively_what_would_hurt_is_skipped() {
+    let said = run("native", "guest").assert_status(1);
+    assert_eq!(said.counts("native"), "9 passed, 1 failed, 1 timed out, 7 skipped", "{}", said.all());
+}
+
+/// Every form of case, in guests: another architecture, another kernel, the same contract.
+#[rstest]
+fn cases_of_every_form_pass(#[values("x86_64", "riscv64")] arch: &str) {
+    if !is_set_up(arch) {
+        return;
+    }
+    let said = Place::data().say(&["run", "--target", arch, "--cases", "format"]).assert_status(0);
+    assert!(!said.counts(arch).starts_with("0 passed"), "{}", said.all());
+}
+
+/// A sysctl is set in its block and put back after it.
+#[test]
+fn sysctls_are_put_back() {
+    if !is_set_up("x86_64") {
+        return;
+    }
+    let read = |value: &str| {
+        format!(
+            "\n          - openat: [AT_FDCWD, {{str: /proc/sys/kernel/panic_on_warn}}, O_RDONLY]\n            save: fd\n          - read: [$fd, {{out: 2}}, 2]\n            expect: {{arg1: {{hex: \"3{value} 0a\"}}}}"
+        )
+    };
+    let place = Place::with(&format!(
+        "cases:\n  - name: set and put back\n    exclusive: true\n    guest_only: true\n    steps:\n      - fork: {}\n      - sysctl:\n          kernel.panic_on_warn: 1\n          steps: {}\n      - fork: {}\n",
+        read("0"),
+        read("1"),
+        read("0")
+    ));
+    let said = place.say(&["run", "--target", "x86_64"]).assert_status(0);
+    assert_eq!(said.counts("x86_64"), "1 passed", "{}", said.all());
+}
