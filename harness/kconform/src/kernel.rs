@@ -1,6 +1,7 @@
 //! What is known of a kernel, and whether it has what a case requires.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use kconform_abi::Arch;
 use kconform_plan::Facts;
@@ -26,8 +27,8 @@ pub struct Kernel {
     pub in_user_namespace: bool,
     /// Effective uid.
     pub uid: u32,
-    /// `CONFIG_…` names and their values, when they can be known.
-    pub config: Option<HashMap<String, String>>,
+    /// `CONFIG_…` names and their values, when they can be known. Shared: there are thousands, and kernels are cloned.
+    pub config: Option<Arc<HashMap<String, String>>>,
     /// It is the kernel that the harness itself runs on.
     pub host: bool,
 }
@@ -56,7 +57,7 @@ impl Kernel {
             capabilities: if facts.initial_user_namespace { facts.capabilities } else { 0 },
             in_user_namespace: !facts.initial_user_namespace,
             uid: facts.uid,
-            config: config.map(parse_config),
+            config: config.map(|text| Arc::new(parse_config(text))),
             host,
         }
     }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::report::Wanted;
+
 /// Checks that kernels keep their promises: runs YAML cases of system calls on this kernel and in QEMU guests.
 #[derive(Debug, Parser)]
 #[command(
@@ -56,11 +58,24 @@ pub(super) enum Command {
     Image(ImageCommand),
     /// List the targets and whether they can be used.
     Targets(TargetsArgs),
+    /// Print the JSON Schema of reports.
+    Schema {
+        /// Of what.
+        #[arg(value_enum)]
+        of: SchemaOf,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// What there is a JSON Schema of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum SchemaOf {
+    /// What `--report json` writes.
+    Report,
 }
 
 /// Which case files.
@@ -114,6 +129,16 @@ pub(super) struct RunArgs {
     /// No progress.
     #[arg(long, short)]
     pub(super) quiet: bool,
+    /// A report beside the text: json; may be given more than once. Without a file, or with `-`, it goes to
+    /// standard output, and the text to standard error.
+    #[arg(long = "report", value_name = "FORMAT[=FILE]")]
+    pub(super) reports: Vec<Wanted>,
+    /// Run all cases so many times on each target; a case that does not always come to the same end is called flaky.
+    #[arg(long, value_name = "N")]
+    pub(super) repeat: Option<std::num::NonZeroU64>,
+    /// Run all cases again and again, at most --repeat times, until one is not as it should be.
+    #[arg(long)]
+    pub(super) until_fail: bool,
 }
 
 /// Arguments of `check`.

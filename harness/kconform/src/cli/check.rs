@@ -10,7 +10,7 @@ use crate::report::Style;
 
 pub(super) fn check(args: &CheckArgs, style: Style) -> Result<u8, CliError> {
     let paths: Vec<_> = args.paths.iter().chain(&args.suite.paths).cloned().collect();
-    let Suites { loaded, files } = load_suites(&paths)?;
+    let Suites { loaded, files, .. } = load_suites(&paths)?;
     let mut out = std::io::stdout().lock();
     match args.format {
         Format::Json => {

@@ -5,6 +5,7 @@ mod check;
 mod image;
 mod list;
 mod run;
+mod schema;
 mod suites;
 
 use std::io::{IsTerminal, Write};
@@ -48,6 +49,17 @@ pub enum CliError {
     /// A kernel could not be fetched.
     #[error("{0}")]
     Fetch(String),
+    /// A report that cannot be had.
+    #[error(transparent)]
+    Wanted(#[from] crate::report::WantedError),
+    /// A report could not be written.
+    #[error("{}: {error}", .path.display())]
+    Report {
+        /// Where to.
+        path: std::path::PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
     /// The output could not be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] std::io::Error),
@@ -56,10 +68,12 @@ pub enum CliError {
 impl CliError {
     fn status(&self) -> u8 {
         match self {
-            CliError::Suites(_) | CliError::Selection(_) | CliError::Image(_) | CliError::NoTarget { .. } => {
-                USAGE
-            }
-            CliError::Fetch(_) | CliError::Output(_) => LOST,
+            CliError::Suites(_)
+            | CliError::Selection(_)
+            | CliError::Image(_)
+            | CliError::NoTarget { .. }
+            | CliError::Wanted(_) => USAGE,
+            CliError::Fetch(_) | CliError::Output(_) | CliError::Report { .. } => LOST,
         }
     }
 }
@@ -74,11 +88,16 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::list(&args, style),
         Command::Image(command) => image::image(&command),
         Command::Targets(args) => image::targets(&args, style),
+        Command::Schema { of } => schema::schema(of),
         Command::Completions { shell } => completions(shell),
     };
     let status = done.unwrap_or_else(|error| match error {
         // The reader of a pipe has seen enough.
-        CliError::Output(e) if e.kind() == std::io::ErrorKind::BrokenPipe => 0,
+        CliError::Output(e) | CliError::Report { error: e, .. }
+            if e.kind() == std::io::ErrorKind::BrokenPipe =>
+        {
+            0
+        }
         error => {
             eprintln!(
                 "{} {error}",

@@ -3,13 +3,15 @@
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use super::args::RunArgs;
 use super::{CliError, images, load_suites};
 use crate::case::Case;
 use crate::interrupt;
-use crate::report::{Progress, Style, failures, passes, summary};
-use crate::run::{TargetRun, exit_status, run as run_cases};
+use crate::report::document::Document;
+use crate::report::{Progress, Style, Wanted, failures, gather, passes, summary};
+use crate::run::{Options, TargetRun, exit_status, run as run_cases};
 use crate::select::Selection;
 use crate::target::Target;
 
@@ -17,27 +19,62 @@ use crate::target::Target;
 const DEFAULT_TARGETS: &[&str] = &["native", "x86_64", "riscv64"];
 
 pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
-    let cases = load_suites(&args.suite.paths)?.right(style.color)?;
-    let cases: Arc<[Case]> = Selection::from(&args.select).apply(cases)?.into();
+    Wanted::check(&args.reports)?;
+    let suites = load_suites(&args.suite.paths)?;
+    let identity = suites.identity.clone();
+    let cases: Arc<[Case]> = Selection::from(&args.select).apply(suites.right(style.color)?)?.into();
     interrupt::watch()?;
     let chosen = choose(&args.targets, args.images.as_deref())?;
-    let mut out = std::io::stdout().lock();
+    // A report on standard output must be alone there.
+    let mut out: Box<dyn Write> = match args.reports.iter().any(|wanted| wanted.path.is_none()) {
+        true => Box::new(std::io::stderr()),
+        false => Box::new(std::io::stdout().lock()),
+    };
     for (target, why) in &chosen.left_out {
         writeln!(out, "{} {target} is left out: {why}", style.warn("note:"))?;
     }
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.map_or(cpus, usize::from);
     let mut progress = Progress::new(&chosen.targets, &cases, args.quiet);
-    let runs = run_cases(&cases, &chosen.targets, jobs, &mut |target, event| progress.tell(target, event));
+    let started = SystemTime::now();
+    let runs = run_cases(&cases, &chosen.targets, options(args), &mut |target, event| {
+        progress.tell(target, event);
+    });
     report(&mut out, &cases, &runs, args, style)?;
     if interrupt::requested() {
         writeln!(out, "{} interrupted: this report is partial", style.bad("note:"))?;
     }
+    if !args.reports.is_empty() {
+        write_reports(&args.reports, &gather(&cases, &runs, identity, started))?;
+    }
     Ok(exit_status(&runs))
 }
 
+fn options(args: &RunArgs) -> Options {
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    Options {
+        jobs: args.jobs.map_or(cpus, usize::from),
+        rounds: match args.repeat {
+            Some(rounds) => Some(rounds.get()),
+            None if args.until_fail => None,
+            None => Some(1),
+        },
+        until_fail: args.until_fail,
+    }
+}
+
+/// Writes all reports that can be written, and then says what went wrong.
+pub(super) fn write_reports(wanted: &[Wanted], document: &Document) -> Result<(), CliError> {
+    let mut wrong = None;
+    for wanted in wanted {
+        if let Err(error) = wanted.write(document) {
+            let path = wanted.path.clone().unwrap_or_else(|| "standard output".into());
+            wrong.get_or_insert(CliError::Report { path, error });
+        }
+    }
+    wrong.map_or(Ok(()), Err)
+}
+
 fn report(
-    out: &mut impl Write,
+    out: &mut dyn Write,
     cases: &[Case],
     runs: &[TargetRun],
     args: &RunArgs,

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use crate::case::Case;
 use crate::load::{self, Loaded, files};
+use crate::report::document::SuiteIdentity;
 
 /// Why there are no cases to run.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +48,9 @@ pub fn default_paths() -> Result<Vec<PathBuf>, SuiteError> {
 pub fn load_suites(paths: &[PathBuf]) -> Result<Suites, SuiteError> {
     let paths = if paths.is_empty() { default_paths()? } else { paths.to_vec() };
     let found = files::read_each(&paths)?;
-    Ok(Suites { loaded: load::load(&found), files: found.len() })
+    let loaded = load::load(&found);
+    let identity = crate::report::identity(&found, loaded.cases.len());
+    Ok(Suites { loaded, files: found.len(), identity })
 }
 
 /// What was read.
@@ -56,6 +59,8 @@ pub struct Suites {
     pub loaded: Loaded,
     /// How many files were read.
     pub files: usize,
+    /// Which files, by their contents.
+    pub identity: SuiteIdentity,
 }
 
 impl Suites {

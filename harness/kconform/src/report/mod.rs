@@ -1,11 +1,20 @@
-//! What people read of a run.
+//! What people and programs read of a run. Text for the terminal is made of the run itself; every other format of the
+//! [`document`], which can be written, read back and compared.
 
+pub mod document;
 mod failure;
+mod format;
+mod gather;
+pub mod json;
 mod progress;
 mod strace;
 mod summary;
+#[cfg(test)]
+mod tests;
 
 pub use failure::{Again, failures, passes};
+pub use format::{Format, Wanted, WantedError};
+pub use gather::{gather, identity};
 pub use progress::Progress;
 pub use strace::transcript;
 pub use summary::summary;
@@ -53,6 +62,13 @@ impl Style {
     pub fn dim(self, text: &str) -> String {
         self.paint("2", text)
     }
+}
+
+/// The JSON Schema of [`document::Document`], as it is kept in the repository.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(document::Document);
+    // A schema is plain JSON.
+    serde_json::to_string_pretty(&schema).map(|text| text + "\n").unwrap_or_default()
 }
 
 /// `0.21 s`, `3.4 s`, `2 min 05 s`.

@@ -50,7 +50,7 @@ impl Progress {
             Event::Note(Note::Opening(again)) => {
                 line.bar.set_message(if *again { "restarting" } else { "starting" })
             }
-            Event::Note(Note::Opened { release, .. }) => line.bar.set_message(release.clone()),
+            Event::Note(Note::Opened { kernel, .. }) => line.bar.set_message(kernel.release.clone()),
             Event::Note(Note::Running(case)) => {
                 let failed = if line.bad > 0 { format!("{} failed; ", line.bad) } else { String::new() };
                 line.bar.set_message(format!("{failed}{}", self.ids.get(*case).map_or("", String::as_str)));
@@ -60,6 +60,10 @@ impl Progress {
                 if !result.verdict.is_fine() {
                     line.bad += 1;
                 }
+            }
+            Event::Round(round) => {
+                line.bar.set_position(0);
+                line.bar.set_message(format!("round {round}"));
             }
             Event::Finished { .. } => line.bar.finish_and_clear(),
         }

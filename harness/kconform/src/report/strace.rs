@@ -9,6 +9,7 @@ use crate::case::{
     TextPart,
 };
 use crate::lower::{Lowered, LoweredCall};
+use crate::place::Placed;
 
 /// The steps that were begun, one line each, blocks indented; the line of `failed` (a step's number and its place in
 /// the enclosing `repeat` blocks) starts with `>`.
@@ -18,6 +19,75 @@ pub fn transcript(
     seen: &Observation,
     failed: Option<(u32, &[u32])>,
 ) -> Vec<String> {
+    let line = |line: &Line<'_>| {
+        let mark = if failed == Some((line.step.index, &line.iteration)) { '>' } else { ' ' };
+        format!("{mark} {}{}", "  ".repeat(line.depth), line.text())
+    };
+    // Only the last round of a repetition is shown: those before it went as expected.
+    lines(steps, lowered, seen, Rounds::Last).iter().map(line).collect()
+}
+
+/// Which rounds of `repeat` blocks are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rounds {
+    /// The last one that was begun.
+    Last,
+    /// All.
+    All,
+}
+
+/// A step that was begun.
+#[derive(Debug)]
+pub(super) struct Line<'a> {
+    /// The step.
+    pub(super) step: &'a Step,
+    /// Its place in the enclosing `repeat` blocks.
+    pub(super) iteration: Vec<u32>,
+    /// How many blocks it is in.
+    pub(super) depth: usize,
+    /// A call with its arguments, or a block.
+    pub(super) shown: LineKind,
+}
+
+/// What a line says.
+#[derive(Debug)]
+pub(super) enum LineKind {
+    /// A call and what came back.
+    Call {
+        /// `bpf`, `fcntl`, `peek`.
+        name: String,
+        /// As strace prints them, outputs with what they held afterwards.
+        args: Vec<String>,
+        /// What came back: `3`, `-1 EINVAL (Invalid argument)`, `? +++ killed by SIGBUS +++`.
+        back: String,
+    },
+    /// A block, with what is to be said of its end.
+    Block {
+        /// `fork`, `repeat`.
+        name: &'static str,
+        /// `round 3`, `+++ exited with 1 +++`; often empty.
+        note: String,
+    },
+}
+
+impl Line<'_> {
+    /// The line as it is read.
+    pub(super) fn text(&self) -> String {
+        match &self.shown {
+            LineKind::Call { name, args, back } => format!("{name}({}) = {back}", args.join(", ")),
+            LineKind::Block { name, note } if note.is_empty() => format!("{name}:"),
+            LineKind::Block { name, note } => format!("{name}: {note}"),
+        }
+    }
+}
+
+/// The steps that were begun, in the order of the case.
+pub(super) fn lines<'a>(
+    steps: &'a [Step],
+    lowered: &'a Lowered,
+    seen: &'a Observation,
+    rounds: Rounds,
+) -> Vec<Line<'a>> {
     let mut events: HashMap<(u32, &[u32]), Event<'_>> = HashMap::new();
     for record in &seen.records {
         let event = events.entry((record.step, record.iteration.as_slice())).or_default();
@@ -28,7 +98,7 @@ pub fn transcript(
             RecordKind::Trouble(trouble) => event.trouble = Some(&trouble.what),
         }
     }
-    let mut printer = Printer { lowered, events, failed, end: seen.end, lines: Vec::new() };
+    let mut printer = Printer { lowered, events, rounds, end: seen.end, lines: Vec::new() };
     printer.block(steps, &lowered.plan.steps, &[], 0);
     printer.lines
 }
@@ -44,13 +114,13 @@ struct Event<'a> {
 struct Printer<'a> {
     lowered: &'a Lowered,
     events: HashMap<(u32, &'a [u32]), Event<'a>>,
-    failed: Option<(u32, &'a [u32])>,
+    rounds: Rounds,
     end: End,
-    lines: Vec<String>,
+    lines: Vec<Line<'a>>,
 }
 
-impl Printer<'_> {
-    fn block(&mut self, steps: &[Step], plan: &[PlanStep], at: &[u32], depth: usize) {
+impl<'a> Printer<'a> {
+    fn block(&mut self, steps: &'a [Step], plan: &[PlanStep], at: &[u32], depth: usize) {
         for (step, planned) in steps.iter().zip(plan) {
             match &step.kind {
                 StepKind::Call(call) => self.call(step, call, planned, at, depth),
@@ -60,12 +130,11 @@ impl Printer<'_> {
         }
     }
 
-    fn line(&mut self, step: u32, at: &[u32], depth: usize, text: &str) {
-        let mark = if self.failed == Some((step, at)) { '>' } else { ' ' };
-        self.lines.push(format!("{mark} {}{text}", "  ".repeat(depth)));
+    fn line(&mut self, step: &'a Step, at: &[u32], depth: usize, shown: LineKind) {
+        self.lines.push(Line { step, iteration: at.to_vec(), depth, shown });
     }
 
-    fn call(&mut self, step: &Step, call: &CallStep, planned: &PlanStep, at: &[u32], depth: usize) {
+    fn call(&mut self, step: &'a Step, call: &CallStep, planned: &PlanStep, at: &[u32], depth: usize) {
         let (Some(event), Op::Call(plan), Some(lowered)) =
             (self.events.get(&(step.index, at)), &planned.op, self.lowered.calls.get(&step.index))
         else {
@@ -79,7 +148,7 @@ impl Printer<'_> {
         };
         let outputs = event.done.map(|(_, outputs, _)| outputs);
         let big_endian = plan.expect.big_endian;
-        let shown = Shown { saved: &saved, outputs, lowered, big_endian }.call(call);
+        let (name, args) = Shown { saved: &saved, outputs, lowered, big_endian }.call(call);
         let back = match event.done {
             Some((ret, _, attempts)) => {
                 let again =
@@ -93,27 +162,29 @@ impl Printer<'_> {
                 _ => "?".into(),
             },
         };
-        self.line(step.index, at, depth, &format!("{shown} = {back}"));
+        self.line(step, at, depth, LineKind::Call { name, args, back });
     }
 
-    fn repeat(&mut self, step: &Step, planned: &PlanStep, at: &[u32], depth: usize) {
+    fn repeat(&mut self, step: &'a Step, planned: &PlanStep, at: &[u32], depth: usize) {
         let (Some(steps), Some(plan)) = (step.kind.blocks().first(), planned.op.blocks().first()) else {
             return;
         };
         let inside = |(number, iteration): &&(u32, &[u32])| {
             *number > step.index && iteration.len() > at.len() && iteration.starts_with(at)
         };
-        // Only the last round is shown: those before it went as expected.
         let Some(last) = self.events.keys().filter(inside).map(|(_, iteration)| iteration[at.len()]).max()
         else {
             return;
         };
-        self.line(step.index, at, depth, &format!("repeat: round {last}"));
-        let round: Vec<u32> = at.iter().copied().chain([last]).collect();
-        self.block(steps, plan, &round, depth + 1);
+        let first = if self.rounds == Rounds::All { 0 } else { last };
+        for nth in first..=last {
+            self.line(step, at, depth, LineKind::Block { name: "repeat", note: format!("round {nth}") });
+            let round: Vec<u32> = at.iter().copied().chain([nth]).collect();
+            self.block(steps, plan, &round, depth + 1);
+        }
     }
 
-    fn nested(&mut self, step: &Step, planned: &PlanStep, at: &[u32], depth: usize) {
+    fn nested(&mut self, step: &'a Step, planned: &PlanStep, at: &[u32], depth: usize) {
         let event = self.events.get(&(step.index, at));
         let begun = self.events.iter().any(|((number, iteration), e)| {
             *number > step.index && iteration.starts_with(at) && e.begin.is_some()
@@ -121,10 +192,10 @@ impl Printer<'_> {
         if event.is_none() && !begun {
             return;
         }
-        let end = match event.map(|e| (e.child, e.trouble)) {
-            Some((_, Some(trouble))) => format!(" could not be set up: {trouble}"),
-            Some((Some(ChildEnd::Exited(status)), _)) => format!(" +++ exited with {status} +++"),
-            Some((Some(ChildEnd::Signaled(n)), _)) => format!(" +++ killed by {} +++", signal(n)),
+        let note = match event.map(|e| (e.child, e.trouble)) {
+            Some((_, Some(trouble))) => format!("could not be set up: {trouble}"),
+            Some((Some(ChildEnd::Exited(status)), _)) => format!("+++ exited with {status} +++"),
+            Some((Some(ChildEnd::Signaled(n)), _)) => format!("+++ killed by {} +++", signal(n)),
             _ => String::new(),
         };
         let name = match &step.kind {
@@ -136,7 +207,7 @@ impl Printer<'_> {
             StepKind::Sysctl { .. } => "sysctl",
             StepKind::Call(_) | StepKind::Repeat { .. } => "",
         };
-        self.line(step.index, at, depth, &format!("{name}:{end}"));
+        self.line(step, at, depth, LineKind::Block { name, note });
         for (steps, plan) in step.kind.blocks().iter().zip(planned.op.blocks()) {
             self.block(steps, plan, at, depth + 1);
         }
@@ -166,7 +237,8 @@ struct Shown<'a> {
 }
 
 impl Shown<'_> {
-    fn call(&self, step: &CallStep) -> String {
+    /// The name and the arguments.
+    fn call(&self, step: &CallStep) -> (String, Vec<String>) {
         match &step.call {
             Call::Bpf { command, attr, size, known } => {
                 let attr = self.attr(attr);
@@ -175,21 +247,17 @@ impl Shown<'_> {
                     (None, Some(known)) => known.size.to_string(),
                     (None, None) => String::from("sizeof(attr)"),
                 };
-                format!("bpf({}, {attr}, {size})", self.expr(command))
+                ("bpf".into(), vec![self.expr(command), attr, size])
             }
             Call::Syscall { name, args } => {
-                let args: Vec<_> = args
-                    .iter()
-                    .enumerate()
-                    .map(|(nth, arg)| self.arg(&arg.value, &format!("arg{nth}")))
-                    .collect();
-                format!("{name}({})", args.join(", "))
+                let arg = |(nth, arg): (usize, &Placed<Arg>)| self.arg(&arg.value, &format!("arg{nth}"));
+                (name.clone(), args.iter().enumerate().map(arg).collect())
             }
             Call::Peek { address, size } => {
-                let data = self.output("data").unwrap_or_default();
-                format!("peek({}, {}){data}", self.expr(address), self.expr(size))
+                let shown = [Some(self.expr(address)), Some(self.expr(size)), self.output("data")];
+                ("peek".into(), shown.into_iter().flatten().collect())
             }
-            Call::Poke { address, data } => format!("poke({}, {})", self.expr(address), self.piece(data)),
+            Call::Poke { address, data } => ("poke".into(), vec![self.expr(address), self.piece(data)]),
         }
     }
 

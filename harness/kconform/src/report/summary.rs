@@ -17,6 +17,7 @@ const MOST_REASONS: usize = 12;
 /// The whole summary.
 pub fn summary(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
     let mut out = differences(cases, runs, style);
+    out.push_str(&flaky(cases, runs, style));
     out.push_str(&skips(runs, style));
     for run in runs {
         out.push_str(&target_line(run, runs, style));
@@ -63,6 +64,19 @@ fn target_line(run: &TargetRun, runs: &[TargetRun], style: Style) -> String {
         }
     }
     line
+}
+
+/// The cases that ran more than once and not always to the same end.
+fn flaky(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
+    let mut out = String::new();
+    for run in runs {
+        for (case, tally) in cases.iter().zip(&run.tallies).filter(|(_, tally)| tally.len() > 1) {
+            let counted: Vec<String> =
+                tally.iter().map(|(word, count)| format!("{count} times {word}")).collect();
+            out.push_str(&format!("  {} on {}: {}\n", case.id, run.name, counted.join(", ")));
+        }
+    }
+    if out.is_empty() { out } else { format!("{}\n{out}\n", style.strong("flaky:")) }
 }
 
 fn skips(runs: &[TargetRun], style: Style) -> String {

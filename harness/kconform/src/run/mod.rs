@@ -1,6 +1,6 @@
 //! Runs cases on targets, side by side, and gathers what came of them.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::case::Case;
 use crate::interrupt;
 use crate::judge::Verdict;
+use crate::kernel::Kernel;
 use crate::target::{CaseResult, Note, Target, Unusable, Worker};
 
 /// What came of the cases on one target.
@@ -17,14 +18,30 @@ pub struct TargetRun {
     pub name: String,
     /// `uname -r`, once it was reached.
     pub release: Option<String>,
+    /// What is known of its kernel, once it was reached.
+    pub kernel: Option<Kernel>,
     /// What else is to be said of it: the accelerator.
     pub remark: Option<String>,
-    /// One for each case, in the cases' order.
+    /// One for each case, in the cases' order. Of several rounds it is the first that was not as it should be, else the
+    /// first.
     pub results: Vec<CaseResult>,
+    /// For each case, how often it came to which verdict ([`Verdict::word`]).
+    pub tallies: Vec<BTreeMap<&'static str, u64>>,
     /// From starting the target to its last result.
     pub elapsed: Duration,
     /// Why the target could not be used, or no more.
     pub unusable: Option<Unusable>,
+}
+
+/// How cases are run.
+#[derive(Clone, Copy, Debug)]
+pub struct Options {
+    /// How many targets run at a time.
+    pub jobs: usize,
+    /// How often each target runs all cases; `None`: until it is stopped.
+    pub rounds: Option<u64>,
+    /// A target runs no further round once a case was not as it should be.
+    pub until_fail: bool,
 }
 
 /// Something happened on a target.
@@ -32,6 +49,8 @@ pub struct TargetRun {
 pub enum Event {
     /// A worker says something.
     Note(Note),
+    /// Another round begins; the first one has number 1, and is not announced.
+    Round(u64),
     /// All its cases have results.
     Finished {
         /// From starting the target to its end.
@@ -47,26 +66,25 @@ const LAST: Duration = Duration::from_millis(1500);
 /// How often an interruption is looked for.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Runs all cases on all targets, at most `jobs` targets at a time. `tell` is called on this thread, with the target's
-/// index. After an interruption what is known by then comes back.
+/// Runs all cases on all targets. `tell` is called on this thread, with the target's index. After an interruption what is known by then comes back.
 pub fn run(
     cases: &Arc<[Case]>,
     targets: &[Target],
-    jobs: usize,
+    options: Options,
     tell: &mut dyn FnMut(usize, &Event),
 ) -> Vec<TargetRun> {
     let (sender, receiver) = channel();
     let mut runs: Vec<TargetRun> =
         targets.iter().map(|target| TargetRun::new(&target.name, cases.len())).collect();
     let waiting = Arc::new(Mutex::new(targets.iter().cloned().enumerate().collect::<VecDeque<_>>()));
-    for _ in 0..jobs.clamp(1, targets.len().max(1)) {
+    for _ in 0..options.jobs.clamp(1, targets.len().max(1)) {
         let (cases, waiting, sender) = (cases.clone(), waiting.clone(), sender.clone());
         // Not a scoped thread: one that is stuck must not keep an interrupted run from ending.
         std::thread::spawn(move || {
             loop {
                 let next = waiting.lock().unwrap_or_else(PoisonError::into_inner).pop_front();
                 let Some((nth, target)) = next else { return };
-                run_target(&cases, target, nth, &sender);
+                run_target(&cases, target, nth, options, &sender);
             }
         });
     }
@@ -88,13 +106,26 @@ pub fn run(
     runs
 }
 
-fn run_target(cases: &[Case], target: Target, nth: usize, sender: &Sender<(usize, Event)>) {
+fn run_target(cases: &[Case], target: Target, nth: usize, options: Options, sender: &Sender<(usize, Event)>) {
     let begun = Instant::now();
     // After an interruption nobody may be there to receive.
     let tell = |event| drop(sender.send((nth, event)));
     let mut worker = Worker::new(target);
     let borrowed: Vec<&Case> = cases.iter().collect();
-    worker.run(&borrowed, &mut |note| tell(Event::Note(note)));
+    let mut failed = false;
+    for round in 1.. {
+        if round > 1 {
+            tell(Event::Round(round));
+        }
+        worker.run(&borrowed, &mut |note| {
+            failed |= matches!(&note, Note::Result(_, result) if !result.verdict.is_fine());
+            tell(Event::Note(note));
+        });
+        let enough = options.rounds.is_some_and(|rounds| round >= rounds) || options.until_fail && failed;
+        if enough || worker.unusable().is_some() {
+            break;
+        }
+    }
     let unusable = worker.unusable().cloned();
     // The target ends before it is said to have.
     drop(worker);
@@ -102,13 +133,16 @@ fn run_target(cases: &[Case], target: Target, nth: usize, sender: &Sender<(usize
 }
 
 impl TargetRun {
-    fn new(name: &str, cases: usize) -> TargetRun {
+    /// Nothing is known of any of its cases yet.
+    pub(crate) fn new(name: &str, cases: usize) -> TargetRun {
         let lost = CaseResult { verdict: Verdict::Lost("no result came".into()), seen: None, remark: None };
         TargetRun {
             name: name.to_owned(),
             release: None,
+            kernel: None,
             remark: None,
             results: vec![lost; cases],
+            tallies: vec![BTreeMap::new(); cases],
             elapsed: Duration::ZERO,
             unusable: None,
         }
@@ -116,24 +150,50 @@ impl TargetRun {
 
     /// The run of a single case.
     pub fn of_one(name: &str, worker: &Worker, result: CaseResult, elapsed: Duration) -> TargetRun {
-        let release = worker.kernel().map(|k| k.release.clone());
-        let unusable = worker.unusable().cloned();
-        TargetRun { name: name.to_owned(), release, remark: None, results: vec![result], elapsed, unusable }
+        TargetRun {
+            release: worker.kernel().map(|k| k.release.clone()),
+            kernel: worker.kernel().cloned(),
+            unusable: worker.unusable().cloned(),
+            results: vec![result],
+            elapsed,
+            ..TargetRun::new(name, 1)
+        }
     }
 
     fn take_in(&mut self, event: &Event) {
         match event {
-            Event::Note(Note::Opened { release, remark }) => {
-                self.release = Some(release.clone());
+            Event::Note(Note::Opened { kernel, remark }) => {
+                self.release = Some(kernel.release.clone());
+                self.kernel = Some((**kernel).clone());
                 self.remark = remark.clone().or(self.remark.take());
             }
-            Event::Note(Note::Result(case, result)) => self.results[*case] = result.clone(),
-            Event::Note(Note::Opening(_) | Note::Running(_)) => {}
+            Event::Note(Note::Result(case, result)) => self.take_result(*case, result),
+            Event::Note(Note::Opening(_) | Note::Running(_)) | Event::Round(_) => {}
             Event::Finished { elapsed, unusable } => {
                 self.elapsed = *elapsed;
                 self.unusable = unusable.clone();
             }
         }
+    }
+}
+
+impl TargetRun {
+    /// Not all its cases came to a result: the target was lost, or the run was interrupted.
+    pub fn is_partial(&self) -> bool {
+        self.unusable.is_some() || self.tallies.iter().any(BTreeMap::is_empty)
+    }
+
+    fn take_result(&mut self, case: usize, result: &CaseResult) {
+        let tally = &mut self.tallies[case];
+        let is_later = !tally.is_empty();
+        // What a later round did not come to, since the target was lost, is no news of the case.
+        if is_later && matches!(result.verdict, Verdict::Lost(_)) {
+            return;
+        }
+        if !is_later || self.results[case].verdict.is_fine() && !result.verdict.is_fine() {
+            self.results[case] = result.clone();
+        }
+        *tally.entry(result.verdict.word()).or_default() += 1;
     }
 }
 

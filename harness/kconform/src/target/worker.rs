@@ -49,8 +49,8 @@ pub enum Note {
     Opening(bool),
     /// It runs.
     Opened {
-        /// `uname -r`.
-        release: String,
+        /// What is known of its kernel.
+        kernel: Box<Kernel>,
         /// What else to know.
         remark: Option<String>,
     },
@@ -196,8 +196,8 @@ impl Worker {
             tell(Note::Opening(self.kernel.is_some()));
             match self.target.open() {
                 Ok(opened) => {
-                    let release = opened.kernel.release.clone();
-                    tell(Note::Opened { release, remark: opened.remark.clone() });
+                    let kernel = Box::new(opened.kernel.clone());
+                    tell(Note::Opened { kernel, remark: opened.remark.clone() });
                     self.kernel = Some(opened.kernel.clone());
                     self.opened = Some(opened);
                 }

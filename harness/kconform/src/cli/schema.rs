@@ -1,0 +1,14 @@
+//! `kconform schema`.
+
+use std::io::Write;
+
+use super::CliError;
+use super::args::SchemaOf;
+
+pub(super) fn schema(of: SchemaOf) -> Result<u8, CliError> {
+    let text = match of {
+        SchemaOf::Report => crate::report::schema(),
+    };
+    std::io::stdout().write_all(text.as_bytes())?;
+    Ok(0)
+}

@@ -1,0 +1,357 @@
+//! From what came of a run to the report as data.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use chrono::{DateTime, SecondsFormat, Utc};
+use kconform_plan::{End, Observation, Op, RecordKind, Step as PlanStep, Value, is_error};
+use sha2::{Digest, Sha256};
+
+use super::document::{
+    Also, Argument, Case, CaseResult, Document, FORMAT, Failure, FailureKind, LostTarget, Output, Place,
+    Status, Step, SuiteFile, SuiteIdentity, Target, VERSION,
+};
+use super::strace::{Line, LineKind, Rounds, lines};
+use crate::case::{self, StepKind};
+use crate::judge::{self, Verdict};
+use crate::load::SuiteFile as LoadedFile;
+use crate::lower::Lowered;
+use crate::place::{self, File};
+use crate::run::TargetRun;
+use crate::target::CaseResult as Ran;
+
+/// How many lines of the words that were not kept go into the report.
+const MOST_LINES: usize = 3;
+
+/// Gathers the report of a run that began then. `files` are all case files that were read, which hold `count` cases.
+pub fn gather(
+    cases: &[case::Case],
+    runs: &[TargetRun],
+    suite: SuiteIdentity,
+    started: SystemTime,
+) -> Document {
+    let mut places = Places::default();
+    let cases: Vec<Case> =
+        cases.iter().enumerate().map(|(nth, case)| gather_case(case, nth, runs, &mut places)).collect();
+    Document {
+        format: FORMAT.into(),
+        version: VERSION,
+        kconform: env!("CARGO_PKG_VERSION").into(),
+        started: DateTime::<Utc>::from(started).to_rfc3339_opts(SecondsFormat::Secs, true),
+        partial: runs.iter().any(TargetRun::is_partial),
+        suite,
+        targets: runs.iter().map(target).collect(),
+        cases,
+    }
+}
+
+/// The identity of case files that hold so many cases.
+pub fn identity(files: &[LoadedFile], cases: usize) -> SuiteIdentity {
+    let name = |file: &LoadedFile| SuiteFile {
+        name: format!("{}.yaml", file.suite),
+        sha256: hex(&Sha256::digest(file.file.text.as_bytes())),
+    };
+    let mut files: Vec<SuiteFile> = files.iter().map(name).collect();
+    files.sort();
+    let mut all = Sha256::new();
+    for file in &files {
+        all.update(format!("{}  {}\n", file.sha256, file.name));
+    }
+    SuiteIdentity { sha256: hex(&all.finalize()), files, cases: cases as u64 }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a string cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn target(run: &TargetRun) -> Target {
+    let mut counts = BTreeMap::new();
+    for result in &run.results {
+        *counts.entry(Status::from(&result.verdict)).or_default() += 1;
+    }
+    let kernel = run.kernel.as_ref();
+    let version = |numbers: &[u32]| numbers.iter().map(u32::to_string).collect::<Vec<_>>().join(".");
+    Target {
+        name: run.name.clone(),
+        release: run.release.clone(),
+        kernel: kernel.map(|k| version(&k.version)),
+        arch: kernel.map(|k| k.arch.name().to_owned()),
+        cpus: kernel.map(|k| k.possible_cpus),
+        page_size: kernel.map(|k| k.page_size),
+        uid: kernel.map(|k| k.uid),
+        host: kernel.is_some_and(|k| k.host),
+        remark: run.remark.clone(),
+        elapsed_ns: run.elapsed.as_nanos().try_into().unwrap_or(u64::MAX),
+        lost: run
+            .unusable
+            .as_ref()
+            .map(|unusable| LostTarget { why: unusable.what.clone(), mend: unusable.mend.clone() }),
+        counts,
+    }
+}
+
+fn gather_case(case: &case::Case, nth: usize, runs: &[TargetRun], places: &mut Places) -> Case {
+    let result = |run: &TargetRun| {
+        let runs = run.tallies.get(nth).map(statuses).unwrap_or_default();
+        CaseResult { runs, ..result(&run.name, case, &run.results[nth], places) }
+    };
+    Case {
+        id: case.id.clone(),
+        suite: case.suite.to_string(),
+        name: case.name.clone(),
+        about: case.about.clone(),
+        source: case.source.clone(),
+        tags: case.tags.clone(),
+        results: runs.iter().map(result).collect(),
+        place: places.find(&case.place),
+    }
+}
+
+/// How often which verdict; nothing where the case ran once.
+fn statuses(tally: &BTreeMap<&'static str, u64>) -> BTreeMap<Status, u64> {
+    if tally.values().sum::<u64>() < 2 {
+        return BTreeMap::new();
+    }
+    let status = |word: &str| Status::ALL.into_iter().find(|status| status.word() == word);
+    tally.iter().filter_map(|(word, count)| Some((status(word)?, *count))).collect()
+}
+
+fn result(target: &str, case: &case::Case, ran: &Ran, places: &mut Places) -> CaseResult {
+    let mut result = CaseResult::bare(target, Status::from(&ran.verdict));
+    result.remark = ran.remark.clone();
+    if let Some(seen) = &ran.seen {
+        let (lowered, observation) = &**seen;
+        observed(&mut result, case, lowered, observation, places);
+    }
+    match &ran.verdict {
+        Verdict::Passed => {}
+        Verdict::Failed(failure) => result.failure = Some(gather_failure(failure, places)),
+        Verdict::TimedOut(failure) => {
+            if ran.seen.is_none() {
+                // The guest fell silent: what came of it is the end of its console.
+                result.kernel_log = failure.got.lines().map(str::to_owned).collect();
+            }
+            result.failure = Some(gather_failure(failure, places));
+        }
+        Verdict::ExpectedFailure { because, failure } => {
+            result.reason = Some(because.clone());
+            result.failure = Some(gather_failure(failure, places));
+        }
+        Verdict::UnexpectedPass { because: reason } | Verdict::Skipped(reason) | Verdict::Lost(reason) => {
+            result.reason = Some(reason.clone());
+        }
+        Verdict::Crashed { what, console } => {
+            result.reason = Some(what.clone());
+            result.kernel_log.clone_from(console);
+        }
+    }
+    result
+}
+
+fn observed(
+    result: &mut CaseResult,
+    case: &case::Case,
+    lowered: &Lowered,
+    seen: &Observation,
+    places: &mut Places,
+) {
+    result.duration_ns = seen.duration_ns;
+    result.left_behind = seen.left_behind.into();
+    result.taint = seen.taint.map_or(0, |(before, after)| after & !before);
+    result.kernel_log.clone_from(&seen.kernel_log);
+    let signal = |n| kconform_abi::signal::name(n).map_or_else(|| format!("signal {n}"), str::to_owned);
+    result.end = match seen.end {
+        End::Finished => None,
+        End::Exited(status) => Some(format!("exited with {status}")),
+        End::Signaled(n) => Some(format!("killed by {}", signal(n))),
+        End::TimedOut => Some("killed because its time was over".into()),
+        End::NotStarted(errno) => Some(format!("not started: {}", judge::describe_errno(errno))),
+    };
+    let mut records = Records::new(lowered, seen);
+    for line in lines(&case.steps, lowered, seen, Rounds::All) {
+        result.steps.push(records.step(line, places));
+    }
+}
+
+/// Nanoseconds since the case began, and what happened.
+type Timed<'a> = (u64, &'a RecordKind);
+
+/// What was recorded, by step and round.
+struct Records<'a> {
+    lowered: &'a Lowered,
+    planned: HashMap<u32, &'a PlanStep>,
+    seen: HashMap<(u32, &'a [u32]), Vec<Timed<'a>>>,
+}
+
+impl<'a> Records<'a> {
+    fn new(lowered: &'a Lowered, observation: &'a Observation) -> Records<'a> {
+        let mut planned = HashMap::new();
+        index(&lowered.plan.steps, &mut planned);
+        let mut seen: HashMap<_, Vec<_>> = HashMap::new();
+        for record in &observation.records {
+            let key = (record.step, record.iteration.as_slice());
+            seen.entry(key).or_default().push((record.time_ns, &record.kind));
+        }
+        Records { lowered, planned, seen }
+    }
+
+    fn step(&mut self, line: Line<'_>, places: &mut Places) -> Step {
+        let index = line.step.index;
+        let mut step = Step {
+            step: index,
+            depth: line.depth as u32,
+            line: places.line(&line.step.place),
+            ..Step::default()
+        };
+        let texts = match line.shown {
+            LineKind::Block { name, note } => {
+                step.iteration = line.iteration;
+                return Step { name: name.into(), block: true, back: note, ..step };
+            }
+            LineKind::Call { name, args, back } => {
+                (step.name, step.back) = (name, back);
+                args
+            }
+        };
+        if let StepKind::Call(call) = &line.step.kind {
+            let of = |save: &case::Save| save.output.as_ref().map_or("ret".into(), |o| o.value.clone());
+            step.saves = call.saves.iter().map(|save| (save.name.clone(), of(save))).collect();
+        }
+        let mut passed: &[u64] = &[];
+        for (time, kind) in self.seen.get(&(index, line.iteration.as_slice())).into_iter().flatten() {
+            match kind {
+                RecordKind::Begin { args, .. } => (passed, step.begun_ns) = (args, Some(*time)),
+                RecordKind::Done { ret, outputs, attempts, call_ns } => {
+                    step.ret = Some(*ret);
+                    step.call_ns = Some(*call_ns);
+                    step.attempts = Some(*attempts).filter(|attempts| *attempts > 1);
+                    step.errno = is_error(*ret).then(|| errno_name(-*ret as i32));
+                    let names = self.lowered.calls.get(&index).map(|call| call.output_names.as_slice());
+                    let output = |(name, bytes): (&String, &kconform_plan::Bytes)| Output {
+                        name: name.clone(),
+                        length: bytes.length,
+                        hex: hex(&bytes.bytes),
+                    };
+                    step.outputs = names.unwrap_or_default().iter().zip(outputs).map(output).collect();
+                }
+                RecordKind::Child(_) | RecordKind::Trouble(_) => {}
+            }
+        }
+        step.args = self.args(index, texts, passed);
+        step.iteration = line.iteration;
+        step
+    }
+
+    fn args(&self, step: u32, texts: Vec<String>, passed: &[u64]) -> Vec<Argument> {
+        let planned = match self.planned.get(&step).map(|step| &step.op) {
+            Some(Op::Call(call)) => call.args.as_slice(),
+            _ => &[],
+        };
+        let value = |nth: usize| match planned.get(nth)? {
+            Value::Number(_) | Value::Slot(..) | Value::Length(..) => passed.get(nth).copied(),
+            Value::Address(_) | Value::Unmapped | Value::ReadOnly => None,
+        };
+        texts.into_iter().enumerate().map(|(nth, text)| Argument { text, value: value(nth) }).collect()
+    }
+}
+
+fn index<'a>(steps: &'a [PlanStep], found: &mut HashMap<u32, &'a PlanStep>) {
+    for step in steps {
+        found.insert(step.index, step);
+        step.op.blocks().iter().for_each(|block| index(block, found));
+    }
+}
+
+fn errno_name(errno: i32) -> String {
+    kconform_abi::errno::name(errno).map_or_else(|| errno.to_string(), str::to_owned)
+}
+
+fn gather_failure(failure: &judge::Failure, places: &mut Places) -> Failure {
+    let words: Vec<&str> = failure.place.text().lines().take(MOST_LINES).collect();
+    Failure {
+        kind: match failure.kind {
+            judge::FailureKind::Ret => FailureKind::Ret,
+            judge::FailureKind::Output => FailureKind::Output,
+            judge::FailureKind::Ended => FailureKind::Ended,
+            judge::FailureKind::TimedOut => FailureKind::TimedOut,
+            judge::FailureKind::SetUp => FailureKind::SetUp,
+        },
+        place: places.find(&failure.place),
+        words: words.join("\n"),
+        step: failure.step,
+        iteration: failure.iteration.clone(),
+        text: failure.text.clone(),
+        expected: failure.expected.clone(),
+        got: failure.got.clone(),
+        ret: failure.ret,
+        also: failure
+            .also
+            .iter()
+            .map(|(place, text)| Also { place: places.find(place), text: text.clone() })
+            .collect(),
+    }
+}
+
+impl From<&Verdict> for Status {
+    fn from(verdict: &Verdict) -> Status {
+        match verdict {
+            Verdict::Passed => Status::Passed,
+            Verdict::Failed(_) => Status::Failed,
+            Verdict::Skipped(_) => Status::Skipped,
+            Verdict::ExpectedFailure { .. } => Status::ExpectedFailure,
+            Verdict::UnexpectedPass { .. } => Status::UnexpectedPass,
+            Verdict::TimedOut(_) => Status::TimedOut,
+            Verdict::Crashed { .. } => Status::Crashed,
+            Verdict::Lost(_) => Status::Lost,
+        }
+    }
+}
+
+/// Finds lines in files of thousands of rows without counting them from the top each time.
+#[derive(Default)]
+struct Places {
+    /// Where the lines of a file begin; the file is held so that its address stays its own.
+    files: HashMap<*const File, (Arc<File>, String, Vec<usize>)>,
+}
+
+impl Places {
+    fn find(&mut self, place: &place::Place) -> Place {
+        let (line, column) = self.line_column(place, place.start);
+        let (end_line, end_column) = self.line_column(place, place.end);
+        let file = self.file(place).1.clone();
+        Place { file, line, column, end_line, end_column }
+    }
+
+    fn line(&mut self, place: &place::Place) -> u32 {
+        self.line_column(place, place.start).0
+    }
+
+    fn line_column(&mut self, place: &place::Place, offset: usize) -> (u32, u32) {
+        let starts = &self.file(place).2;
+        let line = starts.partition_point(|start| *start <= offset).max(1);
+        let before = place.file.text.get(starts[line - 1]..offset).unwrap_or_default();
+        (line as u32, before.chars().count() as u32 + 1)
+    }
+
+    fn file(&mut self, place: &place::Place) -> &(Arc<File>, String, Vec<usize>) {
+        self.files.entry(Arc::as_ptr(&place.file)).or_insert_with(|| {
+            let breaks = place.file.text.bytes().enumerate().filter(|(_, b)| *b == b'\n');
+            let starts = std::iter::once(0).chain(breaks.map(|(at, _)| at + 1)).collect();
+            (place.file.clone(), shown(place.path()), starts)
+        })
+    }
+}
+
+/// A path as other programs find the file: relative to where we are, if it is below.
+fn shown(path: &Path) -> String {
+    let here = std::env::current_dir().ok().and_then(|here| here.canonicalize().ok());
+    let below = here.and_then(|here| Some(path.canonicalize().ok()?.strip_prefix(here).ok()?.to_owned()));
+    below.unwrap_or_else(|| path.to_owned()).to_string_lossy().into_owned()
+}

@@ -1,0 +1,65 @@
+//! Every format from one hand-made report, and reports of real runs.
+
+mod sample;
+mod schema;
+
+use rstest::rstest;
+
+use super::document::Document;
+use super::{Format, Wanted, json};
+use sample::document;
+
+fn written(format: Format, document: &Document) -> String {
+    let mut out = Vec::new();
+    format.write(document, &mut out).expect("memory takes everything");
+    String::from_utf8(out).expect("every format is text")
+}
+
+#[test]
+fn json_form() {
+    insta::assert_snapshot!(written(Format::Json, &document()));
+}
+
+#[test]
+fn json_comes_back() {
+    assert_eq!(json::read(&written(Format::Json, &document())).expect("it is one"), document());
+}
+
+#[rstest]
+#[case::not_json("kconform", "not a report of kconform's: expected value at line 1 column 1")]
+#[case::another("{}", " version 0, and this kconform reads kconform-report version 1")]
+#[case::newer(
+    r#"{"format": "kconform-report", "version": 2}"#,
+    "kconform-report version 2, and this kconform reads kconform-report version 1"
+)]
+fn what_is_no_report(#[case] text: &str, #[case] says: &str) {
+    assert_eq!(json::read(text).expect_err("it is none").to_string(), says);
+}
+
+#[rstest]
+#[case("json", Ok(None))]
+#[case("json=-", Ok(None))]
+#[case("json=a=b.json", Ok(Some("a=b.json")))]
+#[case("json=", Err("--report json= without a file name"))]
+fn wanted(#[case] text: &str, #[case] path: Result<Option<&str>, &str>) {
+    let wanted: Result<Wanted, _> = text.parse();
+    let got = wanted.map(|w| w.path).map_err(|error| error.to_string());
+    assert_eq!(got, path.map(|p| p.map(Into::into)).map_err(str::to_owned));
+}
+
+#[test]
+fn two_reports_for_standard_output_are_refused() {
+    let all: Vec<Wanted> = ["json", "json=-"].iter().map(|text| text.parse().expect("right")).collect();
+    assert!(Wanted::check(&all).is_err());
+}
+
+#[test]
+fn a_file_is_replaced_whole() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("report.json");
+    std::fs::write(&path, "what was there").expect("written");
+    let wanted = Wanted { format: Format::Json, path: Some(path.clone()) };
+    wanted.write(&document()).expect("written");
+    assert_eq!(std::fs::read_to_string(&path).expect("read"), written(Format::Json, &document()));
+    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
+}
