@@ -168,18 +168,24 @@ impl Keeper for Running {
         let console = self.guest.console();
         let over = console.wait_for_end(LAST_WORDS);
         let lines = console.last(CONSOLE_LINES);
-        let kernel_fault = worst(lines.iter().map(String::as_str)).map(|fault| fault.what.to_owned());
-        let what = match (over, self.guest.qemu_errors().last()) {
-            (true, Some(error)) => format!("QEMU ended: {error}"),
-            (true, None) => "QEMU ended".into(),
-            (false, _) => "QEMU is still there".into(),
+        let status = over.then(|| self.guest.ended()).flatten();
+        // QEMU ends well when the guest powers itself off or resets itself, which no case may make it do.
+        let reset = status.filter(std::process::ExitStatus::success).map(|_| "a reset or a power-off");
+        let said = worst(lines.iter().map(String::as_str)).map(|fault| fault.what);
+        let kernel_fault = said.or(reset).map(str::to_owned);
+        let what = match (over, status, self.guest.qemu_errors().last()) {
+            (true, _, Some(error)) => format!("QEMU ended: {error}"),
+            (true, Some(status), None) => format!("QEMU ended ({status})"),
+            (true, None, None) => "QEMU ended".into(),
+            (false, ..) => "QEMU is still there".into(),
         };
         LastWords { what, kernel_fault, console: from_fault(lines) }
     }
 }
 
-/// The lines from the first sign of a fault on; all of them where there is none.
+/// The lines from the first sign of a fault on; all of them where there is none. Entries of a trace that the kernel itself
+/// does not believe (`? f+0x1/0x2`) are left out.
 fn from_fault(lines: Vec<String>) -> Vec<String> {
     let first = lines.iter().position(|line| fault_in(line).is_some());
-    lines.into_iter().skip(first.unwrap_or(0)).collect()
+    lines.into_iter().skip(first.unwrap_or(0)).filter(|line| !line.contains("]  ? ")).collect()
 }

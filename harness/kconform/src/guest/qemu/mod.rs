@@ -153,6 +153,11 @@ impl Guest {
         qmp::Qmp::new(self.qmp.accept()?.0)
     }
 
+    /// How QEMU ended, if it has; one that is about to end is waited for, for a second.
+    pub fn ended(&self) -> Option<std::process::ExitStatus> {
+        self.process.ended_within(rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 })
+    }
+
     /// Ends it now. The stream ends too, and the console when its last lines are here.
     pub fn kill(&self) {
         self.process.kill();

@@ -1,13 +1,14 @@
 //! The QEMU process: started so that it cannot outlive the harness, and ended for certain.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// A running QEMU. Dropping it ends it.
@@ -60,6 +61,14 @@ impl Process {
     /// How it ended, if it has.
     pub(super) fn ended(&self) -> Option<ExitStatus> {
         self.child().try_wait().ok().flatten()
+    }
+
+    /// How it ended, if it does so in time.
+    pub(super) fn ended_within(&self, patience: Timespec) -> Option<ExitStatus> {
+        let mut fds = [PollFd::from_borrowed_fd(self.pidfd.as_fd(), PollFlags::IN)];
+        // Interrupted or not, the process is asked.
+        let _ = poll(&mut fds, Some(&patience));
+        self.ended()
     }
 
     fn child(&self) -> MutexGuard<'_, Child> {
