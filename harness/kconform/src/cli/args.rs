@@ -129,8 +129,8 @@ pub(super) struct RunArgs {
     /// No progress.
     #[arg(long, short)]
     pub(super) quiet: bool,
-    /// A report beside the text: json; may be given more than once. Without a file, or with `-`, it goes to
-    /// standard output, and the text to standard error.
+    /// A report beside the text: json, ktap, junit, github; may be given more than once. Without a file, or with `-`,
+    /// it goes to standard output, and the text to standard error.
     #[arg(long = "report", value_name = "FORMAT[=FILE]")]
     pub(super) reports: Vec<Wanted>,
     /// Run all cases so many times on each target; a case that does not always come to the same end is called flaky.

@@ -5,20 +5,31 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::document::Document;
-use super::json;
+use super::{github, json, junit, ktap};
 
 /// A format of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Format {
     /// The document itself.
     Json,
+    /// What the kernel's own tools read.
+    Ktap,
+    /// What CI servers read.
+    Junit,
+    /// Annotations in GitHub's workflows.
+    Github,
 }
 
 /// Writes a document in one format.
 type Writer = fn(&Document, &mut dyn Write) -> io::Result<()>;
 
 /// The formats: what they are called, and what writes them.
-const FORMATS: &[(Format, &str, Writer)] = &[(Format::Json, "json", json::write)];
+const FORMATS: &[(Format, &str, Writer)] = &[
+    (Format::Json, "json", json::write),
+    (Format::Ktap, "ktap", ktap::write),
+    (Format::Junit, "junit", junit::write),
+    (Format::Github, "github", github::write),
+];
 
 impl Format {
     /// What it is called.

@@ -1,5 +1,6 @@
 //! Every format from one hand-made report, and reports of real runs.
 
+mod kunit;
 mod sample;
 mod schema;
 
@@ -15,9 +16,23 @@ fn written(format: Format, document: &Document) -> String {
     String::from_utf8(out).expect("every format is text")
 }
 
+#[rstest]
+#[case(Format::Json)]
+#[case(Format::Ktap)]
+#[case(Format::Junit)]
+#[case(Format::Github)]
+fn forms(#[case] format: Format) {
+    insta::assert_snapshot!(format.name(), written(format, &document()));
+}
+
 #[test]
-fn json_form() {
-    insta::assert_snapshot!(written(Format::Json, &document()));
+fn every_format_is_in_the_table_once() {
+    let names: std::collections::BTreeSet<_> = Format::names().collect();
+    assert_eq!(names.len(), Format::names().count());
+    for name in Format::names() {
+        let wanted: Wanted = name.parse().expect("a format");
+        assert_eq!(wanted.format.name(), name);
+    }
 }
 
 #[test]

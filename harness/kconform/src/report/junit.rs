@@ -1,0 +1,89 @@
+//! `--report junit`: JUnit's XML, as far as GitLab, Jenkins and the annotators of GitHub agree on it. A test suite is a
+//! suite on a target; the class name begins with the target, so that a case of two targets is two tests.
+
+use std::io::{self, Write};
+use std::time::Duration;
+
+use chrono::DateTime;
+use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
+
+use super::document::{Case, CaseResult, Document, Status, Target};
+use super::plain::{details, headline};
+
+/// Writes the document.
+///
+/// # Errors
+/// What the writer says.
+pub(super) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> {
+    let mut report = Report::new("kconform");
+    let started = DateTime::parse_from_rfc3339(&document.started).ok();
+    if let Some(started) = started {
+        report.set_timestamp(started);
+    }
+    report.set_time(Duration::from_nanos(document.targets.iter().map(|t| t.elapsed_ns).sum()));
+    for (nth, target) in document.targets.iter().enumerate() {
+        for (suite, cases) in document.suites() {
+            let mut tests = TestSuite::new(format!("{}: {suite}", target.name));
+            if let Some(started) = started {
+                tests.set_timestamp(started);
+            }
+            tests.add_properties(properties(document, target));
+            let results = cases.iter().filter_map(|case| Some((*case, case.results.get(nth)?)));
+            let mut time = Duration::ZERO;
+            for (case, result) in results {
+                time += Duration::from_nanos(result.duration_ns);
+                tests.add_test_case(test(case, result));
+            }
+            tests.set_time(time);
+            report.add_test_suite(tests);
+        }
+    }
+    report.serialize(&mut *out).map_err(io::Error::other)
+}
+
+fn properties(document: &Document, target: &Target) -> Vec<Property> {
+    let known = [
+        ("target", Some(&target.name)),
+        ("release", target.release.as_ref()),
+        ("arch", target.arch.as_ref()),
+        ("remark", target.remark.as_ref()),
+        ("lost", target.lost.as_ref().map(|lost| &lost.why)),
+        ("case_files_sha256", Some(&document.suite.sha256)),
+    ];
+    let mut properties: Vec<Property> =
+        known.into_iter().filter_map(|(name, value)| Some(Property::new(name, value?))).collect();
+    if document.partial {
+        properties.push(Property::new("partial", "true"));
+    }
+    properties
+}
+
+fn test(case: &Case, result: &CaseResult) -> TestCase {
+    let mut status = match result.status {
+        Status::Passed => TestCaseStatus::success(),
+        // There is no word for what is expected to fail; skipped is what other test frameworks write.
+        Status::Skipped | Status::ExpectedFailure => TestCaseStatus::skipped(),
+        Status::Failed | Status::UnexpectedPass | Status::TimedOut => {
+            TestCaseStatus::non_success(NonSuccessKind::Failure)
+        }
+        Status::Crashed | Status::Lost => TestCaseStatus::non_success(NonSuccessKind::Error),
+    };
+    if result.status != Status::Passed {
+        let said = headline(result);
+        let said = match result.status {
+            Status::ExpectedFailure => format!("expected failure: {said}"),
+            _ => said,
+        };
+        status.set_message(said).set_type(result.status.word());
+    }
+    if !result.status.is_fine() {
+        status.set_description(details(case, result).join("\n"));
+    }
+    let mut test = TestCase::new(case.name.as_str(), status);
+    test.set_classname(format!("{}.{}", result.target, case.suite));
+    test.set_time(Duration::from_nanos(result.duration_ns));
+    let place = result.failure.as_ref().map_or(&case.place, |failure| &failure.place);
+    test.extra.insert("file".into(), place.file.as_str().into());
+    test.extra.insert("line".into(), place.line.to_string().into());
+    test
+}

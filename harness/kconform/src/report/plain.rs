@@ -1,0 +1,107 @@
+//! Text of kernels and cases as lines that any terminal and any program can take, and what is said of a result.
+
+use super::document::{Case, CaseResult, Place, Status};
+
+/// Control characters as `\x1b`; what ends a line ends one here, too.
+pub(super) fn lines(text: &str) -> Vec<String> {
+    text.lines().map(|line| line.chars().fold(String::new(), shown)).collect()
+}
+
+/// The same on one line.
+pub(super) fn one_line(text: &str) -> String {
+    lines(text).join(" ")
+}
+
+fn shown(mut line: String, c: char) -> String {
+    match c {
+        '\t' => line.push(' '),
+        c if c.is_control() => line.push_str(&format!("\\x{:02x}", u32::from(c))),
+        c => line.push(c),
+    }
+    line
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}:{}", self.file, self.line, self.column)
+    }
+}
+
+/// One line of what came of a case; empty where that it passed is all.
+pub(super) fn headline(result: &CaseResult) -> String {
+    let said = one_line(result.says().unwrap_or_default());
+    let said = match result.status {
+        Status::Passed => String::new(),
+        Status::Crashed => format!("the kernel suffered {said}"),
+        Status::Lost => format!("nothing is known of it: {said}"),
+        Status::UnexpectedPass => format!("passed, though known to fail: {said}"),
+        _ => said,
+    };
+    match result.flakiness() {
+        Some(flaky) if said.is_empty() => flaky,
+        Some(flaky) => format!("{said} ({flaky})"),
+        None => said,
+    }
+}
+
+/// All that is to be said of a case that was not as it should be.
+pub(super) fn details(case: &Case, result: &CaseResult) -> Vec<String> {
+    let mut out = vec![headline(result)];
+    let place = result.failure.as_ref().map_or(&case.place, |failure| &failure.place);
+    out.push(format!("at {place}"));
+    if let Some(failure) = &result.failure {
+        out.extend(failure.words.lines().map(|line| format!("  {}", one_line(line))));
+        out.extend(failure.also.iter().map(|also| format!("also {}: {}", also.place, one_line(&also.text))));
+    }
+    if !result.steps.is_empty() {
+        out.push("steps:".into());
+        out.extend(transcript(result));
+    }
+    if let Some(end) = &result.end {
+        out.push(format!("the process was {}", one_line(end)));
+    }
+    if !result.kernel_log.is_empty() {
+        out.push("the kernel said:".into());
+        out.extend(result.kernel_log.iter().flat_map(|line| lines(line)).map(|line| format!("  {line}")));
+    }
+    out.extend(result.remark.iter().map(|remark| format!("note: {}", one_line(remark))));
+    if !case.source.is_empty() {
+        out.push(format!("source: {}", one_line(&case.source.join("; "))));
+    }
+    out
+}
+
+/// The steps as strace prints them; `>` marks the one that failed.
+pub(super) fn transcript(result: &CaseResult) -> Vec<String> {
+    let failed = result.failed_step();
+    let line = |(nth, step): (usize, &super::document::Step)| {
+        let mark = if failed == Some(nth) { '>' } else { ' ' };
+        format!("{mark} {}{}", "  ".repeat(step.depth as usize), one_line(&step.text()))
+    };
+    result.steps.iter().enumerate().map(line).collect()
+}
+
+/// `Linux 6.12.94+deb13-amd64 on x86_64, 2 CPUs (TCG)`, as far as it is known.
+pub(super) fn kernel(target: &super::document::Target) -> String {
+    let Some(release) = &target.release else { return "never reached".into() };
+    let mut text = format!("Linux {}", one_line(release));
+    if let Some(arch) = &target.arch {
+        text.push_str(&format!(" on {arch}"));
+    }
+    if let Some(cpus) = target.cpus {
+        text.push_str(&format!(", {cpus} CPU{}", if cpus == 1 { "" } else { "s" }));
+    }
+    if let Some(remark) = &target.remark {
+        text.push_str(&format!(" ({})", one_line(remark)));
+    }
+    text
+}
+
+/// `914 passed, 2 failed`.
+pub(super) fn counts(target: &super::document::Target) -> String {
+    let counted: Vec<String> = Status::ALL
+        .iter()
+        .filter_map(|status| Some(format!("{} {}", target.counts.get(status)?, status.word())))
+        .collect();
+    counted.join(", ")
+}
