@@ -117,6 +117,10 @@ pub(super) struct RunArgs {
     /// given more than once. Default: native, x86_64 and riscv64 as far as they are set up.
     #[arg(long = "target", short, value_name = "TARGET", value_delimiter = ',')]
     pub(super) targets: Vec<String>,
+    /// A kernel of your own to run on: a bzImage, vmlinuz, Image, Image.gz, vmlinux, zboot image or build tree, of any
+    /// architecture that there is an image for; may be given more than once.
+    #[arg(long = "kernel", short, value_name = "PATH")]
+    pub(super) kernels: Vec<PathBuf>,
     /// A folder with image files. Default: kconform's own.
     #[arg(long, value_name = "PATH")]
     pub(super) images: Option<PathBuf>,

@@ -2,6 +2,7 @@
 
 mod args;
 mod check;
+mod choose;
 mod image;
 mod list;
 mod run;
@@ -18,7 +19,7 @@ use clap::{CommandFactory, Parser};
 use crate::guest::image::{Image, ImageError, Images};
 use crate::report::Style;
 use args::{Cli, Color, Command};
-pub(crate) use run::guests_required;
+pub(crate) use choose::guests_required;
 pub use suites::{SuiteError, Suites, default_paths, load_suites};
 
 /// Usage, or mistakes in case files.
@@ -38,6 +39,9 @@ pub enum CliError {
     /// The image files.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// A kernel of the user's own.
+    #[error(transparent)]
+    Kernel(#[from] crate::guest::own_kernel::OwnKernelError),
     /// A target's name.
     #[error("there is no target {name:?}{}; `kconform targets` lists them", .nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
     NoTarget {
@@ -69,6 +73,7 @@ impl CliError {
     fn status(&self) -> u8 {
         match self {
             CliError::Suites(_)
+            | CliError::Kernel(_)
             | CliError::Selection(_)
             | CliError::Image(_)
             | CliError::NoTarget { .. }

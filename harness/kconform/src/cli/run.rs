@@ -1,22 +1,18 @@
 //! `kconform run`.
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::args::RunArgs;
-use super::{CliError, images, load_suites};
+use super::choose::choose;
+use super::{CliError, load_suites};
 use crate::case::Case;
 use crate::interrupt;
 use crate::report::document::Document;
 use crate::report::{Progress, Style, Wanted, failures, gather, passes, summary};
 use crate::run::{Options, TargetRun, exit_status, run as run_cases};
 use crate::select::Selection;
-use crate::target::Target;
-
-/// What is run on when nothing is named: the host's kernel, and a guest of each of these.
-const DEFAULT_TARGETS: &[&str] = &["native", "x86_64", "riscv64"];
 
 pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
     Wanted::check(&args.reports)?;
@@ -24,14 +20,14 @@ pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
     let identity = suites.identity.clone();
     let cases: Arc<[Case]> = Selection::from(&args.select).apply(suites.right(style.color)?)?.into();
     interrupt::watch()?;
-    let chosen = choose(&args.targets, args.images.as_deref())?;
+    let chosen = choose(&args.targets, &args.kernels, args.images.as_deref())?;
     // A report on standard output must be alone there.
     let mut out: Box<dyn Write> = match args.reports.iter().any(|wanted| wanted.path.is_none()) {
         true => Box::new(std::io::stderr()),
         false => Box::new(std::io::stdout().lock()),
     };
-    for (target, why) in &chosen.left_out {
-        writeln!(out, "{} {target} is left out: {why}", style.warn("note:"))?;
+    for note in &chosen.notes {
+        writeln!(out, "{} {note}", style.warn("note:"))?;
     }
     let mut progress = Progress::new(&chosen.targets, &cases, args.quiet);
     let started = SystemTime::now();
@@ -98,7 +94,16 @@ fn again(args: &RunArgs, targets: &[&str], id: &str) -> String {
     // Under `cargo run` the binary has a long path that nobody typed.
     let program =
         if std::env::var_os("CARGO").is_some() { "cargo run -q --".into() } else { quoted(&called) };
-    let mut words = vec![program, "run".into(), "--target".into(), targets.join(",")];
+    let kernels: Vec<String> = args.kernels.iter().map(|path| path.display().to_string()).collect();
+    let (own, named): (Vec<&str>, Vec<&str>) =
+        targets.iter().copied().partition(|name| kernels.iter().any(|kernel| kernel == name));
+    let mut words = vec![program, "run".into()];
+    if !named.is_empty() {
+        words.extend(["--target".into(), named.join(",")]);
+    }
+    for kernel in own {
+        words.extend(["--kernel".into(), quoted(kernel)]);
+    }
     for path in &args.suite.paths {
         words.extend(["--cases".into(), quoted(&path.display().to_string())]);
     }
@@ -107,47 +112,4 @@ fn again(args: &RunArgs, targets: &[&str], id: &str) -> String {
     }
     words.extend(["--exact".into(), format!("'{}'", id.replace('\'', r"'\''"))]);
     words.join(" ")
-}
-
-/// The targets to run on, and those that would be but cannot.
-pub(crate) struct Chosen {
-    pub(crate) targets: Vec<Target>,
-    pub(crate) left_out: Vec<(String, String)>,
-}
-
-/// The named targets, or those of the default ones that are set up; all of the default ones where guests are required.
-pub(crate) fn choose(names: &[String], folder: Option<&Path>) -> Result<Chosen, CliError> {
-    let images = images(folder)?;
-    let find = |name: &str| {
-        Target::named(name, &images).ok_or_else(|| {
-            let known =
-                images.iter().flat_map(|i| std::iter::once(&i.name).chain(&i.aliases)).map(String::as_str);
-            let nearest = kconform_abi::nearest(name, known.chain(["native"])).map(str::to_owned);
-            CliError::NoTarget { name: name.into(), nearest }
-        })
-    };
-    let mut chosen = Chosen { targets: Vec::new(), left_out: Vec::new() };
-    for name in names {
-        let target = find(name)?;
-        if !chosen.targets.iter().any(|t| t.name == target.name) {
-            chosen.targets.push(target);
-        }
-    }
-    if names.is_empty() {
-        for name in DEFAULT_TARGETS {
-            let Ok(target) = find(name) else { continue };
-            match target.ready() {
-                Err(unusable) if unusable.not_set_up && !guests_required() => {
-                    chosen.left_out.push((target.name, unusable.to_string()));
-                }
-                _ => chosen.targets.push(target),
-            }
-        }
-    }
-    Ok(chosen)
-}
-
-/// Whether a guest that cannot be used is a failure, as in CI.
-pub(crate) fn guests_required() -> bool {
-    std::env::var_os("KCONFORM_REQUIRE_GUESTS").is_some_and(|value| !value.is_empty() && value != "0")
 }

@@ -10,6 +10,7 @@ pub mod commands;
 pub mod fetch;
 pub mod image;
 pub mod initramfs;
+pub mod own_kernel;
 pub mod qemu;
 #[cfg(test)]
 mod tests;

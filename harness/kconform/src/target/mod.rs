@@ -74,6 +74,11 @@ impl Target {
         Some(Target { name: name.into(), kind: TargetKind::Guest(image.clone()) })
     }
 
+    /// A guest of an image, under a name of its own.
+    pub fn of_image(name: &str, image: Arc<Image>) -> Target {
+        Target { name: name.into(), kind: TargetKind::Guest(image) }
+    }
+
     /// How much slower than this machine's own kernel the target may be: timeouts are multiplied by it.
     pub fn time_factor(&self) -> f64 {
         match &self.kind {

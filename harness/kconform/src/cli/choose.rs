@@ -1,0 +1,78 @@
+//! Which targets are meant.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::{CliError, images};
+use crate::guest::Images;
+use crate::guest::cache_dir;
+use crate::guest::own_kernel::own_kernel;
+use crate::target::Target;
+
+/// What is run on when nothing is named: the host's kernel, and a guest of each of these.
+const DEFAULT_TARGETS: &[&str] = &["native", "x86_64", "riscv64"];
+
+/// The targets to run on, and what is to be said of them beforehand: which are left out, and why.
+pub(crate) struct Chosen {
+    pub(crate) targets: Vec<Target>,
+    pub(crate) notes: Vec<String>,
+}
+
+/// The named targets, or those of the default ones that are set up; all of the default ones where guests are required.
+pub(crate) fn choose(
+    names: &[String],
+    kernels: &[PathBuf],
+    folder: Option<&Path>,
+) -> Result<Chosen, CliError> {
+    let images = images(folder)?;
+    let find = |name: &str| {
+        Target::named(name, &images).ok_or_else(|| {
+            let known =
+                images.iter().flat_map(|i| std::iter::once(&i.name).chain(&i.aliases)).map(String::as_str);
+            let nearest = kconform_abi::nearest(name, known.chain(["native"])).map(str::to_owned);
+            CliError::NoTarget { name: name.into(), nearest }
+        })
+    };
+    let mut chosen = Chosen { targets: Vec::new(), notes: Vec::new() };
+    for name in names {
+        let target = find(name)?;
+        if !chosen.targets.iter().any(|t| t.name == target.name) {
+            chosen.targets.push(target);
+        }
+    }
+    own_kernels(kernels, folder, &mut chosen)?;
+    if chosen.targets.is_empty() {
+        for name in DEFAULT_TARGETS {
+            let Ok(target) = find(name) else { continue };
+            match target.ready() {
+                Err(unusable) if unusable.not_set_up && !guests_required() => {
+                    chosen.notes.push(format!("{} is left out: {unusable}", target.name));
+                }
+                _ => chosen.targets.push(target),
+            }
+        }
+    }
+    Ok(chosen)
+}
+
+/// Kernels of the user's own, each on the machine of its architecture's usual image.
+fn own_kernels(kernels: &[PathBuf], folder: Option<&Path>, chosen: &mut Chosen) -> Result<(), CliError> {
+    let images = folder.map_or_else(Images::built_in, Images::load_all)?;
+    for path in kernels {
+        let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;
+        let own = own_kernel(path, &images, &cache)?;
+        if !own.lacks.is_empty() {
+            let lacks = own.lacks.join(", ");
+            chosen
+                .notes
+                .push(format!("{}: its config lacks {lacks}, which a guest needs built in", path.display()));
+        }
+        chosen.targets.push(Target::of_image(&path.display().to_string(), Arc::new(own.image)));
+    }
+    Ok(())
+}
+
+/// Whether a guest that cannot be used is a failure, as in CI.
+pub(crate) fn guests_required() -> bool {
+    std::env::var_os("KCONFORM_REQUIRE_GUESTS").is_some_and(|value| !value.is_empty() && value != "0")
+}
