@@ -58,6 +58,10 @@ pub(super) enum Command {
     Image(ImageCommand),
     /// List the targets and whether they can be used.
     Targets(TargetsArgs),
+    /// Make reports in other formats of one that was written with `--report json=FILE`.
+    Report(ReportArgs),
+    /// Compare two reports written with `--report json=FILE`: what got worse, what is fixed, what else changed.
+    Diff(DiffArgs),
     /// Print the JSON Schema of reports.
     Schema {
         /// Of what.
@@ -69,6 +73,39 @@ pub(super) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// Arguments of `report`.
+#[derive(Debug, Args)]
+pub(super) struct ReportArgs {
+    /// The report; `-` is standard input.
+    #[arg(value_name = "JSON")]
+    pub(super) file: PathBuf,
+    /// What to make of it: html, ktap, junit, github or json; may be given more than once. Without a file, or with
+    /// `-`, it goes to standard output.
+    #[arg(long = "report", value_name = "FORMAT[=FILE]", required = true)]
+    pub(super) reports: Vec<Wanted>,
+}
+
+/// Arguments of `diff`.
+#[derive(Debug, Args)]
+pub(super) struct DiffArgs {
+    /// The report before; `-` is standard input.
+    #[arg(value_name = "BEFORE")]
+    pub(super) before: PathBuf,
+    /// The report after.
+    #[arg(value_name = "AFTER")]
+    pub(super) after: PathBuf,
+    /// Compare only this target, or one of BEFORE with another of AFTER: `x86_64-6.1=x86_64`; may be given more than
+    /// once. Default: targets of the same name, or the only ones.
+    #[arg(long = "target", short, value_name = "TARGET[=TARGET]", value_delimiter = ',')]
+    pub(super) targets: Vec<String>,
+    /// A case that ran and is now skipped, or no longer there, counts as worse.
+    #[arg(long)]
+    pub(super) strict: bool,
+    /// How the comparison is written.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub(super) format: Format,
 }
 
 /// What there is a JSON Schema of.
@@ -133,8 +170,8 @@ pub(super) struct RunArgs {
     /// No progress.
     #[arg(long, short)]
     pub(super) quiet: bool,
-    /// A report beside the text: json, ktap, junit, github; may be given more than once. Without a file, or with `-`,
-    /// it goes to standard output, and the text to standard error.
+    /// A report beside the text: json, html, ktap, junit or github; may be given more than once. Without a file, or with
+    /// `-`, it goes to standard output, and the text to standard error.
     #[arg(long = "report", value_name = "FORMAT[=FILE]")]
     pub(super) reports: Vec<Wanted>,
     /// Run all cases so many times on each target; a case that does not always come to the same end is called flaky.

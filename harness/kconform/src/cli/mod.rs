@@ -3,8 +3,10 @@
 mod args;
 mod check;
 mod choose;
+mod diff;
 mod image;
 mod list;
+mod report;
 mod run;
 mod schema;
 mod suites;
@@ -22,6 +24,8 @@ use args::{Cli, Color, Command};
 pub(crate) use choose::guests_required;
 pub use suites::{SuiteError, Suites, default_paths, load_suites};
 
+/// A case was not as it should be.
+const FAILED: u8 = 1;
 /// Usage, or mistakes in case files.
 const USAGE: u8 = 2;
 /// The harness or a guest could not do its work.
@@ -64,6 +68,25 @@ pub enum CliError {
         /// What the system said.
         error: std::io::Error,
     },
+    /// A report could not be read.
+    #[error("{}: {error}", .path.display())]
+    Unreadable {
+        /// What was to be read.
+        path: std::path::PathBuf,
+        /// What the system said.
+        error: std::io::Error,
+    },
+    /// A file is no report.
+    #[error("{}: {error}", .path.display())]
+    NoReport {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why not.
+        error: crate::report::json::ReadError,
+    },
+    /// Reports cannot be compared.
+    #[error(transparent)]
+    Diff(#[from] crate::report::diff::DiffError),
     /// The output could not be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] std::io::Error),
@@ -77,7 +100,10 @@ impl CliError {
             | CliError::Selection(_)
             | CliError::Image(_)
             | CliError::NoTarget { .. }
-            | CliError::Wanted(_) => USAGE,
+            | CliError::Wanted(_)
+            | CliError::Unreadable { .. }
+            | CliError::NoReport { .. }
+            | CliError::Diff(_) => USAGE,
             CliError::Fetch(_) | CliError::Output(_) | CliError::Report { .. } => LOST,
         }
     }
@@ -93,6 +119,8 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::list(&args, style),
         Command::Image(command) => image::image(&command),
         Command::Targets(args) => image::targets(&args, style),
+        Command::Report(args) => report::report(&args),
+        Command::Diff(args) => diff::diff(&args, style),
         Command::Schema { of } => schema::schema(of),
         Command::Completions { shell } => completions(shell),
     };

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use super::document::Document;
-use super::{github, json, junit, ktap};
+use super::{github, html, json, junit, ktap};
 
 /// A format of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub enum Format {
     Junit,
     /// Annotations in GitHub's workflows.
     Github,
+    /// A page for browsers.
+    Html,
 }
 
 /// Writes a document in one format.
@@ -29,6 +31,7 @@ const FORMATS: &[(Format, &str, Writer)] = &[
     (Format::Ktap, "ktap", ktap::write),
     (Format::Junit, "junit", junit::write),
     (Format::Github, "github", github::write),
+    (Format::Html, "html", html::write),
 ];
 
 impl Format {

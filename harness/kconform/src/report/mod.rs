@@ -1,11 +1,13 @@
 //! What people and programs read of a run. Text for the terminal is made of the run itself; every other format of the
 //! [`document`], which can be written, read back and compared.
 
+pub mod diff;
 pub mod document;
 mod failure;
 mod format;
 mod gather;
 mod github;
+mod html;
 pub mod json;
 mod junit;
 mod ktap;

@@ -1,5 +1,6 @@
 //! Every format from one hand-made report, and reports of real runs.
 
+mod html;
 mod kunit;
 mod sample;
 mod schema;
