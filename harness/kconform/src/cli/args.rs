@@ -150,8 +150,8 @@ pub(super) struct RunArgs {
     /// Which case files.
     #[command(flatten)]
     pub(super) suite: SuiteArgs,
-    /// A kernel to run on: native, or an image such as x86_64, riscv64, x86_64-6.1 (see `kconform targets`); may be
-    /// given more than once. Default: native, x86_64 and riscv64 as far as they are set up.
+    /// A kernel to run on: native, an image such as x86_64, riscv64, x86_64-6.1 (see `kconform targets`), or a machine
+    /// over ssh (ssh:user@host, ssh://user@host:port); may be given more than once. Default: native, x86_64 and riscv64 as far as they are set up.
     #[arg(long = "target", short, value_name = "TARGET", value_delimiter = ',')]
     pub(super) targets: Vec<String>,
     /// A kernel of your own to run on: a bzImage, vmlinuz, Image, Image.gz, vmlinux, zboot image or build tree, of any

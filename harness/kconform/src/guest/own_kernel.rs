@@ -257,6 +257,7 @@ fn keep(bytes: &[u8], cache: &Path) -> io::Result<PathBuf> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use rstest::rstest;
 

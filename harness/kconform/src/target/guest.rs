@@ -4,6 +4,8 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kconform_abi::Arch;
+
 use super::session::{Keeper, LastWords, Link};
 use super::{AGENT, Broken, Opened, Session, Unusable};
 use crate::guest::cache::cached;
@@ -22,14 +24,14 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 /// Whether QEMU, the agent and the kernel are there.
 pub(super) fn ready(image: &Image) -> Result<(), Unusable> {
     program_of(image.arch).map_err(|error| unusable(&error))?;
-    agent(image)?;
+    agent_for(image.arch)?;
     kernel(image).map(|_| ())
 }
 
 /// Boots a guest.
 pub(super) fn open(image: &Image) -> Result<Opened, Unusable> {
     let cache = cache_dir().map_err(|error| failed(error.to_string()))?;
-    let (kernel, agent) = (kernel(image)?, agent(image)?);
+    let (kernel, agent) = (kernel(image)?, agent_for(image.arch)?);
     let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[] };
     let guest = Guest::start(&spec).map_err(|error| unusable(&error))?;
     let accel = guest.accelerator();
@@ -74,10 +76,10 @@ fn kernel(image: &Image) -> Result<crate::guest::CachedKernel, Unusable> {
     }
 }
 
-/// The agent for an image: one built by `ci/agents` (in `KCONFORM_AGENTS`, or in kconform's own checkout), else, for
+/// The agent for an architecture: one built by `ci/agents` (in `KCONFORM_AGENTS`, or in kconform's own checkout), else, for
 /// this machine's architecture, the one that kconform carries.
-fn agent(image: &Image) -> Result<PathBuf, Unusable> {
-    let arch = image.arch.name();
+pub(super) fn agent_for(arch: Arch) -> Result<PathBuf, Unusable> {
+    let arch = arch.name();
     if let Some(folder) = std::env::var_os("KCONFORM_AGENTS") {
         let path = Path::new(&folder).join(arch).join("kconform-agent");
         return if path.is_file() { Ok(path) } else { Err(no_agent(arch, &path)) };

@@ -1,8 +1,9 @@
-//! The kernels that cases run on. Native and guest differ only in how an agent's stream is reached.
+//! The kernels that cases run on. Native, guest and ssh differ only in how an agent's stream is reached.
 
 mod guest;
 mod native;
 mod session;
+mod ssh;
 mod worker;
 
 use std::sync::Arc;
@@ -32,6 +33,8 @@ pub enum TargetKind {
     Native,
     /// A QEMU guest.
     Guest(Arc<Image>),
+    /// A machine over ssh: `user@host`, or what else ssh takes for a destination.
+    Ssh(String),
 }
 
 /// An agent that is ready, and its kernel.
@@ -70,6 +73,11 @@ impl Target {
         if name == "native" {
             return Some(Target { name: name.into(), kind: TargetKind::Native });
         }
+        if let Some(destination) = name.strip_prefix("ssh:").filter(|d| !d.is_empty()) {
+            // ssh://user@host:port is a destination as it is.
+            let destination = if destination.starts_with("//") { name } else { destination };
+            return Some(Target { name: name.into(), kind: TargetKind::Ssh(destination.into()) });
+        }
         let image = images.iter().find(|i| i.name == name || i.aliases.iter().any(|a| a == name))?;
         Some(Target { name: name.into(), kind: TargetKind::Guest(image.clone()) })
     }
@@ -84,6 +92,7 @@ impl Target {
         match &self.kind {
             TargetKind::Native => 1.0,
             TargetKind::Guest(image) => image.time_factor.into(),
+            TargetKind::Ssh(_) => ssh::TIME_FACTOR,
         }
     }
 
@@ -95,6 +104,7 @@ impl Target {
         match &self.kind {
             TargetKind::Native => Ok(()),
             TargetKind::Guest(image) => guest::ready(image),
+            TargetKind::Ssh(_) => ssh::ready(),
         }
     }
 
@@ -106,6 +116,7 @@ impl Target {
         match &self.kind {
             TargetKind::Native => self.open_native(),
             TargetKind::Guest(image) => guest::open(image),
+            TargetKind::Ssh(destination) => ssh::open(destination),
         }
     }
 

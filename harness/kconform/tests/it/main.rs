@@ -8,5 +8,6 @@ mod guests;
 mod leftovers;
 mod privileges;
 mod program;
+mod ssh;
 mod trials;
 mod verdicts;

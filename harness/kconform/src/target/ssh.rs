@@ -1,0 +1,140 @@
+//! A board, or any machine, over ssh: the agent for its architecture is copied there, runs with ssh's own streams, and is
+//! removed when it ends.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use kconform_abi::Arch;
+
+use super::guest::agent_for;
+use super::session::{Keeper, LastWords, Link};
+use super::{Opened, Session, Unusable};
+use crate::kernel::Kernel;
+
+/// Slower machines than this one, and the network between.
+pub(super) const TIME_FACTOR: f64 = 3.0;
+
+/// How long a board may take to start the agent.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Makes a folder, takes the agent from standard input, and says where the folder is.
+const COPY: &str = "umask 077 && d=$(mktemp -d \"${TMPDIR:-/tmp}/kconform-XXXXXX\") && mkdir -m 777 \"$d/scratch\" && chmod 755 \"$d\" \
+                    && cat >\"$d/kconform-agent\" && chmod 755 \"$d/kconform-agent\" && echo \"$d\"";
+
+/// Whether ssh is there; the board is not asked yet.
+pub(super) fn ready() -> Result<(), Unusable> {
+    match command().arg("-V").stdin(Stdio::null()).output() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Unusable {
+            what: format!("ssh cannot be run: {error}"),
+            mend: Some("install openssh-client".into()),
+            not_set_up: true,
+        }),
+    }
+}
+
+/// Starts an agent there.
+pub(super) fn open(destination: &str) -> Result<Opened, Unusable> {
+    let machine = ask(destination, "uname -m", &[])?;
+    let arch = Arch::from_name(machine.trim()).ok_or_else(|| {
+        failed(destination, format!("it is a {}, which kconform does not know", machine.trim()))
+    })?;
+    let agent = agent_for(arch)?;
+    let agent = std::fs::read(&agent)
+        .map_err(|error| failed(destination, format!("{}: {error}", agent.display())))?;
+    let folder = ask(destination, COPY, &agent)?;
+    let folder = folder.trim();
+    let link = start(destination, folder).map_err(|error| failed(destination, error.to_string()))?;
+    let session = Session::open(link, PATIENCE, TIME_FACTOR)
+        .map_err(|(broken, words)| failed(destination, format!("{broken}; {}", words.what)))?;
+    let config = session.facts().config.as_deref().and_then(super::config_text);
+    let kernel = Kernel::new(arch, session.facts(), config.as_deref(), false);
+    Ok(Opened { session, kernel, remark: Some(format!("over ssh to {destination}")) })
+}
+
+/// The ssh to use: `KCONFORM_SSH`, words separated by spaces, else `ssh`. Never asks for anything.
+fn command() -> Command {
+    let words = std::env::var("KCONFORM_SSH").unwrap_or_else(|_| "ssh".into());
+    let mut words = words.split_whitespace().map(OsString::from);
+    let mut command = Command::new(words.next().unwrap_or_else(|| "ssh".into()));
+    command.args(words).args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]);
+    command
+}
+
+fn remote(destination: &str, script: &str) -> Command {
+    let mut command = command();
+    command.args(["-T", "--", destination, script]);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// Runs a script there to its end; what it printed.
+fn ask(destination: &str, script: &str, input: &[u8]) -> Result<String, Unusable> {
+    let run = || -> io::Result<Output> {
+        let mut child = remote(destination, script).spawn()?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A board that does not take it says why when it ends.
+            let _ = stdin.write_all(input);
+        }
+        child.wait_with_output()
+    };
+    let output = run().map_err(|error| failed(destination, format!("ssh cannot be run: {error}")))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(failed(destination, format!("{} ({})", said.trim(), output.status)))
+}
+
+fn start(destination: &str, folder: &str) -> io::Result<Link> {
+    let quoted = format!("'{}'", folder.replace('\'', r"'\''"));
+    let script = format!(
+        "{quoted}/kconform-agent --scratch {quoted}/scratch; status=$?; rm -rf {quoted}; exit $status"
+    );
+    let mut child = remote(destination, &script).spawn()?;
+    let missing = || io::Error::other("ssh without its streams");
+    let (stdin, stdout) = (child.stdin.take().ok_or_else(missing)?, child.stdout.take().ok_or_else(missing)?);
+    Ok(Link { reader: Box::new(stdout), writer: Box::new(stdin), keeper: Box::new(Board { child }) })
+}
+
+fn failed(destination: &str, what: String) -> Unusable {
+    let mend = Some(format!("make `ssh {destination} uname -m` work without a question"));
+    Unusable { what: format!("{destination}: {what}"), mend, not_set_up: false }
+}
+
+struct Board {
+    child: Child,
+}
+
+impl Keeper for Board {
+    fn last_words(&mut self) -> LastWords {
+        let mut said = String::new();
+        let what = match self.child.try_wait() {
+            Ok(Some(status)) => {
+                if let Some(stderr) = &mut self.child.stderr {
+                    // What cannot be read is not there to be told.
+                    let _ = stderr.read_to_string(&mut said);
+                }
+                format!("ssh ended ({status})")
+            }
+            _ => "ssh is still there, but silent".into(),
+        };
+        LastWords { what, kernel_fault: None, console: said.lines().map(str::to_owned).collect() }
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        // The agent has been told to quit; the shell there then removes its folder.
+        for _ in 0..500 {
+            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
