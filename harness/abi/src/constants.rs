@@ -11,18 +11,23 @@ pub const HEADERS: &str = tables::HEADERS;
 ///
 /// `None` where the architecture lacks it (`MAP_32BIT` is x86's alone), or nobody has it: [`constant_known`].
 pub fn constant(arch: Arch, name: &str) -> Option<u64> {
-    find(own(arch), name).or_else(|| find(tables::COMMON, name))
+    find(own(arch), name).or_else(|| find(tables::COMMON, name)).or_else(|| internal_errno(name))
 }
 
 /// Whether any architecture in [`Arch`] has a constant of that name.
 pub fn constant_known(name: &str) -> bool {
-    Arch::ALL.iter().any(|&arch| find(own(arch), name).is_some()) || find(tables::COMMON, name).is_some()
+    Arch::ALL.iter().any(|&arch| constant(arch, name).is_some())
 }
 
 /// The names of all constants, for suggestions. One that only some architectures have may come more than once.
 pub fn constant_names() -> impl Iterator<Item = &'static str> {
     let own = Arch::ALL.iter().flat_map(|&arch| own(arch));
     tables::COMMON.iter().chain(own).map(|(name, _)| *name)
+}
+
+/// Errnos that the kernel keeps to itself (ENOTSUPP) are in no header of user space's.
+fn internal_errno(name: &str) -> Option<u64> {
+    crate::errno::number(name).and_then(|number| u64::try_from(number).ok())
 }
 
 fn own(arch: Arch) -> &'static [(&'static str, u64)] {
