@@ -62,7 +62,7 @@ pub(super) enum Command {
     Report(ReportArgs),
     /// Compare two reports written with `--report json=FILE`: what got worse, what is fixed, what else changed.
     Diff(DiffArgs),
-    /// Print the JSON Schema of reports.
+    /// Print the JSON Schema of case files or of reports, for editors and programs.
     Schema {
         /// Of what.
         #[arg(value_enum)]
@@ -111,6 +111,8 @@ pub(super) struct DiffArgs {
 /// What there is a JSON Schema of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(super) enum SchemaOf {
+    /// Case files: for the YAML language server.
+    Cases,
     /// What `--report json` writes.
     Report,
 }

@@ -12,6 +12,7 @@ mod piece;
 mod probes;
 pub(crate) mod reader;
 mod requires;
+pub(crate) mod schema;
 mod steps;
 mod suite;
 #[cfg(test)]

@@ -11,8 +11,8 @@ use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
 /// The largest errno that a call can return (MAX_ERRNO in include/linux/err.h).
 const MAX_ERRNO: i128 = 4095;
-const EXCEPT_KEYS: &[&str] = &["when", "errno", "ret", "expect", "signal", "because"];
-const WANTS: &[&str] = &["contains", "prefix", "not", "any", "min", "max"];
+pub(super) const EXCEPT_KEYS: &[&str] = &["when", "errno", "ret", "expect", "signal", "because"];
+pub(super) const WANTS: &[&str] = &["contains", "prefix", "not", "any", "min", "max"];
 
 impl Reader {
     /// The outcome that a step, or an exception of one, asks for.

@@ -8,7 +8,7 @@ use super::names::{Names, is_name};
 use super::reader::{Reader, find};
 use super::tree::{Entry, Node};
 
-const KEYS: &[&str] = &["about", "source", "since", "absent", "steps"];
+pub(super) const KEYS: &[&str] = &["about", "source", "since", "absent", "steps"];
 
 /// The probes of a file by name; `None` for one that has mistakes.
 #[derive(Debug, Default)]

@@ -7,7 +7,7 @@ use crate::case::{Comparison, KernelRange, Requires};
 use super::reader::Reader;
 use super::tree::{Node, NodeRef, Span};
 
-const KEYS: &[&str] = &["kernel", "arch", "capabilities", "config", "privileged"];
+pub(super) const KEYS: &[&str] = &["kernel", "arch", "capabilities", "config", "privileged"];
 
 /// The longer sign first, where one begins with another.
 const COMPARISONS: &[(&str, Comparison)] = &[

@@ -12,9 +12,11 @@ use super::reader::{Reader, find};
 use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
 /// The keys of a step that are not its call.
-const KEYS: &[&str] = &["errno", "ret", "save", "expect", "signal", "except", "about", "eventually"];
+pub(super) const KEYS: &[&str] =
+    &["errno", "ret", "save", "expect", "signal", "except", "about", "eventually"];
 /// The keys whose value is steps.
-const BLOCKS: &[&str] = &["fork", "exec", "unprivileged", "parallel", "repeat", "send_fd", "sysctl"];
+pub(super) const BLOCKS: &[&str] =
+    &["fork", "exec", "unprivileged", "parallel", "repeat", "send_fd", "sysctl"];
 /// Keys of `sysctl` that are not settings.
 const SYSCTL_STEPS: &str = "steps";
 

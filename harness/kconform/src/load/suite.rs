@@ -13,8 +13,8 @@ use super::probes::Probes;
 use super::reader::{Reader, find};
 use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
-const FILE_KEYS: &[&str] = &["about", "source", "requires", "let", "probes", "cases"];
-const CASE_KEYS: &[&str] = &[
+pub(super) const FILE_KEYS: &[&str] = &["about", "source", "requires", "let", "probes", "cases"];
+pub(super) const CASE_KEYS: &[&str] = &[
     "name",
     "about",
     "source",

@@ -19,6 +19,13 @@ pub fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out)
 }
 
+/// Any data in the same form.
+pub(crate) fn lines(data: &impl Serialize) -> serde_json::Result<String> {
+    let mut out = Vec::new();
+    data.serialize(&mut Serializer::with_formatter(&mut out, Lines::default()))?;
+    Ok(String::from_utf8_lossy(&out).into_owned() + "\n")
+}
+
 /// Why a text is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {

@@ -3,6 +3,7 @@
 mod content;
 mod properties;
 mod reading;
+mod schema;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

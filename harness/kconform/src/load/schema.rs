@@ -1,0 +1,513 @@
+//! The JSON Schema of case files, for editors: what may stand where, the words of the kernel, and what they mean.
+//!
+//! It is made from the same tables that files are read with. A schema cannot say everything (that a `$name` is saved
+//! before, that a buffer has the right size): `kconform check` does. Draft 7, which every YAML language server knows.
+
+use std::collections::BTreeSet;
+
+use kconform_abi::bpf::{self, Command, Field, FieldKind};
+use kconform_abi::{Arch, capability, constant_names, errno, signal, syscall_names};
+use serde_json::{Map, Value, json};
+
+/// A parameter, where more than a word belongs.
+const PARAMETER: &str = r"^\$[A-Za-z_][A-Za-z0-9_]*$";
+
+/// A number as text: several or-ed, a parameter, digits; single constants are listed by name.
+const NUMBER: &str = r"^\s*(-?[0-9][0-9A-Za-z_]*|\$[A-Za-z_][A-Za-z0-9_]*|[^|]+(\|[^|]+)+)\s*$";
+
+/// The schema as it is kept in the repository.
+pub(crate) fn schema() -> String {
+    // A schema is plain JSON.
+    crate::report::json::lines(&value()).unwrap_or_default()
+}
+
+/// The schema.
+pub(crate) fn value() -> Value {
+    let mut schema = object(
+        "A suite of cases. See docs/cases.md.",
+        &[
+            (
+                "about",
+                reference("texts", "What is checked: holds for each case that does not say it itself."),
+            ),
+            ("source", reference("texts", "Who says so: bpf(2), a commit, a CVE, a kernel document.")),
+            ("requires", reference("requires", "Holds for every case of the file, beside its own.")),
+            ("let", json!({"description": "Holds YAML anchors; ignored otherwise."})),
+            ("probes", probes()),
+            ("cases", list("The cases.", reference("case", ""))),
+        ],
+    );
+    schema["$schema"] = json!("http://json-schema.org/draft-07/schema#");
+    schema["title"] = json!("kconform cases");
+    schema["definitions"] = definitions();
+    schema
+}
+
+fn definitions() -> Value {
+    let mut all = Map::new();
+    let mut add = |name: &str, schema: Value| all.insert(name.to_owned(), schema);
+    add("case", case());
+    add("requires", requires());
+    add("steps", list("Steps, in order.", reference("step", "")));
+    add("step", step());
+    add("args", list("The arguments in the man page's order; those left out are 0.", reference("arg", "")));
+    add("arg", json!({"anyOf": [reference("address", ""), reference("number", ""), reference("piece", "")]}));
+    add(
+        "attr",
+        json!({"anyOf": [
+            reference("address", ""), reference("number", ""), reference("piece", ""),
+            {"type": "object", "patternProperties": {OFFSET: reference("field", ""), "^<<$": {}}, "additionalProperties": false},
+        ]}),
+    );
+    add("field", json!({"anyOf": [reference("arg", ""), {"type": ["string", "number"]}]}));
+    add(
+        "address",
+        json!({"enum": [null, "null", "NULL", "unmapped", "readonly", "kernel"],
+        "description": "null: NULL. unmapped: an address that is not mapped. readonly: one that cannot be written. kernel: one in the kernel's half."}),
+    );
+    add(
+        "number",
+        json!({"anyOf": [
+            {"type": "integer"}, reference("constant", ""), {"type": "string", "pattern": NUMBER},
+        ]}),
+    );
+    add("constant", words(constant_names(), "A constant of the target's own ABI; several are or-ed: A | B."));
+    add("errno", words(errno::names(), "An errno."));
+    add("signal", words(signal::names(), "A signal."));
+    add("capability", words(capability::names(), "A capability."));
+    add("piece", piece());
+    add("pieces", one_or_many(reference("piece", "")));
+    add(
+        "expect",
+        json!({"type": ["object", "string"], "pattern": PARAMETER, "additionalProperties": reference("want", ""),
+        "description": "What output buffers and fields hold afterwards: an attr field, arg0 … arg5, data (of peek), or what `as` says."}),
+    );
+    add("want", want());
+    add(
+        "errnos",
+        json!({"description": "The call must fail with this errno, or with one of this list; `none`: it must succeed.",
+        "anyOf": [reference("errno", ""), {"type": "array", "minItems": 1, "items": reference("errno_or_number", "")},
+            {"const": "none"}, reference("errno_or_number", "")]}),
+    );
+    add(
+        "errno_or_number",
+        json!({"anyOf": [reference("errno", ""), {"type": "integer", "minimum": 1, "maximum": 4095},
+        {"type": "string", "pattern": PARAMETER}]}),
+    );
+    add(
+        "ret",
+        json!({"description": "The call must return exactly this, or something in a range.",
+        "anyOf": [reference("number", ""), range()]}),
+    );
+    add(
+        "killed_by",
+        json!({"description": "The call must kill the process with this signal.",
+        "anyOf": [reference("signal", ""), {"type": "integer", "minimum": 1, "maximum": 64}, {"type": "string", "pattern": PARAMETER}]}),
+    );
+    add("texts", one_or_many(json!({"type": ["string", "number"]})));
+    for command in bpf::commands() {
+        add(&attr_name(command), attr(command));
+    }
+    add("bpf", bpf_call());
+    Value::Object(all)
+}
+
+/// A byte offset into an attr.
+const OFFSET: &str = "^@(0x)?[0-9a-fA-F]+$";
+
+// ---- the parts of a file
+
+fn case() -> Value {
+    let mut case = object(
+        "A case: one program, or, with `each` and `matrix`, one for each row and combination.",
+        &[
+            (
+                "name",
+                json!({"type": ["string", "number"], "description": "Unique in the file; $parameters may stand in it."}),
+            ),
+            ("about", reference("texts", "What is checked, for the reader and the failure report.")),
+            ("source", reference("texts", "Who says so.")),
+            (
+                "requires",
+                reference(
+                    "requires",
+                    "What the kernel and the user must have; not met: skipped, with the reason.",
+                ),
+            ),
+            (
+                "each",
+                json!({"type": "array", "minItems": 1, "description": "A table: one case a row, named by `case`; its other keys are parameters.",
+            "items": {"type": "object"}}),
+            ),
+            (
+                "matrix",
+                json!({"type": "object", "minProperties": 1, "description": "Every combination of these parameters' values is a case.",
+            "additionalProperties": {}}),
+            ),
+            ("steps", reference("steps", "The calls, in order.")),
+            ("timeout", seconds("Seconds for the whole case; default 10, more under emulation.")),
+            ("exclusive", truth("Nothing else runs on that kernel meanwhile.")),
+            ("guest_only", truth("Never on the host's own kernel.")),
+            (
+                "needs",
+                reference("texts", "Probes, of this file or of probes.yaml, that must find their feature."),
+            ),
+            ("known_issue", one_or_many(known_issue())),
+            ("tags", reference("texts", "Words to select by.")),
+        ],
+    );
+    case["anyOf"] = json!([{"required": ["name", "steps"]}, {"required": ["<<"]}]);
+    case
+}
+
+fn known_issue() -> Value {
+    object(
+        "An expected failure; passing is then reported too.",
+        &[("when", reference("requires", "Where.")), ("because", reference("texts", "Why."))],
+    )
+}
+
+fn probes() -> Value {
+    let probe = object(
+        "A feature that is looked for once per kernel.",
+        &[
+            ("about", reference("texts", "What feature.")),
+            ("source", reference("texts", "Who says so.")),
+            (
+                "since",
+                json!({"type": ["string", "number"], "description": "From this version on absence is a failure, not a skip."}),
+            ),
+            (
+                "absent",
+                json!({"description": "The errno of the last step that means absence; any other one is a failure.",
+            "anyOf": [reference("errno_or_number", "")]}),
+            ),
+            ("steps", reference("steps", "The calls, in order.")),
+        ],
+    );
+    json!({"type": "object", "description": "Features that cases need, by name.", "additionalProperties": probe})
+}
+
+fn requires() -> Value {
+    let arches: Vec<&str> = Arch::ALL.iter().map(|arch| arch.name()).collect();
+    object(
+        "What a kernel, and the user on it, must have.",
+        &[
+            (
+                "kernel",
+                json!({"type": "string", "description": "A range of versions: \">=5.6, <6.12\".",
+            "pattern": r"^\s*(\$.*|(<|<=|=|==|!=|>=|>)\s*[0-9$].*)$"}),
+            ),
+            (
+                "arch",
+                one_or_many(json!({"description": "As `uname -m` says it.",
+            "anyOf": [{"enum": arches}, {"type": "string", "pattern": PARAMETER}]})),
+            ),
+            (
+                "capabilities",
+                one_or_many(
+                    json!({"anyOf": [reference("capability", ""), {"type": "string", "pattern": PARAMETER}]}),
+                ),
+            ),
+            (
+                "config",
+                one_or_many(json!({"type": "string", "pattern": r"^(!?\s*CONFIG_[A-Za-z0-9_]+|\$.*)$",
+            "description": "CONFIG_… that must be y or m; with a !, must not."})),
+            ),
+            ("privileged", truth("false: only where bpf(2) is not privileged.")),
+        ],
+    )
+}
+
+// ---- steps
+
+fn step() -> Value {
+    let mut properties = vec![
+        ("errno", reference("errnos", "")),
+        ("ret", reference("ret", "")),
+        ("save", save()),
+        ("expect", reference("expect", "")),
+        ("signal", reference("killed_by", "")),
+        ("except", one_or_many(except())),
+        ("about", reference("texts", "A remark for the reader and the failure report.")),
+        ("eventually", seconds("The step is repeated until it holds, for so many seconds.")),
+        ("bpf", reference("bpf", "")),
+        (
+            "peek",
+            pair(
+                "Reads the process's own memory: [address, bytes]; what is read is the output `data`.",
+                "number",
+                "number",
+            ),
+        ),
+        ("poke", pair("Writes the process's own memory: [address, buffer].", "number", "piece")),
+    ];
+    properties.extend(blocks());
+    let known: BTreeSet<&str> = properties.iter().map(|(name, _)| *name).collect();
+    let calls: BTreeSet<&str> = syscall_names().filter(|name| !known.contains(name)).collect();
+    properties.extend(calls.into_iter().map(|name| (name, reference("args", ""))));
+    let mut step = object("A step: one call with what it must do, or a block of steps.", &properties);
+    step["minProperties"] = json!(1);
+    step
+}
+
+fn blocks() -> Vec<(&'static str, Value)> {
+    let steps = |about: &str| reference("steps", about);
+    vec![
+        ("fork", steps("In a child that inherits everything; it must finish well.")),
+        ("exec", steps("In a fresh image after execve, with the fds that survive it.")),
+        (
+            "unprivileged",
+            json!({"description": "In a child as uid 65534, with no capabilities or those that are named.", "anyOf": [
+                steps(""),
+                object("", &[
+                    ("capabilities", one_or_many(json!({"anyOf": [reference("capability", ""), {"type": "string", "pattern": PARAMETER}]}))),
+                    ("steps", steps("The steps of the child.")),
+                ]),
+            ]}),
+        ),
+        ("parallel", list("Each list in a thread of its own, started together.", steps(""))),
+        (
+            "repeat",
+            object(
+                "So many times.",
+                &[
+                    ("times", reference("number", "How often.")),
+                    ("as", json!({"type": "string", "description": "The name that counts from 0."})),
+                    ("steps", steps("What is repeated.")),
+                ],
+            ),
+        ),
+        (
+            "send_fd",
+            object(
+                "In a child that receives the fd over a UNIX socket, as $fd.",
+                &[("fd", reference("number", "What is sent.")), ("steps", steps("The steps of the child."))],
+            ),
+        ),
+        (
+            "sysctl",
+            json!({"type": "object", "description": "With sysctls set, and put back afterwards; the case must be exclusive and guest_only.",
+            "properties": {"steps": steps("What runs meanwhile.")}, "additionalProperties": reference("number", "")}),
+        ),
+    ]
+}
+
+fn except() -> Value {
+    object(
+        "Another outcome under a condition; the first that is met counts.",
+        &[
+            ("when", reference("requires", "Where.")),
+            ("errno", reference("errnos", "")),
+            ("ret", reference("ret", "")),
+            ("expect", reference("expect", "")),
+            ("signal", reference("killed_by", "")),
+            ("because", reference("texts", "Why.")),
+        ],
+    )
+}
+
+fn save() -> Value {
+    json!({
+        "description": "`save: map` keeps the return value as $map; `save: {id: next_id, fd: ret}` keeps outputs by name.",
+        "type": ["string", "object"],
+        "additionalProperties": {"type": "string"},
+    })
+}
+
+// ---- bpf
+
+/// The attr that goes with each command.
+fn bpf_call() -> Value {
+    let twice = |command: &Command| (command.name == "BPF_PROG_TEST_RUN").then_some("BPF_PROG_RUN");
+    let names: Vec<&str> = bpf::commands().flat_map(|c| std::iter::once(c.name).chain(twice(c))).collect();
+    let rules: Vec<Value> = bpf::commands()
+        .map(|command| {
+            let names: Vec<&str> = std::iter::once(command.name).chain(twice(command)).collect();
+            json!({
+                "if": {"items": [{"enum": names}]},
+                "then": {"items": [{}, reference(&attr_name(command), "")]},
+            })
+        })
+        .collect();
+    json!({
+        "description": "bpf: [COMMAND, {field: …}, size]; without a size, that of the attr that the command takes.",
+        "type": ["array", "string"],
+        "pattern": PARAMETER,
+        "minItems": 1,
+        "maxItems": 3,
+        "items": [
+            {"anyOf": [{"enum": names}, {"type": "integer"}, {"type": "string", "pattern": PARAMETER}]},
+            {"if": {"type": "object"}, "then": {}, "else": reference("attr", "")},
+            reference("number", "The size of the attr."),
+        ],
+        "allOf": rules,
+    })
+}
+
+fn attr_name(command: &Command) -> String {
+    format!("attr_{}", command.name)
+}
+
+fn attr(command: &Command) -> Value {
+    let mut properties = Map::new();
+    for known in command.fields {
+        properties.insert(known.name.to_owned(), field(known));
+        if let Some(part) = command.part {
+            properties.insert(format!("{part}.{}", known.name), field(known));
+        }
+    }
+    let fields = json!({
+        "type": "object",
+        "properties": properties,
+        "patternProperties": {OFFSET: reference("field", "Bytes at an offset, past the end too."), "^<<$": {}},
+        "additionalProperties": false,
+    });
+    json!({
+        "description": format!("The attr of {} (number {}, {} bytes, Linux {}).", command.name, command.number, command.size, command.since),
+        "anyOf": [fields, reference("address", ""), reference("number", ""), reference("piece", "")],
+    })
+}
+
+fn field(field: &Field) -> Value {
+    let kind = match field.kind {
+        FieldKind::Int => "a number",
+        FieldKind::Fd => "a file descriptor",
+        FieldKind::Pointer => "a pointer: a buffer may be written in place",
+        FieldKind::Chars => "characters in place",
+    };
+    let mut about = format!("{kind}; {} bytes at {}", field.size, field.offset);
+    if let Some(count) = field.count_of {
+        about.push_str(&format!("; left out, it is computed from {}", count.buffers.join(" or ")));
+    }
+    match field.kind {
+        FieldKind::Int | FieldKind::Fd => reference("number", &about),
+        FieldKind::Pointer => reference("arg", &about),
+        FieldKind::Chars => reference("field", &about),
+    }
+}
+
+// ---- buffers and what they must hold
+
+fn piece() -> Value {
+    let numbers = |about: &str| described(one_or_many(reference("number", "")), about);
+    object(
+        "A buffer, or a part of one.",
+        &[
+            ("u8", numbers("Bytes.")),
+            ("u16", numbers("Numbers of 2 bytes.")),
+            ("u32", numbers("Numbers of 4 bytes.")),
+            ("u64", numbers("Numbers of 8 bytes.")),
+            ("i32", numbers("Signed numbers of 4 bytes.")),
+            (
+                "str",
+                json!({"type": ["string", "number", "boolean", "null"], "description": "Text that ends in NUL; $name stands for a saved number."}),
+            ),
+            ("hex", json!({"type": ["string", "number"], "description": "Bytes: \"de ad be ef\"."})),
+            ("zero", reference("number", "So many zeros.")),
+            ("fill", pair("[byte, count]", "number", "number")),
+            ("out", reference("number", "So many bytes, checked or saved afterwards.")),
+            (
+                "percpu",
+                described(
+                    reference("pieces", ""),
+                    "A value for each possible CPU, each padded to 8 bytes; a list: one a CPU.",
+                ),
+            ),
+            ("list", list("Pieces end to end.", reference("piece", ""))),
+            (
+                "addr_of",
+                described(reference("pieces", ""), "The address of another buffer with these pieces."),
+            ),
+            (
+                "insns",
+                list(
+                    "BPF instructions in the macros of the kernel's filter.h.",
+                    json!({"anyOf": [{"type": "string"}, {"type": "array", "items": {}}]}),
+                ),
+            ),
+            ("times", pair("[count, piece]: the piece so often.", "number", "piece")),
+            (
+                "bytes",
+                json!({"type": "string", "pattern": PARAMETER, "description": "A saved buffer: $name."}),
+            ),
+            ("as", json!({"type": "string", "description": "A name for `expect` and `save`."})),
+        ],
+    )
+}
+
+fn want() -> Value {
+    let pattern = || json!({"anyOf": [{"type": ["string", "number"]}, reference("piece", "")]});
+    let relation = object(
+        "What memory must hold.",
+        &[
+            ("contains", described(pattern(), "It contains this text or these bytes.")),
+            ("prefix", described(pattern(), "It begins with this.")),
+            ("not", reference("want", "It does not hold this.")),
+            ("any", list("It holds one of these.", reference("want", ""))),
+            ("min", reference("number", "At least.")),
+            ("max", reference("number", "At most.")),
+        ],
+    );
+    json!({"anyOf": [reference("number", ""), relation, reference("piece", "")]})
+}
+
+fn range() -> Value {
+    object("", &[("min", reference("number", "At least.")), ("max", reference("number", "At most."))])
+}
+
+// ---- forms
+
+/// A mapping with these keys and no others, which may be merged into and may be a parameter.
+fn object(about: &str, properties: &[(&str, Value)]) -> Value {
+    let mut keys: Map<String, Value> =
+        properties.iter().map(|(name, schema)| ((*name).to_owned(), schema.clone())).collect();
+    keys.insert("<<".into(), json!({"description": "YAML's merge: the earlier mapping wins."}));
+    let schema = json!({
+        "type": ["object", "string"],
+        "pattern": PARAMETER,
+        "properties": keys,
+        "additionalProperties": false,
+    });
+    described(schema, about)
+}
+
+fn list(about: &str, items: Value) -> Value {
+    described(json!({"type": ["array", "string"], "pattern": PARAMETER, "items": items}), about)
+}
+
+fn pair(about: &str, first: &str, second: &str) -> Value {
+    let items = [reference(first, ""), reference(second, "")];
+    described(json!({"type": "array", "minItems": 2, "maxItems": 2, "items": items}), about)
+}
+
+fn one_or_many(schema: Value) -> Value {
+    json!({"anyOf": [schema, {"type": "array", "items": schema}]})
+}
+
+fn words<'w>(words: impl Iterator<Item = &'w str>, about: &str) -> Value {
+    let words: BTreeSet<&str> = words.collect();
+    described(json!({"enum": words}), about)
+}
+
+fn truth(about: &str) -> Value {
+    described(json!({"anyOf": [{"type": "boolean"}, {"type": "string", "pattern": PARAMETER}]}), about)
+}
+
+fn seconds(about: &str) -> Value {
+    let number = json!({"type": "number", "exclusiveMinimum": 0, "maximum": 86400});
+    described(json!({"anyOf": [number, {"type": "string", "pattern": PARAMETER}]}), about)
+}
+
+/// A definition with words of its own beside it, which draft 7 takes only around a reference.
+fn reference(name: &str, about: &str) -> Value {
+    let reference = json!({"$ref": format!("#/definitions/{name}")});
+    if about.is_empty() { reference } else { json!({"description": about, "allOf": [reference]}) }
+}
+
+fn described(mut schema: Value, about: &str) -> Value {
+    if !about.is_empty() {
+        schema["description"] = json!(about);
+    }
+    schema
+}
