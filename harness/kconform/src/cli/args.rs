@@ -53,7 +53,7 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// List the cases.
     List(ListArgs),
-    /// Show and fetch the kernels of guests.
+    /// Show, fetch and remove what guests are made of.
     #[command(subcommand)]
     Image(ImageCommand),
     /// List the targets and whether they can be used.
@@ -166,6 +166,9 @@ pub(super) struct RunArgs {
     /// How many targets run at the same time. Default: one for each CPU.
     #[arg(long, short, value_name = "N")]
     pub(super) jobs: Option<std::num::NonZeroUsize>,
+    /// Boot every guest afresh, instead of restoring it from a snapshot of one that was booted before.
+    #[arg(long)]
+    pub(super) cold: bool,
     /// Show the steps of the cases that pass, too.
     #[arg(long, short)]
     pub(super) verbose: bool,
@@ -232,8 +235,18 @@ pub(super) struct TargetsArgs {
 /// What to do with images.
 #[derive(Debug, Subcommand)]
 pub(super) enum ImageCommand {
-    /// List the images, and which kernels are in the cache.
+    /// List the images, and which kernels and snapshots are in the cache.
     List(TargetsArgs),
+    /// Remove what no image needs any more: snapshots of other kernels, agents or QEMUs, and kernels of images that are
+    /// gone. What running guests use stays.
+    Prune {
+        /// Snapshots that are of use, too: the next run makes them again.
+        #[arg(long)]
+        all: bool,
+        /// A folder with image files. Default: kconform's own.
+        #[arg(long, value_name = "PATH")]
+        images: Option<PathBuf>,
+    },
     /// Fetch and verify the kernels of images with this machine's apt.
     Fetch {
         /// Images, or `all`. Default: one for each architecture.

@@ -2,11 +2,12 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::args::{ImageCommand, TargetsArgs};
 use super::{CliError, images};
-use crate::guest::commands::{FetchCommandError, Wanted, fetch_images, list};
-use crate::guest::image::Images;
+use crate::guest::commands::{FetchCommandError, Wanted, fetch_images, list, prune};
+use crate::guest::image::{Image, Images};
 use crate::guest::{ImageError, cache_dir};
 use crate::report::Style;
 use crate::target::Target;
@@ -16,6 +17,15 @@ pub(super) fn image(command: &ImageCommand) -> Result<u8, CliError> {
     let mut out = std::io::stdout().lock();
     match command {
         ImageCommand::List(args) => list(&all(args.images.as_deref())?, &cache, &mut out)?,
+        ImageCommand::Prune { all: everything, images } => {
+            // A folder's images are beside kconform's own here, whose kernels are not to go.
+            let images = match images {
+                Some(folder) => Images::built_in()?.with(Images::load_all(folder)?)?,
+                None => Images::built_in()?,
+            };
+            let keep = if *everything { Vec::new() } else { useful(&images) };
+            prune(&images, &keep, &cache, &mut out)?;
+        }
         ImageCommand::Fetch { names, images, refresh } => {
             let wanted = match names.as_slice() {
                 [] => Wanted::Default,
@@ -36,6 +46,12 @@ pub(super) fn image(command: &ImageCommand) -> Result<u8, CliError> {
 
 fn all(folder: Option<&Path>) -> Result<Images, ImageError> {
     folder.map_or_else(Images::built_in, Images::load_all)
+}
+
+/// The names of the snapshots that a run on these images would use.
+fn useful(images: &Images) -> Vec<String> {
+    let target = |image: &Image| Target::of_image(&image.name, Arc::new(image.clone()));
+    images.iter().flat_map(|image| target(image).snapshots()).collect()
 }
 
 /// The targets that there are, and what those lack that cannot be used.

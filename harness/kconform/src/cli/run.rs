@@ -8,6 +8,7 @@ use super::args::RunArgs;
 use super::choose::choose;
 use super::{CliError, load_suites};
 use crate::case::Case;
+use crate::guest::Start;
 use crate::interrupt;
 use crate::report::document::Document;
 use crate::report::{Progress, Style, Wanted, failures, gather, passes, summary};
@@ -20,7 +21,10 @@ pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
     let identity = suites.identity.clone();
     let cases: Arc<[Case]> = Selection::from(&args.select).apply(suites.right(style.color)?)?.into();
     interrupt::watch()?;
-    let chosen = choose(&args.targets, &args.kernels, args.images.as_deref())?;
+    let mut chosen = choose(&args.targets, &args.kernels, args.images.as_deref())?;
+    if args.cold {
+        chosen.targets.iter_mut().for_each(|target| target.start = Start::Cold);
+    }
     // A report on standard output must be alone there.
     let mut out: Box<dyn Write> = match args.reports.iter().any(|wanted| wanted.path.is_none()) {
         true => Box::new(std::io::stderr()),
@@ -110,6 +114,7 @@ fn again(args: &RunArgs, targets: &[&str], id: &str) -> String {
     if let Some(images) = &args.images {
         words.extend(["--images".into(), quoted(&images.display().to_string())]);
     }
+    words.extend(args.cold.then(|| "--cold".into()));
     words.extend(["--exact".into(), format!("'{}'", id.replace('\'', r"'\''"))]);
     words.join(" ")
 }

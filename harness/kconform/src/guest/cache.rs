@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::image::{DebianKernel, Image, KernelSource};
+use super::image::{DebianKernel, Image, Images, KernelSource};
 
 /// A kernel that is on this machine and ready to boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +27,24 @@ pub struct CachedKernel {
     pub origin: String,
     /// SHA-256 of `vmlinuz`, in hexadecimal.
     pub sha256: String,
+    /// Files that were not looked into, and their SHA-256 as they were fetched.
+    claimed: Vec<(PathBuf, String)>,
+}
+
+impl CachedKernel {
+    /// Whether its files are what was fetched. A kernel that is not looked into, since a snapshot of it is used, need
+    /// not be checked.
+    ///
+    /// # Errors
+    /// [`CacheError::Changed`] or [`CacheError::Read`].
+    pub(super) fn check(&self, image: &Image) -> Result<(), CacheError> {
+        for (path, claimed) in &self.claimed {
+            if sha256(path)? != *claimed {
+                return Err(CacheError::Changed { path: path.clone(), image: image.name.clone() });
+            }
+        }
+        Ok(())
+    }
 }
 
 /// What is in a kernel's directory, and what it was made from.
@@ -123,6 +141,17 @@ pub(super) fn kernels_dir(cache: &Path) -> PathBuf {
 /// # Errors
 /// [`CacheError`] when it is there but damaged, or is a file that cannot be read.
 pub fn cached(image: &Image, cache: &Path) -> Result<Option<CachedKernel>, CacheError> {
+    let Some(kernel) = claimed(image, cache)? else { return Ok(None) };
+    kernel.check(image)?;
+    Ok(Some(CachedKernel { claimed: Vec::new(), ..kernel }))
+}
+
+/// The kernel of an image, as [`cached`], of which is taken for granted until it is booted that nobody has changed it
+/// since it was fetched.
+///
+/// # Errors
+/// [`CacheError`] when its manifest is damaged, or it is a file that cannot be read.
+pub fn claimed(image: &Image, cache: &Path) -> Result<Option<CachedKernel>, CacheError> {
     match &image.kernel {
         KernelSource::File(file) => at(&file.path, file.config.as_deref()).map(Some),
         KernelSource::Debian(wanted) => fetched(image, wanted, &kernels_dir(cache).join(&image.name)),
@@ -141,6 +170,7 @@ pub fn at(path: &Path, config: Option<&Path>) -> Result<CachedKernel, CacheError
         release: String::new(),
         origin: path.display().to_string(),
         sha256: sha256(path)?,
+        claimed: Vec::new(),
     })
 }
 
@@ -153,12 +183,7 @@ fn fetched(
     if manifest.suite != wanted.suite || manifest.asked != wanted.package {
         return Ok(None);
     }
-    for file in &manifest.files {
-        let path = directory.join(&file.name);
-        if sha256(&path)? != file.sha256 {
-            return Err(CacheError::Changed { path, image: image.name.clone() });
-        }
-    }
+    let claimed = manifest.files.iter().map(|file| (directory.join(&file.name), file.sha256.clone()));
     let modules: Vec<_> = manifest.files.iter().filter(|file| file.name.starts_with(MODULES)).collect();
     if modules.len() != wanted.modules.len() {
         return Ok(None);
@@ -172,7 +197,34 @@ fn fetched(
         release: manifest.release.clone(),
         origin: format!("{} {} ({})", manifest.package, manifest.version, manifest.suite),
         sha256: vmlinuz.sha256.clone(),
+        claimed: claimed.collect(),
     }))
+}
+
+/// Removes the kernels that were fetched for images that are gone or ask for another one now; their names. One that is
+/// being fetched stays.
+pub(super) fn remove_others(images: &Images, cache: &Path) -> io::Result<Vec<String>> {
+    let kernels = kernels_dir(cache);
+    let wanted = |name: &str| {
+        // A damaged one is for `image fetch` to mend, which says so.
+        let of = |image: &Image| image.name == name && !matches!(claimed(image, cache), Ok(None));
+        images.iter().any(of)
+    };
+    let mut removed = Vec::new();
+    let Ok(entries) = fs::read_dir(&kernels) else { return Ok(removed) };
+    for entry in entries.flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name.starts_with('.') || wanted(&name) {
+            continue;
+        }
+        let lock = File::create(kernels.join(format!(".{name}.lock")))?;
+        if lock.try_lock().is_ok() {
+            fs::remove_dir_all(entry.path())?;
+            removed.push(name);
+        }
+    }
+    removed.sort();
+    Ok(removed)
 }
 
 fn read_manifest(image: &Image, directory: &Path) -> Result<Option<Manifest>, CacheError> {

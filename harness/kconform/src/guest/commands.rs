@@ -1,4 +1,4 @@
-//! `kconform image list` and `kconform image fetch`.
+//! `kconform image list`, `kconform image fetch` and `kconform image prune`.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -6,6 +6,7 @@ use std::path::Path;
 use super::cache::cached;
 use super::fetch::{FetchError, Progress, fetch};
 use super::image::{Image, ImageError, Images, KernelSource};
+use super::snapshot::{self, Listed, Pruned};
 
 /// Writes a table of all images: names, what they are, and whether their kernel is here.
 ///
@@ -24,7 +25,37 @@ pub fn list(images: &Images, cache: &Path, out: &mut dyn Write) -> io::Result<()
     for [name, state, about] in &rows {
         writeln!(out, "{name:names$}  {state:states$}  {about}")?;
     }
+    for Listed { name, size } in snapshot::list(cache)? {
+        writeln!(out, "snapshot {name}  {}", megabytes(size))?;
+    }
     Ok(())
+}
+
+/// Removes snapshots that are not of these names and not in use, and kernels that none of the images asks for; tells of
+/// each.
+///
+/// # Errors
+/// Those of removing files, and of writing to `out`.
+pub fn prune(images: &Images, keep: &[String], cache: &Path, out: &mut dyn Write) -> io::Result<()> {
+    let Pruned { removed, in_use } = snapshot::prune(cache, keep)?;
+    for Listed { name, size } in &removed {
+        writeln!(out, "snapshot {name}: removed ({})", megabytes(*size))?;
+    }
+    for Listed { name, .. } in &in_use {
+        writeln!(out, "snapshot {name}: in use by a running guest, and kept")?;
+    }
+    let kernels = super::cache::remove_others(images, cache)?;
+    for name in &kernels {
+        writeln!(out, "kernel {name}: removed")?;
+    }
+    if removed.is_empty() && in_use.is_empty() && kernels.is_empty() {
+        writeln!(out, "there is nothing to remove")?;
+    }
+    Ok(())
+}
+
+fn megabytes(bytes: u64) -> String {
+    format!("{:.0} MB", bytes as f64 / 1e6)
 }
 
 fn state(image: &Image, cache: &Path) -> String {

@@ -8,10 +8,10 @@ use kconform_abi::Arch;
 
 use super::session::{Keeper, LastWords, Link};
 use super::{AGENT, Broken, Opened, Session, Unusable};
-use crate::guest::cache::cached;
+use crate::guest::cache::claimed;
 use crate::guest::qemu::Accelerator;
 use crate::guest::qemu::program_of;
-use crate::guest::{BootSpec, Guest, GuestError, Image, cache_dir};
+use crate::guest::{BootSpec, Guest, GuestError, Image, Start, cache_dir, snapshot};
 use crate::health::{fault_in, worst};
 use crate::kernel::Kernel;
 
@@ -28,12 +28,21 @@ pub(super) fn ready(image: &Image) -> Result<(), Unusable> {
     kernel(image).map(|_| ())
 }
 
-/// Boots a guest.
-pub(super) fn open(image: &Image) -> Result<Opened, Unusable> {
+/// The names of its guest's snapshots, as far as there could be any.
+pub(super) fn snapshots(image: &Image) -> Vec<String> {
+    let (Ok(cache), Ok(kernel), Ok(agent)) = (cache_dir(), kernel(image), agent(image)) else {
+        return Vec::new();
+    };
+    let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[] };
+    snapshot::names(&spec).unwrap_or_default()
+}
+
+/// Has a guest.
+pub(super) fn open(image: &Image, start: Start) -> Result<Opened, Unusable> {
     let cache = cache_dir().map_err(|error| failed(error.to_string()))?;
     let (kernel, agent) = (kernel(image)?, agent_for(image.arch)?);
     let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[] };
-    let guest = Guest::start(&spec).map_err(|error| unusable(&error))?;
+    let guest = Guest::start(&spec, start).map_err(|error| unusable(&error))?;
     let accel = guest.accelerator();
     let mut remark = match accel.accelerator {
         Accelerator::Kvm => "KVM".to_owned(),
@@ -41,6 +50,13 @@ pub(super) fn open(image: &Image) -> Result<Opened, Unusable> {
     };
     if !guest.failed_boots().is_empty() {
         remark.push_str(&format!("; came up at attempt {}", guest.failed_boots().len() + 1));
+    }
+    if guest.restored() {
+        remark.push_str("; from a snapshot");
+    }
+    for trouble in guest.remarks() {
+        remark.push_str("; ");
+        remark.push_str(trouble);
     }
     let stream = || guest.stream().map_err(|error| failed(format!("the stream to the agent: {error}")));
     let reader = Cursor::new(guest.greeting().to_vec()).chain(stream()?);
@@ -69,7 +85,7 @@ pub(super) fn open(image: &Image) -> Result<Opened, Unusable> {
 
 fn kernel(image: &Image) -> Result<crate::guest::CachedKernel, Unusable> {
     let cache = cache_dir().map_err(|error| failed(error.to_string()))?;
-    match cached(image, &cache) {
+    match claimed(image, &cache) {
         Ok(Some(kernel)) => Ok(kernel),
         Ok(None) => Err(unusable(&GuestError::NotFetched { image: image.name.clone() })),
         Err(error) => Err(failed(error.to_string())),

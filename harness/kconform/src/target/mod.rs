@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use kconform_abi::Arch;
 
+use crate::guest::Start;
 use crate::guest::image::Image;
 use crate::kernel::Kernel;
 pub use native::AGENT;
@@ -24,6 +25,8 @@ pub struct Target {
     pub name: String,
     /// How its agent is reached.
     pub kind: TargetKind,
+    /// How guests are started.
+    pub start: Start,
 }
 
 /// How a target's agent is reached.
@@ -62,29 +65,44 @@ pub struct Unusable {
 impl Target {
     /// All targets that there are: `native`, then the images.
     pub fn all(images: &[Arc<Image>]) -> Vec<Target> {
-        let native = Target { name: "native".into(), kind: TargetKind::Native };
-        let guest =
-            |image: &Arc<Image>| Target { name: image.name.clone(), kind: TargetKind::Guest(image.clone()) };
+        let native = Target { name: "native".into(), kind: TargetKind::Native, start: Start::Warm };
+        let guest = |image: &Arc<Image>| Target {
+            name: image.name.clone(),
+            kind: TargetKind::Guest(image.clone()),
+            start: Start::Warm,
+        };
         std::iter::once(native).chain(images.iter().map(guest)).collect()
     }
 
     /// The target of that name, which may be an image's alias (and is then what the target is called).
     pub fn named(name: &str, images: &[Arc<Image>]) -> Option<Target> {
         if name == "native" {
-            return Some(Target { name: name.into(), kind: TargetKind::Native });
+            return Some(Target { name: name.into(), kind: TargetKind::Native, start: Start::Warm });
         }
         if let Some(destination) = name.strip_prefix("ssh:").filter(|d| !d.is_empty()) {
             // ssh://user@host:port is a destination as it is.
             let destination = if destination.starts_with("//") { name } else { destination };
-            return Some(Target { name: name.into(), kind: TargetKind::Ssh(destination.into()) });
+            return Some(Target {
+                name: name.into(),
+                kind: TargetKind::Ssh(destination.into()),
+                start: Start::Warm,
+            });
         }
         let image = images.iter().find(|i| i.name == name || i.aliases.iter().any(|a| a == name))?;
-        Some(Target { name: name.into(), kind: TargetKind::Guest(image.clone()) })
+        Some(Target { name: name.into(), kind: TargetKind::Guest(image.clone()), start: Start::Warm })
     }
 
     /// A guest of an image, under a name of its own.
     pub fn of_image(name: &str, image: Arc<Image>) -> Target {
-        Target { name: name.into(), kind: TargetKind::Guest(image) }
+        Target { name: name.into(), kind: TargetKind::Guest(image), start: Start::Warm }
+    }
+
+    /// The names that snapshots of the target's guests have in the cache; none where something is missing to make one.
+    pub fn snapshots(&self) -> Vec<String> {
+        match &self.kind {
+            TargetKind::Native | TargetKind::Ssh(_) => Vec::new(),
+            TargetKind::Guest(image) => guest::snapshots(image),
+        }
     }
 
     /// How much slower than this machine's own kernel the target may be: timeouts are multiplied by it.
@@ -115,7 +133,7 @@ impl Target {
     pub fn open(&self) -> Result<Opened, Unusable> {
         match &self.kind {
             TargetKind::Native => self.open_native(),
-            TargetKind::Guest(image) => guest::open(image),
+            TargetKind::Guest(image) => guest::open(image, self.start),
             TargetKind::Ssh(destination) => ssh::open(destination),
         }
     }

@@ -56,7 +56,7 @@ pub(super) fn qemu(arch: Arch) -> Qemu {
 
 /// What a boot adds to its image.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Boot<'a> {
+pub(in crate::guest) struct Boot<'a> {
     pub kernel: &'a Path,
     pub initramfs: &'a Path,
     pub accelerator: Accelerator,
@@ -67,7 +67,7 @@ pub(super) struct Boot<'a> {
 
 /// Where a guest's memory is.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Memory<'a> {
+pub(in crate::guest) enum Memory<'a> {
     /// QEMU's own.
     Private,
     /// In a file, for others to start from.
@@ -78,7 +78,7 @@ pub(super) enum Memory<'a> {
 }
 
 /// QEMU's arguments. The console is on standard output; the agent's port is a socket that QEMU connects to.
-pub(super) fn arguments(image: &Image, boot: &Boot<'_>) -> Vec<String> {
+pub(in crate::guest) fn arguments(image: &Image, boot: &Boot<'_>) -> Vec<String> {
     let cpu = match boot.accelerator {
         Accelerator::Kvm => Some("host"),
         Accelerator::Tcg => image.cpu.as_deref(),

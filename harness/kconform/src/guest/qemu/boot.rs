@@ -32,16 +32,38 @@ fn initramfs(spec: &BootSpec<'_>) -> Result<Vec<u8>, GuestError> {
 }
 
 /// What all attempts share.
-pub(super) struct Boot<'a> {
-    pub(super) spec: &'a BootSpec<'a>,
-    pub(super) qemu: PathBuf,
-    pub(super) initramfs: Vec<u8>,
+pub(in crate::guest) struct Boot<'a> {
+    pub(in crate::guest) spec: &'a BootSpec<'a>,
+    pub(in crate::guest) qemu: PathBuf,
+    pub(in crate::guest) initramfs: Vec<u8>,
 }
 
 /// One attempt that came to nothing, or an error that another attempt would meet again.
 pub(super) enum Failure {
     Again(BootFailure),
     Final(GuestError),
+}
+
+/// A guest that has its memory, and waits for the rest of its state.
+pub(in crate::guest) struct Waiting {
+    launched: Launched,
+    stream: UnixStream,
+    accel: Accel,
+    time_factor: u32,
+    scratch: Scratch,
+}
+
+impl Waiting {
+    /// Gives the guest its state and sets it going. Its agent has said the greeting long ago.
+    pub(in crate::guest) fn go_on(self, greeting: Vec<u8>, state: &[u8]) -> (Guest, io::Result<()>) {
+        let Waiting { launched, stream, accel, time_factor, scratch } = self;
+        let mut guest = launched.into_guest(stream, greeting, accel, time_factor);
+        guest.restored = true;
+        let went_on = guest.monitor().and_then(|mut monitor| monitor.restore(state));
+        // QEMU has read all its files now.
+        drop(scratch);
+        (guest, went_on)
+    }
 }
 
 /// How an attempt differs from others.
@@ -55,25 +77,32 @@ struct Attempt<'a> {
 
 impl<'a> Boot<'a> {
     /// Finds QEMU and wraps up the agent.
-    pub(super) fn new(spec: &'a BootSpec<'a>) -> Result<Boot<'a>, GuestError> {
+    pub(in crate::guest) fn new(spec: &'a BootSpec<'a>) -> Result<Boot<'a>, GuestError> {
         Ok(Boot { spec, qemu: super::program_of(spec.image.arch)?, initramfs: initramfs(spec)? })
     }
 
     /// KVM or emulation, from what is known so far.
-    pub(super) fn choice(&self) -> Choice {
+    pub(in crate::guest) fn choice(&self) -> Choice {
         accel::choose(self.spec.image, &self.qemu, self.spec.cache)
     }
 
     /// Boots with what was chosen.
-    pub(super) fn run(&self, choice: Choice) -> Result<Guest, GuestError> {
+    pub(in crate::guest) fn run(&self, choice: Choice) -> Result<Guest, GuestError> {
         match choice {
             Choice::Settled(accel) => self.repeatedly(accel, Memory::Private),
             Choice::Prove => self.proving_kvm(),
         }
     }
 
+    /// Boots under an accelerator, after what the remarks say went wrong with doing otherwise.
+    pub(in crate::guest) fn run_with(&self, accel: Accel, remarks: Vec<String>) -> Result<Guest, GuestError> {
+        let mut guest = self.repeatedly(accel, Memory::Private)?;
+        guest.remarks = remarks;
+        Ok(guest)
+    }
+
     /// Boots until the guest comes up, or has failed often enough.
-    pub(super) fn repeatedly(&self, accel: Accel, memory: Memory<'_>) -> Result<Guest, GuestError> {
+    pub(in crate::guest) fn repeatedly(&self, accel: Accel, memory: Memory<'_>) -> Result<Guest, GuestError> {
         let deadline = self.spec.image.boot_timeout();
         let mut attempt = Attempt { accel, deadline, talkative: false, memory };
         let mut failures = Vec::new();
@@ -115,8 +144,10 @@ impl<'a> Boot<'a> {
     }
 
     fn once(&self, attempt: &Attempt<'_>) -> Result<Guest, Failure> {
+        let checked = self.spec.kernel.check(self.spec.image);
+        checked.map_err(|error| Failure::Final(error.into()))?;
         // The files may go when QEMU has connected and its agent has spoken.
-        let scratch = Scratch::new().map_err(|error| self.start_error(error))?;
+        let scratch = Scratch::new().map_err(|error| Failure::Final(self.start_error(error)))?;
         let (launched, mut stream) = self.launch(attempt, scratch.path())?;
         match greeting(&mut stream, attempt.deadline) {
             Ok(greeting) => {
@@ -127,25 +158,41 @@ impl<'a> Boot<'a> {
         }
     }
 
-    /// Starts a guest from a snapshot's memory; it waits for its state. Its agent has spoken already. The files in
-    /// `place` may go when it runs.
-    pub(super) fn waiting(
+    /// Starts a guest on a snapshot's memory, where it waits for the rest of its state. `meanwhile` has the time that
+    /// QEMU needs to come up; if it fails, there is no guest.
+    pub(in crate::guest) fn waiting<E>(
         &self,
         accel: &Accel,
         memory: &Path,
-        place: &Path,
-    ) -> Result<(Launched, UnixStream), Failure> {
-        let memory = Memory::Copied(memory);
-        let attempt = Attempt { accel: accel.clone(), deadline: CONNECT, talkative: false, memory };
-        self.launch(&attempt, place)
+        meanwhile: impl FnOnce() -> Result<(), E>,
+    ) -> Result<Result<Waiting, E>, GuestError> {
+        let scratch = Scratch::new().map_err(|error| self.start_error(error))?;
+        let (memory, accel) = (Memory::Copied(memory), accel.clone());
+        let attempt = Attempt { accel, deadline: CONNECT, talkative: false, memory };
+        let launched = self.start(&attempt, scratch.path()).map_err(|error| self.start_error(error))?;
+        if let Err(error) = meanwhile() {
+            launched.end();
+            return Ok(Err(error));
+        }
+        let (launched, stream) = self.connected(launched)?;
+        let (accel, time_factor) = (attempt.accel, self.spec.image.time_factor);
+        Ok(Ok(Waiting { launched, stream, accel, time_factor, scratch }))
     }
 
     /// Starts QEMU and waits for it to connect to the agent's socket.
     fn launch(&self, attempt: &Attempt<'_>, place: &Path) -> Result<(Launched, UnixStream), Failure> {
-        let launched = self.start(attempt, place).map_err(|error| self.start_error(error))?;
-        match launched.agent().map_err(|error| self.start_error(error))? {
-            Some(stream) => Ok((launched, stream)),
-            None => Err(self.refused(launched)),
+        let launched = self.start(attempt, place).map_err(|error| Failure::Final(self.start_error(error)))?;
+        self.connected(launched).map_err(Failure::Final)
+    }
+
+    fn connected(&self, launched: Launched) -> Result<(Launched, UnixStream), GuestError> {
+        match launched.agent() {
+            Ok(Some(stream)) => Ok((launched, stream)),
+            Ok(None) => Err(self.refused(launched)),
+            Err(error) => {
+                launched.end();
+                Err(self.start_error(error))
+            }
         }
     }
 
@@ -174,18 +221,18 @@ impl<'a> Boot<'a> {
         Ok(args::arguments(self.spec.image, &boot))
     }
 
-    pub(super) fn start_error(&self, source: io::Error) -> Failure {
-        Failure::Final(match source.kind() {
+    fn start_error(&self, source: io::Error) -> GuestError {
+        match source.kind() {
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
                 GuestError::DiskFull { directory: std::env::temp_dir() }
             }
             _ => GuestError::Start { program: self.qemu.display().to_string(), source },
-        })
+        }
     }
 
     /// QEMU ended before it connected: it did not like its arguments.
-    fn refused(&self, launched: Launched) -> Failure {
+    fn refused(&self, launched: Launched) -> GuestError {
         let text = launched.post_mortem(io::ErrorKind::UnexpectedEof.into(), CONNECT).console.join("; ");
-        Failure::Final(GuestError::Refused { image: self.spec.image.name.clone(), text })
+        GuestError::Refused { image: self.spec.image.name.clone(), text }
     }
 }

@@ -60,24 +60,14 @@ impl Launched {
 
     /// QEMU's connection to the agent's socket; none if QEMU ends or is stuck.
     pub(super) fn agent(&self) -> io::Result<Option<UnixStream>> {
-        self.connection(&self.agent)
+        connection(&self.agent, &self.process)
     }
 
-    /// QEMU's connection to the socket of its monitor; likewise.
-    pub(super) fn qmp(&self) -> io::Result<Option<UnixStream>> {
-        self.connection(&self.qmp)
-    }
-
-    fn connection(&self, listener: &UnixListener) -> io::Result<Option<UnixStream>> {
-        let timeout = Timespec { tv_sec: CONNECT.as_secs() as i64, tv_nsec: 0 };
-        let mut fds = [
-            PollFd::new(listener, PollFlags::IN),
-            PollFd::from_borrowed_fd(self.process.pidfd.as_fd(), PollFlags::IN),
-        ];
-        retry_on_intr(|| poll(&mut fds, Some(&timeout)))?;
-        match fds[0].revents().contains(PollFlags::IN) {
-            true => Ok(Some(listener.accept()?.0)),
-            false => Ok(None),
+    /// Ends QEMU; nobody wants its guest.
+    pub(super) fn end(self) {
+        self.process.kill();
+        for reader in self.readers {
+            let _ = reader.join();
         }
     }
 
@@ -90,7 +80,7 @@ impl Launched {
         time_factor: u32,
     ) -> Guest {
         let Launched { qmp, process, console, errors, readers, agent: _ } = self;
-        let (failed_boots, restored) = (Vec::new(), false);
+        let (failed_boots, remarks, restored, snapshot) = (Vec::new(), Vec::new(), false, None);
         Guest {
             process,
             stream,
@@ -102,7 +92,8 @@ impl Launched {
             time_factor,
             failed_boots,
             restored,
-            no_snapshot: None,
+            remarks,
+            snapshot,
             qmp,
         }
     }
@@ -138,6 +129,20 @@ impl Launched {
         let mut fds = [PollFd::from_borrowed_fd(self.process.pidfd.as_fd(), PollFlags::IN)];
         let _ = retry_on_intr(|| poll(&mut fds, Some(&Timespec { tv_sec: 5, tv_nsec: 0 })));
         Some(self.process.ended().map_or("its stream closed".to_owned(), |status| status.to_string()))
+    }
+}
+
+/// QEMU's connection to one of its sockets; none if QEMU ends or is stuck.
+pub(super) fn connection(listener: &UnixListener, process: &Process) -> io::Result<Option<UnixStream>> {
+    let timeout = Timespec { tv_sec: CONNECT.as_secs() as i64, tv_nsec: 0 };
+    let mut fds = [
+        PollFd::new(listener, PollFlags::IN),
+        PollFd::from_borrowed_fd(process.pidfd.as_fd(), PollFlags::IN),
+    ];
+    retry_on_intr(|| poll(&mut fds, Some(&timeout)))?;
+    match fds[0].revents().contains(PollFlags::IN) {
+        true => Ok(Some(listener.accept()?.0)),
+        false => Ok(None),
     }
 }
 

@@ -9,10 +9,10 @@ mod launch;
 mod process;
 mod qmp;
 mod scratch;
-mod snapshot;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
+use std::fs::File;
 use std::io;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
@@ -20,13 +20,15 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 pub use accel::{Accel, Accelerator};
+pub(super) use accel::{Choice, identity};
 pub use args::PORT;
+pub(super) use args::{Boot as Machine, Memory, arguments};
+pub(super) use boot::Boot;
 pub use console::{Console, Line};
-pub use error::{BootFailure, GuestError};
+pub use error::{BootEnd, BootFailure, GuestError};
 
 use super::cache::CachedKernel;
 use super::image::Image;
-use boot::Boot;
 use process::Process;
 
 /// The QEMU program for an architecture.
@@ -56,6 +58,15 @@ pub struct BootSpec<'a> {
     pub cmdline: &'a [String],
 }
 
+/// How to have a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// From a snapshot, wherever that can be.
+    Warm,
+    /// By a boot of its kernel.
+    Cold,
+}
+
 /// A guest that came up: its agent has spoken. Dropping it ends it.
 #[derive(Debug)]
 pub struct Guest {
@@ -69,7 +80,9 @@ pub struct Guest {
     time_factor: u32,
     failed_boots: Vec<BootFailure>,
     restored: bool,
-    no_snapshot: Option<String>,
+    remarks: Vec<String>,
+    /// The lock on the snapshot that it came of.
+    snapshot: Option<File>,
     /// QEMU has connected to it at its start, and waits there.
     qmp: UnixListener,
 }
@@ -85,25 +98,37 @@ impl Guest {
         boot.run(boot.choice())
     }
 
-    /// A guest as [`boot`](Guest::boot) makes it, from a snapshot where that can be: a guest of the same image, kernel,
-    /// agent, QEMU and command line that was saved when its agent had spoken. It takes a tenth of a second, and none of
-    /// the deaths that a boot may die. Where there is no snapshot yet, one is made; where none can be made, or emulation
-    /// is not what is used, the guest is booted.
+    /// Has a guest. Warm, it comes of a snapshot of a guest of the same image, kernel, agent, QEMU and command line that
+    /// was saved when its agent had spoken: in a tenth of a second, and without the deaths that a boot may die. Where
+    /// there is no snapshot yet, one is made; where none can be had, the guest is booted, and its
+    /// [`remarks`](Guest::remarks) say why.
     ///
     /// # Errors
     /// Those of [`boot`](Guest::boot).
-    pub fn start(spec: &BootSpec<'_>) -> Result<Guest, GuestError> {
-        snapshot::start(&Boot::new(spec)?)
+    pub fn start(spec: &BootSpec<'_>, start: Start) -> Result<Guest, GuestError> {
+        match start {
+            Start::Cold => Guest::boot(spec),
+            Start::Warm => super::snapshot::start(&Boot::new(spec)?),
+        }
+    }
+
+    /// What went wrong with its snapshot, for people; mostly nothing.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    pub(super) fn set_remarks(&mut self, remarks: Vec<String>) {
+        self.remarks = remarks;
+    }
+
+    /// Keeps the snapshot that it came of from being pruned while it runs.
+    pub(super) fn keep_snapshot(&mut self, lock: File) {
+        self.snapshot = Some(lock);
     }
 
     /// Whether it was restored from a snapshot.
     pub fn restored(&self) -> bool {
         self.restored
-    }
-
-    /// Why it was booted although [`start`](Guest::start) would rather have restored it.
-    pub fn no_snapshot(&self) -> Option<&str> {
-        self.no_snapshot.as_deref()
     }
 
     /// The stream to and from the agent, after its [`greeting`](Guest::greeting). It ends when the guest does.
@@ -148,14 +173,15 @@ impl Guest {
         self.errors.lock().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// Takes up QEMU's monitor; once only.
-    fn monitor(&self) -> io::Result<qmp::Qmp> {
-        qmp::Qmp::new(self.qmp.accept()?.0)
-    }
-
     /// How QEMU ended, if it has; one that is about to end is waited for, for a second.
     pub fn ended(&self) -> Option<std::process::ExitStatus> {
         self.process.ended_within(rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 })
+    }
+
+    /// Takes up QEMU's monitor; once only.
+    pub(super) fn monitor(&self) -> io::Result<qmp::Qmp> {
+        let stream = launch::connection(&self.qmp, &self.process)?;
+        qmp::Qmp::new(stream.ok_or(io::ErrorKind::UnexpectedEof)?)
     }
 
     /// Ends it now. The stream ends too, and the console when its last lines are here.

@@ -1,59 +1,86 @@
 //! QEMU's monitor, as far as saving and restoring a guest needs it (QEMU Machine Protocol: a JSON object a line).
 
-use std::io::{self, BufRead, BufReader, Write};
+use std::io::{self, BufRead, BufReader, IoSlice, Read, Write};
+use std::mem::MaybeUninit;
+use std::net::Shutdown;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
 use serde_json::{Value, json};
 
 /// Nothing that is asked of it here takes longer than a second.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// What QEMU calls our end of the stream that a guest's state goes through.
+const STATE: &str = "state";
 
 /// A conversation with a QEMU's monitor.
-pub(super) struct Qmp {
+pub(in crate::guest) struct Qmp {
     stream: BufReader<UnixStream>,
+    /// What was last said of a migration.
+    status: Option<String>,
 }
 
 impl Qmp {
     /// Takes up the conversation: a greeting, and no further capabilities.
     pub(super) fn new(stream: UnixStream) -> io::Result<Qmp> {
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut qmp = Qmp { stream: BufReader::new(stream) };
+        let mut qmp = Qmp { stream: BufReader::new(stream), status: None };
         qmp.read()?;
-        qmp.execute("qmp_capabilities", json!({}))?;
+        qmp.execute("qmp_capabilities", json!({}), None)?;
         Ok(qmp)
     }
 
-    /// Saves a guest's state, without its memory, into a file, and stops the guest.
-    pub(super) fn save(&mut self, file: &Path) -> io::Result<()> {
-        self.migrate("migrate", &format!("exec:cat > {}", quoted(file)?))
+    /// Stops a guest and says its state, without the memory that is in a file.
+    pub(in crate::guest) fn save(&mut self) -> io::Result<Vec<u8>> {
+        let mut stream = self.migrate("migrate")?;
+        let mut state = Vec::new();
+        stream.read_to_end(&mut state)?;
+        self.completed()?;
+        Ok(state)
     }
 
-    /// Restores a guest's state from a file, and sets the guest going.
-    pub(super) fn restore(&mut self, file: &Path) -> io::Result<()> {
-        self.migrate("migrate-incoming", &format!("exec:cat {}", quoted(file)?))
+    /// Gives a guest its state and sets it going.
+    pub(in crate::guest) fn restore(&mut self, state: &[u8]) -> io::Result<()> {
+        let mut stream = self.migrate("migrate-incoming")?;
+        stream.write_all(state)?;
+        stream.shutdown(Shutdown::Write)?;
+        self.completed()
     }
 
-    /// Migrates to or from a command; memory that is in a file is left where it is (x-ignore-shared).
-    fn migrate(&mut self, command: &str, uri: &str) -> io::Result<()> {
+    /// Begins a migration to or from the stream that comes back; memory that is in a file is left where it is.
+    fn migrate(&mut self, command: &str) -> io::Result<UnixStream> {
         let on = |capability: &str| json!({"capability": capability, "state": true});
         let capabilities = json!({"capabilities": [on("x-ignore-shared"), on("events")]});
-        self.execute("migrate-set-capabilities", capabilities)?;
-        self.execute(command, json!({"uri": uri}))?;
+        self.execute("migrate-set-capabilities", capabilities, None)?;
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_read_timeout(Some(PATIENCE))?;
+        ours.set_write_timeout(Some(PATIENCE))?;
+        self.execute("getfd", json!({"fdname": STATE}), Some(theirs.as_fd()))?;
+        self.execute(command, json!({"uri": format!("fd:{STATE}")}), None)?;
+        Ok(ours)
+    }
+
+    /// Waits until a migration has ended well.
+    fn completed(&mut self) -> io::Result<()> {
         loop {
-            let message = self.read()?;
-            match message["data"]["status"].as_str() {
+            match self.status.as_deref() {
                 Some("completed") => return Ok(()),
-                Some("failed" | "cancelled") => return Err(io::Error::other(format!("{command} failed"))),
-                _ => {}
-            }
+                Some(ended @ ("failed" | "cancelled")) => {
+                    return Err(io::Error::other(format!("the migration {ended}")));
+                }
+                _ => self.read()?,
+            };
         }
     }
 
-    fn execute(&mut self, command: &str, arguments: Value) -> io::Result<()> {
+    fn execute(&mut self, command: &str, arguments: Value, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let text = json!({"execute": command, "arguments": arguments}).to_string() + "\n";
-        self.stream.get_mut().write_all(text.as_bytes())?;
+        match fd {
+            Some(fd) => send_fd(self.stream.get_ref(), text.as_bytes(), fd)?,
+            None => self.stream.get_mut().write_all(text.as_bytes())?,
+        }
         loop {
             // Events may come before the answer.
             let message = self.read()?;
@@ -68,17 +95,27 @@ impl Qmp {
 
     fn read(&mut self) -> io::Result<Value> {
         let mut line = String::new();
-        match self.stream.read_line(&mut line)? {
-            0 => Err(io::ErrorKind::UnexpectedEof.into()),
-            _ => Ok(serde_json::from_str(&line)?),
+        if self.stream.read_line(&mut line)? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
         }
+        let message: Value = serde_json::from_str(&line)?;
+        if message["event"] == "MIGRATION" {
+            self.status = message["data"]["status"].as_str().map(str::to_owned);
+        }
+        Ok(message)
     }
 }
 
-/// A path as a word for the shell that QEMU's `exec:` runs.
-fn quoted(path: &Path) -> io::Result<String> {
-    let path = path.to_str().ok_or_else(|| io::Error::other("a path that is no UTF-8"))?;
-    Ok(format!("'{}'", path.replace('\'', r"'\''")))
+/// Sends a short message with an fd, which QEMU takes for the `getfd` in it (SCM_RIGHTS in unix(7)).
+fn send_fd(stream: &UnixStream, bytes: &[u8], fd: BorrowedFd<'_>) -> io::Result<()> {
+    let fds = [fd];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    control.push(SendAncillaryMessage::ScmRights(&fds));
+    match sendmsg(stream, &[IoSlice::new(bytes)], &mut control, SendFlags::empty())? {
+        sent if sent == bytes.len() => Ok(()),
+        _ => Err(io::ErrorKind::WriteZero.into()),
+    }
 }
 
 #[cfg(test)]
@@ -86,37 +123,37 @@ fn quoted(path: &Path) -> io::Result<String> {
 mod tests {
     use super::*;
 
-    /// A monitor that says these lines, whatever it is asked.
-    fn monitor(lines: &str) -> io::Result<Qmp> {
-        let (ours, mut theirs) = UnixStream::pair()?;
-        theirs.write_all(lines.as_bytes())?;
-        let qmp = Qmp::new(ours);
-        // Keeps it open for what is written to it.
-        std::mem::forget(theirs);
-        qmp
+    const HELLO: &str = "{\"QMP\":{}}\n{\"event\":\"X\"}\n{\"return\":{}}\n";
+    const RETURN: &str = "{\"return\":{}}\n";
+
+    /// A monitor that says these lines, whatever it is asked, and the end that it hears us at.
+    fn monitor(lines: &str) -> (Qmp, UnixStream) {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        theirs.write_all(lines.as_bytes()).unwrap();
+        (Qmp::new(ours).unwrap(), theirs)
     }
 
-    const HELLO: &str = "{\"QMP\":{}}\n{\"event\":\"X\"}\n{\"return\":{}}\n";
-
     #[test]
-    fn a_guest_is_saved_when_the_monitor_says_so() {
-        let said = format!(
-            "{HELLO}{0}{0}{{\"event\":\"STOP\"}}\n{{\"event\":\"MIGRATION\",\"data\":{{\"status\":\"active\"}}}}\n\
-             {{\"event\":\"MIGRATION\",\"data\":{{\"status\":\"completed\"}}}}\n",
-            "{\"return\":{}}\n"
-        );
-        monitor(&said).unwrap().save(Path::new("/x")).unwrap();
+    fn a_guest_goes_on_when_the_monitor_says_so() {
+        let event =
+            |status: &str| format!("{{\"event\":\"MIGRATION\",\"data\":{{\"status\":\"{status}\"}}}}\n");
+        let said = format!("{HELLO}{RETURN}{RETURN}{}{RETURN}{}", event("active"), event("completed"));
+        let (mut qmp, mut theirs) = monitor(&said);
+        qmp.restore(b"").unwrap();
+        drop(qmp);
+        let mut heard = String::new();
+        theirs.read_to_string(&mut heard).unwrap();
+        let commands: Vec<Value> = heard.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let commands: Vec<_> = commands.iter().map(|command| command["execute"].as_str().unwrap()).collect();
+        assert_eq!(commands, ["qmp_capabilities", "migrate-set-capabilities", "getfd", "migrate-incoming"]);
+        let (mut qmp, _theirs) = monitor(&said.replace("completed", "failed"));
+        assert_eq!(qmp.restore(b"").unwrap_err().to_string(), "the migration failed");
     }
 
     #[test]
     fn what_the_monitor_refuses_is_an_error() {
-        let said = format!("{HELLO}{{\"error\":{{\"desc\":\"no\"}}}}\n");
-        let error = monitor(&said).unwrap().save(Path::new("/x")).unwrap_err();
+        let (mut qmp, _theirs) = monitor(&format!("{HELLO}{{\"error\":{{\"desc\":\"no\"}}}}\n"));
+        let error = qmp.save().unwrap_err();
         assert_eq!(error.to_string(), "migrate-set-capabilities: {\"desc\":\"no\"}");
-    }
-
-    #[test]
-    fn a_path_is_one_word_of_the_shell() {
-        assert_eq!(quoted(Path::new("/a b/it's")).unwrap(), r"'/a b/it'\''s'");
     }
 }

@@ -12,7 +12,7 @@ use crate::load::{SuiteFile, load};
 use crate::place::File;
 use crate::report::document::{Document, Status, SuiteIdentity};
 use crate::run::{Options, TargetRun, run};
-use crate::target::{Target, TargetKind};
+use crate::target::Target;
 
 /// Cases that any user can run on any kernel: passing, failing, skipped, killed, with every kind of step.
 const CASES: &str = r#"
@@ -53,7 +53,7 @@ cases:
 
 fn real() -> Document {
     let (cases, identity) = cases();
-    let target = Target { name: "native".into(), kind: TargetKind::Native };
+    let target = Target::named("native", &[]).unwrap();
     let options = Options { jobs: 1, rounds: Some(2), until_fail: false };
     let runs = run(&cases, &[target], options, &mut |_, _| {});
     gather(&cases, &runs, identity, SystemTime::now())

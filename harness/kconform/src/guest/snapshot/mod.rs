@@ -1,0 +1,281 @@
+//! Snapshots: a guest whose agent has just spoken, saved once and restored many times.
+//!
+//! A boot takes seconds under emulation and now and then dies by itself; a restored guest is there in a tenth of a
+//! second, in the very state that others of its snapshot began with. Its memory is the snapshot's file, mapped privately:
+//! guests share the pages that none of them has written to. See Documentation of QEMU, "Migration framework", for the
+//! capability x-ignore-shared that leaves such memory where it is.
+//!
+//! What is equal in all guests of a snapshot, and would differ between boots: the kernel's random numbers begin alike
+//! (hash seeds too), and CLOCK_REALTIME goes on from when the snapshot was made. Clocks since boot do so too.
+//!
+//! A snapshot is trusted only if it was made of what would be booted now ([`key`]) and is as it was saved
+//! ([`checksum`]); whatever is wrong with it ends in another one, or in a boot, and is told.
+
+mod checksum;
+mod key;
+mod store;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashSet;
+use std::io;
+use std::path::Path;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use kconform_plan::{FromAgent, Plan, ToAgent, read_frame, write_frame};
+
+pub use store::Listed;
+
+use super::qemu::{Accel, Accelerator, Boot, BootEnd, BootSpec, Choice, Guest, GuestError, Memory};
+use key::Key;
+use store::{MEMORY, Snapshot, Store};
+
+/// How long a restored guest's agent may take to answer, natively.
+const ANSWER: Duration = Duration::from_secs(3);
+
+/// A guest from a snapshot, which is made first where there is none; a booted guest where there can be none.
+pub(super) fn start(boot: &Boot<'_>) -> Result<Guest, GuestError> {
+    let accel = match boot.choice() {
+        Choice::Settled(accel) => accel,
+        // What is to run it has to be found out by a boot.
+        prove => return boot.run(prove),
+    };
+    match Warm::new(boot, &accel) {
+        Ok(mut warm) => warm.start(),
+        Err(error) => boot.run_with(accel, vec![format!("no snapshot can be kept: {error}")]),
+    }
+}
+
+/// Starting a guest by way of a snapshot.
+struct Warm<'a> {
+    boot: &'a Boot<'a>,
+    accel: &'a Accel,
+    store: Store,
+    key: Key,
+    /// What went wrong so far.
+    remarks: Vec<String>,
+}
+
+/// Why there is no guest from a snapshot.
+enum Unmade {
+    /// There can be no guest of this kernel and agent.
+    NoGuest(GuestError),
+    /// There can be no snapshot; a boot may do.
+    NoSnapshot(String),
+    /// A guest came up that is not fit to be saved.
+    Unfit(Box<Guest>),
+}
+
+impl From<io::Error> for Unmade {
+    fn from(error: io::Error) -> Unmade {
+        Unmade::NoSnapshot(match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "no space left for a snapshot in the cache".to_owned()
+            }
+            _ => format!("no snapshot could be made: {error}"),
+        })
+    }
+}
+
+impl<'a> Warm<'a> {
+    fn new(boot: &'a Boot<'a>, accel: &'a Accel) -> io::Result<Warm<'a>> {
+        let key = Key::of(boot, accel.accelerator)?;
+        Ok(Warm { boot, accel, store: Store::new(boot.spec.cache)?, key, remarks: Vec::new() })
+    }
+
+    fn image(&self) -> &'a str {
+        &self.boot.spec.image.name
+    }
+
+    fn start(&mut self) -> Result<Guest, GuestError> {
+        if hopeless(&self.key).is_some() {
+            return self.boot.run_with(self.accel.clone(), vec![HOPELESS.to_owned()]);
+        }
+        if let Some(guest) = self.restored()? {
+            return Ok(guest);
+        }
+        let why = match self.make() {
+            Ok(guest) => return Ok(guest),
+            Err(Unmade::Unfit(guest)) => return Ok(*guest),
+            Err(Unmade::NoGuest(error)) => return Err(error),
+            Err(Unmade::NoSnapshot(why)) => why,
+        };
+        give_up(&self.key);
+        self.remarks.push(why);
+        self.boot.run_with(self.accel.clone(), std::mem::take(&mut self.remarks))
+    }
+
+    /// A guest from the snapshot, if it is there. One that cannot be used is removed.
+    fn restored(&mut self) -> Result<Option<Guest>, GuestError> {
+        let restored = match self.store.open(self.image(), &self.key) {
+            Ok(None) => return Ok(None),
+            Ok(Some(snapshot)) => self.restore(snapshot)?,
+            Err(why) => Err(why),
+        };
+        match restored {
+            Ok(mut guest) => {
+                guest.set_remarks(std::mem::take(&mut self.remarks));
+                Ok(Some(guest))
+            }
+            Err(why) => {
+                self.remarks.push(format!("its snapshot was discarded: {why}"));
+                if let Err(error) = self.store.discard(&self.store.directory(self.image(), &self.key)) {
+                    self.remarks.push(format!("its snapshot cannot be removed: {error}"));
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    /// A guest of a snapshot, or what is wrong with that.
+    fn restore(&self, snapshot: Snapshot) -> Result<Result<Guest, String>, GuestError> {
+        let memory = snapshot.directory.join(MEMORY);
+        match self.boot.waiting(self.accel, &memory, || snapshot.check_memory()) {
+            Ok(Ok(waiting)) => {
+                let (mut guest, went_on) = waiting.go_on(snapshot.greeting, &snapshot.state);
+                guest.keep_snapshot(snapshot.lock);
+                Ok(living(guest, went_on))
+            }
+            Ok(Err(why)) => Ok(Err(why)),
+            Err(GuestError::Refused { text, .. }) => Ok(Err(text)),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Makes the snapshot and a guest of it. Whoever wants the same one meanwhile waits, and has it then.
+    fn make(&mut self) -> Result<Guest, Unmade> {
+        let lock = self.store.lock(self.image())?;
+        if let Some(guest) = self.restored().map_err(Unmade::NoGuest)? {
+            return Ok(guest);
+        }
+        self.save()?;
+        // From here on others may have it.
+        drop(lock);
+        self.restored()
+            .map_err(Unmade::NoGuest)?
+            .ok_or_else(|| Unmade::NoSnapshot("a new snapshot is of no use".to_owned()))
+    }
+
+    /// Boots a guest with its memory in a file, and saves the rest of it when its agent has spoken. The guest ends
+    /// there: it would go on writing to the file.
+    fn save(&mut self) -> Result<(), Unmade> {
+        let size = u64::from(self.boot.spec.image.memory) << 20;
+        let place = self.store.making(self.image(), size)?;
+        let booted = self.boot.repeatedly(self.accel.clone(), Memory::Kept(&place.path().join(MEMORY)));
+        let mut guest = booted.map_err(unmade)?;
+        if !guest.failed_boots().is_empty() {
+            // It has another command line, and a history.
+            guest.set_remarks(std::mem::take(&mut self.remarks));
+            return Err(Unmade::Unfit(Box::new(guest)));
+        }
+        let state = guest.monitor()?.save()?;
+        guest.kill();
+        self.store.put(place, (self.image(), &self.key), &state, guest.greeting())?;
+        Ok(())
+    }
+}
+
+/// Hears whether a restored guest lives.
+fn living(guest: Guest, went_on: io::Result<()>) -> Result<Guest, String> {
+    went_on.map_err(|error| error.to_string()).and_then(|()| answers(&guest)).map_err(|error| {
+        // What QEMU says of its end comes with its end.
+        guest.kill();
+        guest.console().wait_for_end(ANSWER);
+        let last = guest.qemu_errors().pop().or_else(|| guest.console().last(1).pop());
+        format!("{error}{}", last.map(|line| format!(" ({line})")).unwrap_or_default())
+    })?;
+    Ok(guest)
+}
+
+/// What the failure of a boot whose memory was to be kept says of other boots.
+fn unmade(error: GuestError) -> Unmade {
+    let kept = "no guest came up whose memory is in a file of the cache";
+    match &error {
+        // A file system without shared mappings, or one that was full after all, which is SIGBUS to QEMU.
+        GuestError::Refused { text, .. } => Unmade::NoSnapshot(format!("{kept}: {text}")),
+        GuestError::NeverUp { attempts, .. } => match attempts.last().map(|attempt| &attempt.end) {
+            Some(BootEnd::Ended { status }) => Unmade::NoSnapshot(format!("{kept}: {status}")),
+            _ => Unmade::NoGuest(error),
+        },
+        _ => Unmade::NoGuest(error),
+    }
+}
+
+/// Lets a restored guest run an empty case: one that hangs is better found now.
+fn answers(guest: &Guest) -> Result<(), String> {
+    let asked = || -> Result<FromAgent, Box<dyn std::error::Error>> {
+        let mut stream = guest.stream()?;
+        stream.set_read_timeout(Some(ANSWER * guest.time_factor()))?;
+        let plan = Box::new(Plan { slots: 0, timeout_ms: 1000, steps: Vec::new() });
+        write_frame(&mut stream, &ToAgent::Run { id: 0, plan })?;
+        loop {
+            match read_frame(&mut stream)? {
+                FromAgent::Started { .. } => {}
+                other => {
+                    stream.set_read_timeout(None)?;
+                    return Ok(other);
+                }
+            }
+        }
+    };
+    match asked() {
+        Ok(FromAgent::Ran { .. }) => Ok(()),
+        Ok(FromAgent::Failed { text }) => Err(format!("its agent gave up: {text}")),
+        Ok(_) => Err("its agent speaks out of turn".to_owned()),
+        Err(error) => Err(format!("its agent does not answer: {error}")),
+    }
+}
+
+/// Keys of which no snapshot could be made or used: it is not tried at every start of this process.
+static HOPELESS_KEYS: Mutex<Option<HashSet<String>>> = Mutex::new(None);
+const HOPELESS: &str = "booted, since no snapshot of it could be used before";
+
+fn hopeless(key: &Key) -> Option<()> {
+    let keys = HOPELESS_KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+    keys.as_ref()?.contains(&key.digest()).then_some(())
+}
+
+fn give_up(key: &Key) {
+    let mut keys = HOPELESS_KEYS.lock().unwrap_or_else(PoisonError::into_inner);
+    keys.get_or_insert_default().insert(key.digest());
+}
+
+/// All snapshots of a cache, by name.
+///
+/// # Errors
+/// Only for a cache whose place cannot be told.
+pub fn list(cache: &Path) -> io::Result<Vec<Listed>> {
+    Ok(Store::new(cache)?.list())
+}
+
+/// The names that snapshots of this guest have in the cache, whatever runs it.
+///
+/// # Errors
+/// [`GuestError`] when something is missing that the guest is made of.
+pub fn names(spec: &BootSpec<'_>) -> Result<Vec<String>, GuestError> {
+    let boot = Boot::new(spec)?;
+    let name = |accelerator| {
+        let key = Key::of(&boot, accelerator).ok()?;
+        Some(format!("{}-{}", spec.image.name, key.digest()))
+    };
+    Ok([Accelerator::Tcg, Accelerator::Kvm].into_iter().filter_map(name).collect())
+}
+
+/// What came of [`prune`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Pruned {
+    /// The snapshots that are gone.
+    pub removed: Vec<Listed>,
+    /// Those that are in use, and stay.
+    pub in_use: Vec<Listed>,
+}
+
+/// Removes all snapshots but those of these names and those that guests come of that run now.
+///
+/// # Errors
+/// Those of removing files.
+pub fn prune(cache: &Path, keep: &[String]) -> io::Result<Pruned> {
+    let (removed, in_use) = Store::new(cache)?.prune(&|name| keep.iter().any(|kept| kept == name))?;
+    Ok(Pruned { removed, in_use })
+}

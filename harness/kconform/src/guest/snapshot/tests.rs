@@ -1,0 +1,320 @@
+//! Keys and directories by themselves, and snapshots of real guests.
+
+#![allow(clippy::unwrap_used)]
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use kconform_plan::{FromAgent, Plan, ToAgent, read_frame, write_frame};
+use rstest::{fixture, rstest};
+use tempfile::TempDir;
+
+use super::key::Key;
+use super::store::{MEMORY, Store, image_of};
+use super::{answers, prune};
+use crate::guest::cache::at;
+use crate::guest::image::{Image, Images};
+use crate::guest::qemu::tests::Real;
+use crate::guest::qemu::{Accelerator, Boot, BootSpec, Guest, Start};
+
+/// What would be booted, with nothing but itself.
+struct Parts {
+    image: Image,
+    kernel: Vec<u8>,
+    qemu: PathBuf,
+    initramfs: Vec<u8>,
+    cmdline: Vec<String>,
+    accelerator: Accelerator,
+    _place: TempDir,
+}
+
+#[fixture]
+fn parts() -> Parts {
+    let image = Images::built_in().unwrap().find("riscv64-6.12").unwrap().clone();
+    let place = tempfile::tempdir().unwrap();
+    let qemu = place.path().join("qemu");
+    fs::write(&qemu, "7.2").unwrap();
+    Parts {
+        image,
+        kernel: b"6.12".to_vec(),
+        qemu,
+        initramfs: b"agent".to_vec(),
+        cmdline: Vec::new(),
+        accelerator: Accelerator::Tcg,
+        _place: place,
+    }
+}
+
+impl Parts {
+    fn key(&self) -> Key {
+        let vmlinuz = self.qemu.with_file_name("vmlinuz");
+        fs::write(&vmlinuz, &self.kernel).unwrap();
+        let kernel = at(&vmlinuz, None).unwrap();
+        let (agent, cache) = (Path::new("agent"), Path::new("cache"));
+        let spec = BootSpec { image: &self.image, kernel: &kernel, agent, cache, cmdline: &self.cmdline };
+        let boot = Boot { spec: &spec, qemu: self.qemu.clone(), initramfs: self.initramfs.clone() };
+        Key::of(&boot, self.accelerator).unwrap()
+    }
+}
+
+#[rstest]
+#[case::kernel(|parts: &mut Parts| parts.kernel.push(0))]
+#[case::agent_or_module(|parts: &mut Parts| parts.initramfs.push(0))]
+#[case::qemu(|parts: &mut Parts| fs::write(&parts.qemu, "10.0").unwrap())]
+#[case::machine(|parts: &mut Parts| parts.image.machine.push_str(",aia=aplic"))]
+#[case::cpu(|parts: &mut Parts| parts.image.cpu = Some("max".to_owned()))]
+#[case::cpus(|parts: &mut Parts| parts.image.cpus += 1)]
+#[case::memory(|parts: &mut Parts| parts.image.memory += 1)]
+#[case::console(|parts: &mut Parts| parts.image.console.push('1'))]
+#[case::kernel_command_line(|parts: &mut Parts| parts.image.cmdline.push("x".to_owned()))]
+#[case::command_line(|parts: &mut Parts| parts.cmdline.push("x".to_owned()))]
+#[case::qemu_arguments(|parts: &mut Parts| parts.image.qemu_args.push("-x".to_owned()))]
+#[case::accelerator(|parts: &mut Parts| parts.accelerator = Accelerator::Kvm)]
+fn a_key_changes_with(mut parts: Parts, #[case] change: fn(&mut Parts)) {
+    let before = parts.key();
+    assert_eq!((&parts.key(), parts.key().digest()), (&before, before.digest()));
+    change(&mut parts);
+    assert_ne!(parts.key().digest(), before.digest());
+}
+
+#[rstest]
+fn a_key_does_not_change_with_the_agents_patience(mut parts: Parts) {
+    let before = parts.key();
+    parts.image.boot_timeout += 1;
+    parts.image.about.push('x');
+    assert_eq!(parts.key(), before);
+}
+
+/// A snapshot as it would be, of nothing.
+struct Kept {
+    cache: TempDir,
+    store: Store,
+    key: Key,
+}
+
+const IMAGE: &str = "riscv64-6.12";
+
+#[fixture]
+fn kept(parts: Parts) -> Kept {
+    let cache = tempfile::tempdir().unwrap();
+    let kept = Kept { store: Store::new(cache.path()).unwrap(), key: parts.key(), cache };
+    kept.put(&kept.key);
+    kept
+}
+
+impl Kept {
+    fn put(&self, key: &Key) {
+        let _lock = self.store.lock(IMAGE).unwrap();
+        let made = self.store.making(IMAGE, 0).unwrap();
+        let memory = File::create(made.path().join(MEMORY)).unwrap();
+        memory.set_len(1 << 20).unwrap();
+        memory.write_all_at(b"memory", 600_000).unwrap();
+        self.store.put(made, (IMAGE, key), b"state", b"greeting").unwrap();
+    }
+
+    fn directory(&self) -> PathBuf {
+        self.store.directory(IMAGE, &self.key)
+    }
+
+    /// What is wrong with it.
+    fn wrong(&self) -> Option<String> {
+        match self.store.open(IMAGE, &self.key) {
+            Ok(snapshot) => snapshot.unwrap().check_memory().err(),
+            Err(why) => Some(why),
+        }
+    }
+}
+
+#[rstest]
+fn a_snapshot_is_as_it_was_saved(kept: Kept) {
+    let snapshot = kept.store.open(IMAGE, &kept.key).unwrap().unwrap();
+    assert_eq!((snapshot.state.as_slice(), snapshot.greeting.as_slice()), (&b"state"[..], &b"greeting"[..]));
+    assert_eq!(kept.wrong(), None);
+}
+
+fn write(directory: &Path, name: &str, bytes: &[u8], at: u64) {
+    let file = File::options().write(true).open(directory.join(name)).unwrap();
+    file.write_all_at(bytes, at).unwrap();
+}
+
+fn cut(directory: &Path, name: &str) {
+    let file = File::options().write(true).open(directory.join(name)).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 1).unwrap();
+}
+
+#[rstest]
+#[case::a_bit_of_memory(|at: &Path| write(at, "memory", b"M", 600_000), "memory is not what was saved")]
+#[case::zeros(|at: &Path| write(at, "memory", b"x", 5), "memory is not what was saved")]
+#[case::cut_memory(|at: &Path| cut(at, "memory"), "memory is not what was saved")]
+#[case::no_memory(|at: &Path| fs::remove_file(at.join("memory")).unwrap(), "memory: No such file")]
+#[case::a_bit_of_state(|at: &Path| write(at, "state", b"S", 0), "state is not what was saved")]
+#[case::cut_state(|at: &Path| cut(at, "state"), "state is not what was saved")]
+#[case::no_state(|at: &Path| fs::remove_file(at.join("state")).unwrap(), "state: No such file")]
+#[case::greeting(|at: &Path| write(at, "greeting", b"G", 0), "greeting is not what was saved")]
+#[case::cut_manifest(|at: &Path| cut(at, "manifest.json"), "manifest.json: EOF")]
+#[case::no_manifest(|at: &Path| fs::remove_file(at.join("manifest.json")).unwrap(), "manifest.json: No such")]
+fn damage_is_noticed(kept: Kept, #[case] damage: fn(&Path), #[case] expected: &str) {
+    damage(&kept.directory());
+    let wrong = kept.wrong().unwrap();
+    assert!(wrong.starts_with(expected), "{wrong}");
+}
+
+#[rstest]
+fn a_snapshot_of_another_guest_is_noticed(kept: Kept, #[from(parts)] mut other: Parts) {
+    other.kernel.push(0);
+    let other = other.key();
+    fs::rename(kept.directory(), kept.store.directory(IMAGE, &other)).unwrap();
+    assert_eq!(kept.store.open(IMAGE, &other).unwrap_err(), "it is one of another guest");
+}
+
+#[rstest]
+fn a_snapshot_too_large_for_the_disk_is_not_begun(kept: Kept) {
+    let error = kept.store.making(IMAGE, 1 << 60).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+    let half = kept.store.making(IMAGE, 0).unwrap().keep();
+    kept.store.making(IMAGE, 0).unwrap();
+    assert!(!half.exists(), "what a killed maker leaves goes");
+}
+
+#[rstest]
+fn the_snapshots_used_last_are_kept(kept: Kept, mut parts: Parts) {
+    for nth in 1..=3_u64 {
+        parts.kernel.push(0);
+        kept.put(&parts.key());
+        let manifest = File::open(kept.store.directory(IMAGE, &parts.key()).join("manifest.json")).unwrap();
+        manifest.set_modified(std::time::UNIX_EPOCH + Duration::from_secs(nth)).unwrap();
+        assert!(kept.directory().exists());
+    }
+    parts.kernel = b"6.12\0".to_vec();
+    assert!(!kept.store.directory(IMAGE, &parts.key()).exists());
+}
+
+#[rstest]
+fn a_snapshot_in_use_is_not_pruned(kept: Kept) {
+    let used = kept.store.open(IMAGE, &kept.key).unwrap().unwrap();
+    let pruned = prune(kept.cache.path(), &[]).unwrap();
+    assert_eq!((pruned.removed.len(), pruned.in_use.len()), (0, 1));
+    drop(used);
+    let name = kept.directory().file_name().unwrap().to_string_lossy().into_owned();
+    assert_eq!(prune(kept.cache.path(), &[name]).unwrap().removed.len(), 0);
+    let pruned = prune(kept.cache.path(), &[]).unwrap();
+    assert_eq!((pruned.removed.len(), pruned.in_use.len()), (1, 0));
+    assert!(!kept.directory().exists() && kept.store.list().is_empty());
+}
+
+#[test]
+fn names_tell_their_image() {
+    assert_eq!(image_of("x86_64-6.12-0a1b"), Some("x86_64-6.12"));
+    assert_eq!(image_of(".x86_64-6.12.making-0a1b"), None);
+    assert_eq!(image_of("x86_64-6.12-sid"), None);
+}
+
+fn start(spec: &BootSpec<'_>) -> Guest {
+    Guest::start(spec, Start::Warm).unwrap()
+}
+
+/// Starts a guest, which must come of a snapshot without trouble.
+fn restored(spec: &BootSpec<'_>) -> Guest {
+    let guest = start(spec);
+    assert!(guest.restored() && guest.remarks().is_empty(), "{:?}", guest.remarks());
+    guest
+}
+
+/// What makes the kernel of a guest panic.
+fn panic_plan(guest: &Guest, spec: &BootSpec<'_>) -> Plan {
+    let steps = "{openat: [AT_FDCWD, {str: /proc/sysrq-trigger}, O_WRONLY], save: fd}, \
+                 {write: [$fd, {hex: '63'}, 1]}";
+    let text = format!("cases: [{{name: panic, steps: [{steps}]}}]");
+    let file = Arc::new(crate::place::File { path: "panic.yaml".into(), text });
+    let loaded = crate::load::load(&[crate::load::SuiteFile { suite: "panic".into(), file }]);
+    let FromAgent::Ready { facts, .. } = read_frame(&mut guest.greeting()).unwrap() else { panic!() };
+    let kernel = crate::kernel::Kernel::new(spec.image.arch, &facts, None, false);
+    crate::lower::lower(&loaded.cases[0], &kernel, 1.0).map_err(|unmet| unmet.reason).unwrap().plan
+}
+
+/// Whether there can be snapshots of guests here, and not only boots.
+fn is_settled(guest: &Guest) -> bool {
+    if !guest.restored() {
+        println!("NOT TESTED: KVM has yet to be proven here");
+    }
+    guest.restored()
+}
+
+#[rstest]
+#[case("x86_64-6.12")]
+#[case("riscv64-6.12")]
+fn guests_of_one_snapshot_are_strangers(#[case] name: &str) {
+    let cache = tempfile::tempdir().unwrap();
+    Real::here().with(name, cache.path(), |spec| {
+        let first = start(spec);
+        if !is_settled(&first) {
+            return;
+        }
+        let (second, third) = (restored(spec), restored(spec));
+        assert_eq!(first.greeting(), second.greeting());
+        let plan = Box::new(panic_plan(&first, spec));
+        write_frame(&mut first.stream().unwrap(), &ToAgent::Run { id: 1, plan }).unwrap();
+        assert!(first.console().wait_for_end(Duration::from_secs(60)) && first.console().panicked());
+        second.kill();
+        assert_eq!(answers(&third), Ok(()));
+        // The memory that they came of has not changed under them.
+        assert_eq!(answers(&restored(spec)), Ok(()));
+        assert!(!Guest::start(spec, Start::Cold).unwrap().restored());
+    });
+}
+
+#[test]
+fn what_does_not_go_on_is_made_again() {
+    let cache = tempfile::tempdir().unwrap();
+    Real::here().with(IMAGE, cache.path(), |spec| {
+        drop(restored(spec));
+        let store = Store::new(cache.path()).unwrap();
+        let directory = cache.path().join("snapshots").join(&store.list()[0].name);
+        // Zeros at its beginning, which a kernel does not live without.
+        write(&directory, MEMORY, &[0xff; 1 << 16], 4 << 20);
+        let guest = start(spec);
+        assert!(guest.restored());
+        assert_eq!(guest.remarks(), ["its snapshot was discarded: memory is not what was saved"]);
+        drop(guest);
+        // Whole by its checksums, but nothing that QEMU can go on with.
+        let manifest = fs::read_to_string(directory.join("manifest.json")).unwrap();
+        let mut manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+        fs::write(directory.join("state"), "nonsense").unwrap();
+        manifest["state"] = crc32fast::hash(b"nonsense").into();
+        fs::write(directory.join("manifest.json"), manifest.to_string()).unwrap();
+        let guest = start(spec);
+        assert!(guest.restored());
+        assert!(guest.remarks()[0].starts_with("its snapshot was discarded: "), "{:?}", guest.remarks());
+        drop(guest);
+        restored(spec);
+    });
+}
+
+#[test]
+fn two_at_once_make_one_snapshot() {
+    let cache = tempfile::tempdir().unwrap();
+    Real::here().with(IMAGE, cache.path(), |spec| {
+        std::thread::scope(|scope| {
+            let guests = [scope.spawn(|| restored(spec)), scope.spawn(|| restored(spec))];
+            for guest in guests {
+                assert_eq!(answers(&guest.join().unwrap()), Ok(()));
+            }
+        });
+        assert_eq!(Store::new(cache.path()).unwrap().list().len(), 1);
+    });
+}
+
+#[test]
+fn without_room_for_snapshots_a_guest_is_booted() {
+    let cache = tempfile::tempdir().unwrap();
+    // A file where the directory would be.
+    fs::write(cache.path().join("snapshots"), "").unwrap();
+    Real::here().with(IMAGE, cache.path(), |spec| {
+        let guest = start(spec);
+        assert!(!guest.restored());
+        assert!(guest.remarks()[0].starts_with("no snapshot could be made: "), "{:?}", guest.remarks());
+    });
+}
