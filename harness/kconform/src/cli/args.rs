@@ -163,12 +163,17 @@ pub(super) struct RunArgs {
     /// A folder with image files. Default: kconform's own.
     #[arg(long, value_name = "PATH")]
     pub(super) images: Option<PathBuf>,
-    /// How many targets run at the same time. Default: one for each CPU.
+    /// How many kernels run at the same time: targets, and where there are fewer of those, several guests of each, which
+    /// share its cases. Default: one for each CPU, and one guest a target.
     #[arg(long, short, value_name = "N")]
     pub(super) jobs: Option<std::num::NonZeroUsize>,
     /// Boot every guest afresh, instead of restoring it from a snapshot of one that was booted before.
     #[arg(long)]
     pub(super) cold: bool,
+    /// What a case shares with no other: with `guest`, every case has a guest for itself, fresh from the snapshot. Nothing
+    /// changes for targets that are no guests.
+    #[arg(long, value_name = "WHAT", value_enum)]
+    pub(super) isolate: Option<Isolate>,
     /// Show the steps of the cases that pass, too.
     #[arg(long, short)]
     pub(super) verbose: bool,
@@ -185,6 +190,13 @@ pub(super) struct RunArgs {
     /// Run all cases again and again, at most --repeat times, until one is not as it should be.
     #[arg(long)]
     pub(super) until_fail: bool,
+}
+
+/// What a case shares with no other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Isolate {
+    /// The guest that it runs in.
+    Guest,
 }
 
 /// Arguments of `check`.

@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::args::RunArgs;
+use super::args::{Isolate, RunArgs};
 use super::choose::choose;
 use super::{CliError, load_suites};
 use crate::case::Case;
@@ -35,9 +35,10 @@ pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
     }
     let mut progress = Progress::new(&chosen.targets, &cases, args.quiet);
     let started = SystemTime::now();
-    let runs = run_cases(&cases, &chosen.targets, options(args), &mut |target, event| {
-        progress.tell(target, event);
-    });
+    let runs =
+        run_cases(&cases, &chosen.targets, options(args, chosen.targets.len()), &mut |target, event| {
+            progress.tell(target, event);
+        });
     report(&mut out, &cases, &runs, args, style)?;
     if interrupt::requested() {
         writeln!(out, "{} interrupted: this report is partial", style.bad("note:"))?;
@@ -48,10 +49,15 @@ pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
     Ok(exit_status(&runs))
 }
 
-fn options(args: &RunArgs) -> Options {
+fn options(args: &RunArgs, targets: usize) -> Options {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let jobs = args.jobs.map_or(cpus, usize::from);
+    let isolate = args.isolate == Some(Isolate::Guest);
     Options {
-        jobs: args.jobs.map_or(cpus, usize::from),
+        jobs,
+        // Cases on one kernel take turns unless asked otherwise: then each run of them is like the last.
+        guests: if isolate || args.jobs.is_some() { jobs / targets.max(1) } else { 1 },
+        isolate,
         rounds: match args.repeat {
             Some(rounds) => Some(rounds.get()),
             None if args.until_fail => None,
@@ -115,6 +121,9 @@ fn again(args: &RunArgs, targets: &[&str], id: &str) -> String {
         words.extend(["--images".into(), quoted(&images.display().to_string())]);
     }
     words.extend(args.cold.then(|| "--cold".into()));
+    if args.isolate.is_some() {
+        words.extend(["--isolate".into(), "guest".into()]);
+    }
     words.extend(["--exact".into(), format!("'{}'", id.replace('\'', r"'\''"))]);
     words.join(" ")
 }

@@ -1,6 +1,7 @@
 //! Runs cases on targets, side by side, and gathers what came of them.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -42,6 +43,10 @@ pub struct Options {
     pub rounds: Option<u64>,
     /// A target runs no further round once a case was not as it should be.
     pub until_fail: bool,
+    /// How many guests of a target run side by side, each with a part of the cases.
+    pub guests: usize,
+    /// Every case has a guest for itself, as far as targets are guests.
+    pub isolate: bool,
 }
 
 /// Something happened on a target.
@@ -66,7 +71,8 @@ const LAST: Duration = Duration::from_millis(1500);
 /// How often an interruption is looked for.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Runs all cases on all targets. `tell` is called on this thread, with the target's index. After an interruption what is known by then comes back.
+/// Runs all cases on all targets. `tell` is called on this thread, with the target's index. After an interruption what
+/// is known by then comes back.
 pub fn run(
     cases: &Arc<[Case]>,
     targets: &[Target],
@@ -110,26 +116,66 @@ fn run_target(cases: &[Case], target: Target, nth: usize, options: Options, send
     let begun = Instant::now();
     // After an interruption nobody may be there to receive.
     let tell = |event| drop(sender.send((nth, event)));
-    let mut worker = Worker::new(target);
-    let borrowed: Vec<&Case> = cases.iter().collect();
-    let mut failed = false;
+    let guests = if target.is_guest() { options.guests.clamp(1, cases.len().max(1)) } else { 1 };
+    let worker = || Worker::new(target.clone()).isolated(options.isolate);
+    let mut workers: Vec<Worker> = (0..guests).map(|_| worker()).collect();
+    let failed = AtomicBool::new(false);
     for round in 1.. {
         if round > 1 {
             tell(Event::Round(round));
         }
-        worker.run(&borrowed, &mut |note| {
-            failed |= matches!(&note, Note::Result(_, result) if !result.verdict.is_fine());
+        run_round(cases, &mut workers, options.isolate, &|note| {
+            if matches!(&note, Note::Result(_, result) if !result.verdict.is_fine()) {
+                failed.store(true, Ordering::Relaxed);
+            }
             tell(Event::Note(note));
         });
+        let failed = failed.load(Ordering::Relaxed);
         let enough = options.rounds.is_some_and(|rounds| round >= rounds) || options.until_fail && failed;
-        if enough || worker.unusable().is_some() {
+        if enough || unusable(&workers).is_some() {
             break;
         }
     }
-    let unusable = worker.unusable().cloned();
+    let unusable = unusable(&workers).cloned();
     // The target ends before it is said to have.
-    drop(worker);
+    drop(workers);
     tell(Event::Finished { elapsed: begun.elapsed(), unusable });
+}
+
+/// Why one of the workers can do no more.
+fn unusable(workers: &[Worker]) -> Option<&Unusable> {
+    workers.iter().find_map(Worker::unusable)
+}
+
+/// Parts that each worker gets of the cases, if it is not alone: enough that all of them end at about the same time.
+const PARTS: usize = 8;
+
+/// Each case once, by whichever worker comes to it. A worker that can do no more ends; what nobody came to is lost.
+fn run_round(cases: &[Case], workers: &mut [Worker], isolate: bool, tell: &(dyn Fn(Note) + Sync)) {
+    let part = match workers.len() {
+        1 => cases.len().max(1),
+        _ if isolate => 1,
+        several => cases.len().div_ceil(several * PARTS).max(1),
+    };
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for worker in workers.iter_mut() {
+            let next = &next;
+            scope.spawn(move || {
+                while worker.unusable().is_none() {
+                    let first = next.fetch_add(part, Ordering::Relaxed);
+                    let Some(rest) = cases.get(first..).filter(|rest| !rest.is_empty()) else { return };
+                    let some: Vec<&Case> = rest.iter().take(part).collect();
+                    worker.run(&some, &mut |note| tell(note.after(first)));
+                }
+            });
+        }
+    });
+    let why = unusable(workers).map_or_else(String::new, |unusable| unusable.what.clone());
+    let lost = CaseResult { verdict: Verdict::Lost(why), seen: None, remark: None };
+    for case in next.into_inner().min(cases.len())..cases.len() {
+        tell(Note::Result(case, lost.clone()));
+    }
 }
 
 impl TargetRun {

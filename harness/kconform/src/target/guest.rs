@@ -30,7 +30,7 @@ pub(super) fn ready(image: &Image) -> Result<(), Unusable> {
 
 /// The names of its guest's snapshots, as far as there could be any.
 pub(super) fn snapshots(image: &Image) -> Vec<String> {
-    let (Ok(cache), Ok(kernel), Ok(agent)) = (cache_dir(), kernel(image), agent(image)) else {
+    let (Ok(cache), Ok(kernel), Ok(agent)) = (cache_dir(), kernel(image), agent_for(image.arch)) else {
         return Vec::new();
     };
     let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[] };

@@ -97,6 +97,11 @@ impl Target {
         Target { name: name.into(), kind: TargetKind::Guest(image), start: Start::Warm }
     }
 
+    /// Whether its kernel is a guest's, of which there can be several.
+    pub fn is_guest(&self) -> bool {
+        matches!(self.kind, TargetKind::Guest(_))
+    }
+
     /// The names that snapshots of the target's guests have in the cache; none where something is missing to make one.
     pub fn snapshots(&self) -> Vec<String> {
         match &self.kind {

@@ -60,6 +60,17 @@ pub enum Note {
     Result(usize, CaseResult),
 }
 
+impl Note {
+    /// The same of cases that stand so many further back.
+    pub(crate) fn after(self, cases: usize) -> Note {
+        match self {
+            Note::Running(case) => Note::Running(case + cases),
+            Note::Result(case, result) => Note::Result(case + cases, result),
+            other => other,
+        }
+    }
+}
+
 /// A target at work.
 pub struct Worker {
     target: Target,
@@ -69,6 +80,8 @@ pub struct Worker {
     unusable: Option<Unusable>,
     probes: HashMap<String, Found>,
     losses: u32,
+    /// Every case has a kernel for itself.
+    isolated: bool,
 }
 
 /// A case that has no result yet.
@@ -136,7 +149,20 @@ impl Fault {
 impl Worker {
     /// A worker that has not started anything yet.
     pub fn new(target: Target) -> Worker {
-        Worker { target, opened: None, kernel: None, unusable: None, probes: HashMap::new(), losses: 0 }
+        Worker {
+            target,
+            opened: None,
+            kernel: None,
+            unusable: None,
+            probes: HashMap::new(),
+            losses: 0,
+            isolated: false,
+        }
+    }
+
+    /// Whether every case has a guest for itself; without meaning where the target is none.
+    pub fn isolated(self, isolated: bool) -> Worker {
+        Worker { isolated: isolated && self.target.is_guest(), ..self }
     }
 
     /// The kernel, once it was reached.
@@ -176,6 +202,9 @@ impl Worker {
             let Some(first) = flying.front() else { continue };
             tell(Note::Running(first.waiting.case));
             self.take(cases, &kernel, &mut queue, &mut flying, tell);
+            if self.isolated {
+                self.opened = None;
+            }
         }
     }
 
@@ -217,7 +246,8 @@ impl Worker {
         tell: &mut dyn FnMut(Note),
     ) {
         let alone = |flying: &VecDeque<Flight>| flying.front().is_some_and(|f| f.waiting.before.is_some());
-        while flying.len() < AHEAD
+        let ahead = if self.isolated { 1 } else { AHEAD };
+        while flying.len() < ahead
             && !alone(flying)
             && let Some(next) = queue.front()
         {
@@ -227,6 +257,10 @@ impl Worker {
                 return;
             }
             let prepared = self.prepare(case, kernel);
+            if self.isolated && unknown {
+                // The probes ran on this kernel; now they are known, and the case gets another.
+                self.opened = None;
+            }
             let Some(opened) = &mut self.opened else { return };
             let Some(waiting) = queue.pop_front() else { return };
             match prepared {

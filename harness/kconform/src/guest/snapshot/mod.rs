@@ -19,7 +19,7 @@ mod tests;
 
 use std::collections::HashSet;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -89,8 +89,10 @@ impl<'a> Warm<'a> {
     }
 
     fn start(&mut self) -> Result<Guest, GuestError> {
-        if hopeless(&self.key).is_some() {
-            return self.boot.run_with(self.accel.clone(), vec![HOPELESS.to_owned()]);
+        let directory = self.store.directory(self.image(), &self.key);
+        if is_hopeless(&directory) {
+            let remark = "booted, since no snapshot of it could be used before".to_owned();
+            return self.boot.run_with(self.accel.clone(), vec![remark]);
         }
         if let Some(guest) = self.restored()? {
             return Ok(guest);
@@ -101,7 +103,7 @@ impl<'a> Warm<'a> {
             Err(Unmade::NoGuest(error)) => return Err(error),
             Err(Unmade::NoSnapshot(why)) => why,
         };
-        give_up(&self.key);
+        give_up(directory);
         self.remarks.push(why);
         self.boot.run_with(self.accel.clone(), std::mem::take(&mut self.remarks))
     }
@@ -227,18 +229,17 @@ fn answers(guest: &Guest) -> Result<(), String> {
     }
 }
 
-/// Keys of which no snapshot could be made or used: it is not tried at every start of this process.
-static HOPELESS_KEYS: Mutex<Option<HashSet<String>>> = Mutex::new(None);
-const HOPELESS: &str = "booted, since no snapshot of it could be used before";
+/// Snapshots that could not be made or used: it is not tried at every start of this process.
+static HOPELESS: Mutex<Option<HashSet<PathBuf>>> = Mutex::new(None);
 
-fn hopeless(key: &Key) -> Option<()> {
-    let keys = HOPELESS_KEYS.lock().unwrap_or_else(PoisonError::into_inner);
-    keys.as_ref()?.contains(&key.digest()).then_some(())
+fn is_hopeless(directory: &Path) -> bool {
+    let all = HOPELESS.lock().unwrap_or_else(PoisonError::into_inner);
+    all.as_ref().is_some_and(|all| all.contains(directory))
 }
 
-fn give_up(key: &Key) {
-    let mut keys = HOPELESS_KEYS.lock().unwrap_or_else(PoisonError::into_inner);
-    keys.get_or_insert_default().insert(key.digest());
+fn give_up(directory: PathBuf) {
+    let mut all = HOPELESS.lock().unwrap_or_else(PoisonError::into_inner);
+    all.get_or_insert_default().insert(directory);
 }
 
 /// All snapshots of a cache, by name.

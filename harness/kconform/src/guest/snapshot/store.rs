@@ -78,7 +78,10 @@ impl Store {
     pub(super) fn open(&self, image: &str, key: &Key) -> Result<Option<Snapshot>, String> {
         let directory = self.directory(image, key);
         let lock = match File::open(&directory) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            // The latter where somebody has put a file in the way of all snapshots, which is told when one is made.
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return Ok(None);
+            }
             opened => opened.map_err(|error| error.to_string())?,
         };
         lock.lock_shared().map_err(|error| error.to_string())?;

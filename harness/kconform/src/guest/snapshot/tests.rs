@@ -273,7 +273,6 @@ fn what_does_not_go_on_is_made_again() {
         drop(restored(spec));
         let store = Store::new(cache.path()).unwrap();
         let directory = cache.path().join("snapshots").join(&store.list()[0].name);
-        // Zeros at its beginning, which a kernel does not live without.
         write(&directory, MEMORY, &[0xff; 1 << 16], 4 << 20);
         let guest = start(spec);
         assert!(guest.restored());
