@@ -58,6 +58,8 @@ pub(super) enum Command {
     Image(ImageCommand),
     /// List the targets and whether they can be used.
     Targets(TargetsArgs),
+    /// Say in words what a case does, with the numbers that a target's kernel gets.
+    Explain(ExplainArgs),
     /// Make reports in other formats of one that was written with `--report json=FILE`.
     Report(ReportArgs),
     /// Compare two reports written with `--report json=FILE`: what got worse, what is fixed, what else changed.
@@ -73,6 +75,20 @@ pub(super) enum Command {
         /// The shell.
         shell: clap_complete::Shell,
     },
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(super) struct ExplainArgs {
+    /// The case's id, or a part of it, or a pattern with * and ?.
+    #[arg(value_name = "CASE")]
+    pub(super) case: String,
+    /// Which case files.
+    #[command(flatten)]
+    pub(super) suite: SuiteArgs,
+    /// A target, or an architecture, whose numbers are shown.
+    #[arg(long, short, value_name = "TARGET", default_value = "native")]
+    pub(super) target: String,
 }
 
 /// Arguments of `report`.

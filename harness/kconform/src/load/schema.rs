@@ -24,7 +24,7 @@ pub(crate) fn schema() -> String {
 /// The schema.
 pub(crate) fn value() -> Value {
     let mut schema = object(
-        "A suite of cases. See docs/cases.md.",
+        "A suite of cases.",
         &[
             (
                 "about",

@@ -1,7 +1,7 @@
 //! The report as data: what every format is made of, and what `--report json` writes.
 //!
 //! The form is versioned: within a version fields are only added, and what is read may leave out any field that has a
-//! default. `harness/kconform/report.schema.json` says the same to other programs; `docs/report.md` to people.
+//! default. `harness/kconform/report.schema.json` says the same to other programs; `docs/reports.md` to people.
 
 use std::collections::BTreeMap;
 

@@ -3,6 +3,7 @@
 
 pub mod diff;
 pub mod document;
+mod explain;
 mod failure;
 mod format;
 mod gather;
@@ -18,6 +19,7 @@ mod summary;
 #[cfg(test)]
 mod tests;
 
+pub use explain::explain;
 pub use failure::{Again, failures, passes};
 pub use format::{Format, Wanted, WantedError};
 pub use gather::{gather, identity};

@@ -1,5 +1,7 @@
 //! Every format from one hand-made report, and reports of real runs.
 
+mod diff;
+mod explain;
 mod html;
 mod kunit;
 mod sample;
