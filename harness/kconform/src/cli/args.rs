@@ -190,6 +190,9 @@ pub(super) struct RunArgs {
     /// changes for targets that are no guests.
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(super) isolate: Option<Isolate>,
+    /// Look for BPF objects that outlive a case, which then fails. Other users of bpf(2) on the same kernel disturb it.
+    #[arg(long)]
+    pub(super) check_leaks: bool,
     /// Show the steps of the cases that pass, too.
     #[arg(long, short)]
     pub(super) verbose: bool,

@@ -64,6 +64,7 @@ fn options(args: &RunArgs, targets: usize) -> Options {
             None => Some(1),
         },
         until_fail: args.until_fail,
+        check_leaks: args.check_leaks,
     }
 }
 
@@ -123,6 +124,9 @@ fn again(args: &RunArgs, targets: &[&str], id: &str) -> String {
     words.extend(args.cold.then(|| "--cold".into()));
     if args.isolate.is_some() {
         words.extend(["--isolate".into(), "guest".into()]);
+    }
+    if args.check_leaks {
+        words.push("--check-leaks".into());
     }
     words.extend(["--exact".into(), format!("'{}'", id.replace('\'', r"'\''"))]);
     words.join(" ")

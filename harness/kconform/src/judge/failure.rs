@@ -40,6 +40,8 @@ pub enum FailureKind {
     TimedOut,
     /// What the step needs to be set up could not be.
     SetUp,
+    /// Something outlived the case.
+    Leaked,
 }
 
 /// `EINVAL (22, Invalid argument)`; an errno that user space must never see is marked as a leak.

@@ -297,6 +297,8 @@ pub enum FailureKind {
     TimedOut,
     /// What the step needs to be set up could not be.
     SetUp,
+    /// Something outlived the case.
+    Leaked,
 }
 
 /// A step that was begun: a call, or a block of steps.

@@ -104,6 +104,7 @@ fn failed(case: &Case, failure: &Failure, result: &CaseResult, style: Style) -> 
     };
     let label = match failure.kind {
         FailureKind::Ret | FailureKind::Output => format!("got {}", short(&failure.got)),
+        FailureKind::Leaked => format!("left {}", failure.got),
         FailureKind::Ended | FailureKind::TimedOut | FailureKind::SetUp => failure.got.clone(),
     };
     let title = failure.text.replacen(&failure.got, &short(&failure.got), 1);

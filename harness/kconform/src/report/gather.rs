@@ -282,6 +282,7 @@ fn gather_failure(failure: &judge::Failure, places: &mut Places) -> Failure {
             judge::FailureKind::Ended => FailureKind::Ended,
             judge::FailureKind::TimedOut => FailureKind::TimedOut,
             judge::FailureKind::SetUp => FailureKind::SetUp,
+            judge::FailureKind::Leaked => FailureKind::Leaked,
         },
         place: places.find(&failure.place),
         words: words.join("\n"),

@@ -47,6 +47,8 @@ pub struct Options {
     pub guests: usize,
     /// Every case has a guest for itself, as far as targets are guests.
     pub isolate: bool,
+    /// BPF objects that outlive a case are looked for.
+    pub check_leaks: bool,
 }
 
 /// Something happened on a target.
@@ -117,7 +119,7 @@ fn run_target(cases: &[Case], target: Target, nth: usize, options: Options, send
     // After an interruption nobody may be there to receive.
     let tell = |event| drop(sender.send((nth, event)));
     let guests = if target.is_guest() { options.guests.clamp(1, cases.len().max(1)) } else { 1 };
-    let worker = || Worker::new(target.clone()).isolated(options.isolate);
+    let worker = || Worker::new(target.clone()).isolated(options.isolate).checking_leaks(options.check_leaks);
     let mut workers: Vec<Worker> = (0..guests).map(|_| worker()).collect();
     let failed = AtomicBool::new(false);
     for round in 1.. {

@@ -1,6 +1,7 @@
 //! The kernels that cases run on. Native, guest and ssh differ only in how an agent's stream is reached.
 
 mod guest;
+mod leaks;
 mod native;
 mod session;
 mod ssh;

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use kconform_plan::{Observation, Plan};
 
+use super::leaks::Leaks;
 use super::{Broken, LastWords, Opened, Target, Unusable};
 use crate::case::{Case, Probe};
 use crate::interrupt;
@@ -82,6 +83,7 @@ pub struct Worker {
     losses: u32,
     /// Every case has a kernel for itself.
     isolated: bool,
+    leaks: Leaks,
 }
 
 /// A case that has no result yet.
@@ -157,7 +159,13 @@ impl Worker {
             probes: HashMap::new(),
             losses: 0,
             isolated: false,
+            leaks: Leaks::Ignored,
         }
+    }
+
+    /// Whether BPF objects that outlive a case are looked for.
+    pub fn checking_leaks(self, check: bool) -> Worker {
+        Worker { leaks: if check { Leaks::Unknown } else { Leaks::Ignored }, ..self }
     }
 
     /// Whether every case has a guest for itself; without meaning where the target is none.
@@ -228,6 +236,7 @@ impl Worker {
                     let kernel = Box::new(opened.kernel.clone());
                     tell(Note::Opened { kernel, remark: opened.remark.clone() });
                     self.kernel = Some(opened.kernel.clone());
+                    self.leaks = self.leaks.of_a_fresh_kernel();
                     self.opened = Some(opened);
                 }
                 Err(unusable) => self.unusable = Some(unusable),
@@ -246,7 +255,7 @@ impl Worker {
         tell: &mut dyn FnMut(Note),
     ) {
         let alone = |flying: &VecDeque<Flight>| flying.front().is_some_and(|f| f.waiting.before.is_some());
-        let ahead = if self.isolated { 1 } else { AHEAD };
+        let ahead = if self.isolated || !self.leaks.is_ignored() { 1 } else { AHEAD };
         while flying.len() < ahead
             && !alone(flying)
             && let Some(next) = queue.front()
@@ -265,6 +274,7 @@ impl Worker {
             let Some(waiting) = queue.pop_front() else { return };
             match prepared {
                 Ok(lowered) => {
+                    self.leaks.before(opened);
                     // A broken stream is noticed when the answer does not come.
                     let _ = opened.session.send(waiting.case as u64, lowered.plan.clone());
                     flying.push_back(Flight { waiting, lowered });
@@ -290,7 +300,7 @@ impl Worker {
         let fault = match received {
             Ok((_, observation)) => {
                 let verdict = judge(case, &lowered, &observation, kernel);
-                match verdict {
+                match self.leaks.after(opened, case, verdict) {
                     // A kernel that came to harm says nothing reliable any more; the host's own is all there is.
                     Verdict::Crashed { what, console } if !kernel.host => Fault::Kernel { what, console },
                     verdict => {

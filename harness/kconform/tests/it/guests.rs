@@ -126,3 +126,27 @@ fn sysctls_are_put_back() {
     let said = place.say(&["run", "--target", "x86_64"]).assert_status(0);
     assert_eq!(said.counts("x86_64"), "1 passed", "{}", said.all());
 }
+
+#[rstest]
+fn what_outlives_a_case_is_found(#[values("x86_64", "riscv64")] arch: &str) {
+    if !is_set_up(arch) {
+        return;
+    }
+    let map = "{map_type: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 8, max_entries: 4}";
+    let place = Place::with(&format!(
+        "cases:
+  - name: leaves a pin
+    steps:
+      - {{bpf: [BPF_MAP_CREATE, {map}], save: map}}
+      - bpf: [BPF_OBJ_PIN, {{pathname: {{str: /sys/fs/bpf/left}}, bpf_fd: $map}}]
+  - name: leaves nothing
+    steps:
+      - bpf: [BPF_MAP_CREATE, {map}]
+"
+    ));
+    let said = place.say(&["run", "--target", arch, "--check-leaks"]).assert_status(1);
+    assert_eq!(said.counts(arch), "1 passed, 1 failed", "{}", said.all());
+    assert!(said.out.contains("outlives its processes: map "), "{}", said.all());
+    let said = place.say(&["run", "--target", arch]).assert_status(0);
+    assert_eq!(said.counts(arch), "2 passed", "{}", said.all());
+}
