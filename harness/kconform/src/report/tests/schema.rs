@@ -54,7 +54,14 @@ cases:
 fn real() -> Document {
     let (cases, identity) = cases();
     let target = Target::named("native", &[]).unwrap();
-    let options = Options { jobs: 1, rounds: Some(2), until_fail: false, guests: 1, isolate: false };
+    let options = Options {
+        jobs: 1,
+        rounds: Some(2),
+        until_fail: false,
+        guests: 1,
+        isolate: false,
+        check_leaks: false,
+    };
     let runs = run(&cases, &[target], options, &mut |_, _| {});
     gather(&cases, &runs, identity, SystemTime::now())
 }
