@@ -91,6 +91,9 @@ pub enum DiffError {
     /// No target is in both.
     #[error("the reports have no target in common ({0}; {1}); name which to compare: --target A=B")]
     NoTargets(String, String),
+    /// No case is in both.
+    #[error("the reports have no case in common")]
+    NoCases,
     /// A report has no such target.
     #[error("the {side} report has no target {name:?}; it has {known}")]
     NoTarget {
@@ -133,6 +136,9 @@ pub fn diff(before: &Document, after: &Document, wanted: &[String]) -> Result<Di
             compared += u64::from(was.is_some() && is.is_some());
             changes.extend(compare(&case.id, &label, was.as_ref(), is.as_ref()));
         }
+    }
+    if compared == 0 {
+        return Err(DiffError::NoCases);
     }
     changes.sort_by_key(|change| change.kind);
     Ok(Difference {

@@ -32,7 +32,10 @@ pub enum ReadError {
     /// It is no JSON, or not of this form.
     #[error("not a report of kconform's: {0}")]
     Form(#[from] serde_json::Error),
-    /// It is a newer form, or something else.
+    /// It is something else.
+    #[error("not a report of kconform's: it does not say that it is a {FORMAT}")]
+    Other,
+    /// It is a newer form.
     #[error("{format} version {version}, and this kconform reads {FORMAT} version {VERSION}")]
     Version {
         /// What it says it is.
@@ -55,7 +58,10 @@ pub fn read(text: &str) -> Result<Document, ReadError> {
         version: u32,
     }
     let head: Head = serde_json::from_str(text)?;
-    if head.format != FORMAT || head.version != VERSION {
+    if head.format != FORMAT {
+        return Err(ReadError::Other);
+    }
+    if head.version != VERSION {
         return Err(ReadError::Version { format: head.format, version: head.version });
     }
     Ok(serde_json::from_str(text)?)

@@ -79,6 +79,14 @@ fn what_differs_from_run_to_run_is_not_told() {
 }
 
 #[test]
+fn that_nothing_can_be_compared_is_no_success() {
+    let mut other = document();
+    other.cases.clear();
+    let error = diff(&document(), &other, &[]).expect_err("nothing to compare").to_string();
+    assert_eq!(error, "the reports have no case in common");
+}
+
+#[test]
 fn targets_are_paired() {
     let wanted = |pair: &str| diff(&document(), &document(), &[pair.to_owned()]);
     assert_eq!(wanted("native=x86_64").expect("both there").targets, [("native".into(), "x86_64".into())]);
