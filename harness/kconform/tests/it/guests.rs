@@ -71,6 +71,22 @@ fn a_faulty_case_costs_the_others_nothing(#[values("x86_64", "riscv64")] arch: &
     assert_eq!(said.counts(arch), "12 passed, 3 failed, 2 timed out, 1 crashed", "{}", said.all());
 }
 
+/// What one case leaves on its kernel is not there for the next; and the report keeps to the order of the file.
+#[rstest]
+fn an_isolated_case_has_a_kernel_for_itself(#[values("1", "2")] jobs: &str) {
+    if !is_set_up("riscv64") {
+        return;
+    }
+    let words = ["run", "--target", "riscv64", "--verbose", "--cases", "hostile/isolated.yaml"];
+    let shared = Place::data().say(&words).assert_status(1);
+    assert_eq!(shared.counts("riscv64"), "1 passed, 2 failed", "{}", shared.all());
+    let said = Place::data().say(&[&words[..], &["--isolate", "guest", "--jobs", jobs]].concat());
+    assert_eq!(said.counts("riscv64"), "3 passed", "{}", said.all());
+    let place = |case: &str| said.out.find(&format!("isolated::{case} on")).unwrap_or_default();
+    assert!(place("leaves_a_folder") < place("finds_none"), "{}", said.all());
+    assert!(place("finds_none") < place("finds_none_either"), "{}", said.all());
+}
+
 /// Nothing is known of a case under which the guest goes away without a word, and that is never a pass.
 #[rstest]
 fn a_guest_that_goes_away_costs_one_case(#[values("x86_64", "riscv64")] arch: &str) {
