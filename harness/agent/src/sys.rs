@@ -91,6 +91,12 @@ pub(crate) fn page_size() -> usize {
 
 /// A system call by number, with six numbers (some of which may be addresses that the kernel checks).
 pub(crate) fn syscall(number: libc::c_long, args: [u64; 6]) -> i64 {
+    // On s390x mmap(2) takes one argument, a pointer to the six (mm/mmap.c: old_mmap); C libraries hide that, and so do we.
+    let packed = args;
+    let args = match number {
+        libc::SYS_mmap if cfg!(target_arch = "s390x") => [packed.as_ptr().addr() as u64, 0, 0, 0, 0, 0],
+        _ => args,
+    };
     let [a, b, c, d, e, f] = args;
     // SAFETY: what the call does to this process is what the plan's author asks for: it runs in a process of its own, and
     // the memory that it is given is private to the call. Calls that return twice are made by `raw` instead.

@@ -280,7 +280,7 @@ pub(super) enum ImageCommand {
     },
     /// Fetch and verify the kernels of images with this machine's apt.
     Fetch {
-        /// Images, or `all`. Default: one for each architecture.
+        /// Images, or `all`. Default: x86_64 and riscv64.
         #[arg(value_name = "IMAGE")]
         names: Vec<String>,
         /// Ask for newer kernels, even where one is there.

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use super::{CliError, images};
 use crate::guest::Images;
 use crate::guest::cache_dir;
+use crate::guest::image::DEFAULT_IMAGES;
 use crate::guest::own_kernel::own_kernel;
 use crate::target::Target;
 
-/// What is run on when nothing is named: the host's kernel, and a guest of each of these.
-const DEFAULT_TARGETS: &[&str] = &["native", "x86_64", "riscv64"];
+/// What is run on when nothing is named: the host's kernel, and the usual guests.
+pub(super) fn default_targets() -> impl Iterator<Item = &'static str> {
+    std::iter::once("native").chain(DEFAULT_IMAGES.iter().copied())
+}
 
 /// The targets to run on, and what is to be said of them beforehand: which are left out, and why.
 pub(crate) struct Chosen {
@@ -42,7 +45,7 @@ pub(crate) fn choose(
     }
     own_kernels(kernels, folder, &mut chosen)?;
     if chosen.targets.is_empty() {
-        for name in DEFAULT_TARGETS {
+        for name in default_targets() {
             let Ok(target) = find(name) else { continue };
             match target.ready() {
                 Err(unusable) if unusable.not_set_up && !guests_required() => {

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::cache::cached;
 use super::fetch::{FetchError, Progress, fetch};
-use super::image::{Image, ImageError, Images, KernelSource};
+use super::image::{DEFAULT_IMAGES, Image, ImageError, Images, KernelSource};
 use super::snapshot::{self, Listed, Pruned};
 
 /// Writes a table of all images: names, what they are, and whether their kernel is here.
@@ -73,7 +73,7 @@ fn state(image: &Image, cache: &Path) -> String {
 /// Which images' kernels to bring.
 #[derive(Clone, Copy, Debug)]
 pub enum Wanted<'a> {
-    /// Those that bear an architecture's name, which are the usual ones.
+    /// Those of [`DEFAULT_IMAGES`].
     Default,
     /// All that are fetched at all.
     All,
@@ -135,7 +135,11 @@ fn chosen<'a>(images: &'a Images, wanted: Wanted<'_>) -> Result<Vec<&'a Image>, 
     let fetched = |image: &&Image| matches!(image.kernel, KernelSource::Debian(_));
     match wanted {
         Wanted::Default => {
-            Ok(images.iter().filter(|image| image.answers_to(image.arch.name())).filter(fetched).collect())
+            Ok(images
+                .iter()
+                .filter(|image| DEFAULT_IMAGES.iter().any(|name| image.answers_to(name)))
+                .filter(fetched)
+                .collect())
         }
         Wanted::All => Ok(images.iter().filter(fetched).collect()),
         Wanted::Named(names) => names.iter().map(|name| images.find(name)).collect(),

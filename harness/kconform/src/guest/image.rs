@@ -14,7 +14,13 @@ const BUILT_IN: &[(&str, &str)] = &[
     ("x86_64-sid", include_str!("../../../../vm/x86_64-sid.yaml")),
     ("riscv64-6.12", include_str!("../../../../vm/riscv64-6.12.yaml")),
     ("riscv64-sid", include_str!("../../../../vm/riscv64-sid.yaml")),
+    ("aarch64-6.12", include_str!("../../../../vm/aarch64-6.12.yaml")),
+    ("s390x-6.12", include_str!("../../../../vm/s390x-6.12.yaml")),
 ];
+
+/// The images that are fetched and run when nothing is named: a guest of the usual kernel of two architectures. The
+/// others cost more packages, and are there for who names them.
+pub const DEFAULT_IMAGES: &[&str] = &["x86_64", "riscv64"];
 
 /// How a guest is made: its kernel, its machine, its command line. One file of `vm/`.
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]

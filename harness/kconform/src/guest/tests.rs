@@ -43,6 +43,9 @@ fn the_built_in_images_are_those_of_the_repository() {
 #[rstest]
 #[case("x86_64", "x86_64-6.12", Arch::X86_64)]
 #[case("riscv64", "riscv64-6.12", Arch::Riscv64)]
+#[case("aarch64", "aarch64-6.12", Arch::Aarch64)]
+#[case("arm64", "aarch64-6.12", Arch::Aarch64)]
+#[case("s390x", "s390x-6.12", Arch::S390x)]
 #[case("x86_64-6.1", "x86_64-6.1", Arch::X86_64)]
 fn an_image_is_found_by_its_names(#[case] asked: &str, #[case] name: &str, #[case] arch: Arch) {
     let images = Images::built_in().unwrap();
@@ -53,7 +56,7 @@ fn an_image_is_found_by_its_names(#[case] asked: &str, #[case] name: &str, #[cas
 #[test]
 fn an_unknown_image_is_answered_with_those_there_are() {
     let error = Images::built_in().unwrap().find("x86").unwrap_err().to_string();
-    assert!(error.starts_with("there is no image `x86`; there are riscv64-6.12, riscv64, "), "{error}");
+    assert!(error.starts_with("there is no image `x86`; there are aarch64-6.12, aarch64, "), "{error}");
 }
 
 #[test]

@@ -20,6 +20,8 @@ use crate::guest::image::Images;
 #[case("x86_64-6.12", Accelerator::Tcg)]
 #[case("x86_64-6.12", Accelerator::Kvm)]
 #[case("riscv64-6.12", Accelerator::Tcg)]
+#[case("aarch64-6.12", Accelerator::Tcg)]
+#[case("s390x-6.12", Accelerator::Tcg)]
 fn a_command_line(#[case] name: &str, #[case] accelerator: Accelerator) {
     let images = Images::built_in().unwrap();
     let boot = Boot {
