@@ -94,7 +94,7 @@ pub(crate) fn syscall(number: libc::c_long, args: [u64; 6]) -> i64 {
     // On s390x mmap(2) takes one argument, a pointer to the six (mm/mmap.c: old_mmap); C libraries hide that, and so do we.
     let packed = args;
     let args = match number {
-        libc::SYS_mmap if cfg!(target_arch = "s390x") => [packed.as_ptr().addr() as u64, 0, 0, 0, 0, 0],
+        libc::SYS_mmap if cfg!(target_arch = "s390x") => [packed.as_ptr() as u64, 0, 0, 0, 0, 0],
         _ => args,
     };
     let [a, b, c, d, e, f] = args;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::cache::cached;
 use super::fetch::{FetchError, Progress, fetch};
-use super::image::{DEFAULT_IMAGES, Image, ImageError, Images, KernelSource};
+use super::image::{Image, ImageError, Images, KernelSource};
 use super::snapshot::{self, Listed, Pruned};
 
 /// Writes a table of all images: names, what they are, and whether their kernel is here.
@@ -73,7 +73,7 @@ fn state(image: &Image, cache: &Path) -> String {
 /// Which images' kernels to bring.
 #[derive(Clone, Copy, Debug)]
 pub enum Wanted<'a> {
-    /// Those of [`DEFAULT_IMAGES`].
+    /// Those of [`DEFAULT_IMAGES`](super::image::DEFAULT_IMAGES).
     Default,
     /// All that are fetched at all.
     All,
@@ -137,7 +137,7 @@ fn chosen<'a>(images: &'a Images, wanted: Wanted<'_>) -> Result<Vec<&'a Image>, 
         Wanted::Default => {
             Ok(images
                 .iter()
-                .filter(|image| DEFAULT_IMAGES.iter().any(|name| image.answers_to(name)))
+                .filter(|image| image.is_default())
                 .filter(fetched)
                 .collect())
         }

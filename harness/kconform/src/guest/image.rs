@@ -259,6 +259,11 @@ impl Images {
 }
 
 impl Image {
+    /// Whether it is one of [`DEFAULT_IMAGES`].
+    pub fn is_default(&self) -> bool {
+        DEFAULT_IMAGES.iter().any(|name| self.answers_to(name))
+    }
+
     /// Its name and its aliases.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         std::iter::once(self.name.as_str()).chain(self.aliases.iter().map(String::as_str))

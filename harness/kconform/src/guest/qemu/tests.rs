@@ -136,6 +136,8 @@ impl Real {
 #[case("x86_64-sid")]
 #[case("riscv64-6.12")]
 #[case("riscv64-sid")]
+#[case("aarch64-6.12")]
+#[case("s390x-6.12")]
 fn a_guest_comes_up_and_its_agent_speaks(#[case] name: &str) {
     let real = Real::here();
     let cache = tempfile::tempdir().unwrap();
