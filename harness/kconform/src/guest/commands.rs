@@ -134,13 +134,7 @@ pub fn fetch_images(
 fn chosen<'a>(images: &'a Images, wanted: Wanted<'_>) -> Result<Vec<&'a Image>, ImageError> {
     let fetched = |image: &&Image| matches!(image.kernel, KernelSource::Debian(_));
     match wanted {
-        Wanted::Default => {
-            Ok(images
-                .iter()
-                .filter(|image| image.is_default())
-                .filter(fetched)
-                .collect())
-        }
+        Wanted::Default => Ok(images.iter().filter(|image| image.is_default()).filter(fetched).collect()),
         Wanted::All => Ok(images.iter().filter(fetched).collect()),
         Wanted::Named(names) => names.iter().map(|name| images.find(name)).collect(),
     }
