@@ -4,10 +4,10 @@ use kconform_plan::{FromAgent, ToAgent, WIRE_VERSION, WireError, read_frame, wri
 
 use crate::case::{Cases, Outcome};
 use crate::facts::facts;
-use crate::panic;
 use crate::setup::{self, Failed, Fds};
 use crate::signals::Signals;
 use crate::stream::{Kind, Stream};
+use crate::{panic, sys};
 
 /// Serves the host at the other end of fd 0 (and 1) until it says `Quit` or goes away; `scratch` is the directory in
 /// which cases may leave files. The exit status: 0, or 1 when the agent could not go on.
@@ -41,6 +41,9 @@ pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>
     while more {
         more = match read_frame(&mut stream) {
             Ok(ToAgent::Run { id, plan }) => {
+                if plan.steps.is_empty() {
+                    sys::fire_timer();
+                }
                 tell(&mut stream, &FromAgent::Started { id })?
                     && match cases.run(&plan, stream.watched()) {
                         Outcome::Ran(seen) => {
