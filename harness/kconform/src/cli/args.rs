@@ -58,6 +58,9 @@ pub(super) enum Command {
     Image(ImageCommand),
     /// List the targets and whether they can be used.
     Targets(TargetsArgs),
+    /// Tell what this machine has and lacks for running cases, and the commands that mend it. Exit status 3 when the
+    /// default targets cannot all run.
+    Doctor(TargetsArgs),
     /// Say in words what a case does, with the numbers that a target's kernel gets.
     Explain(ExplainArgs),
     /// Make reports in other formats of one that was written with `--report json=FILE`.

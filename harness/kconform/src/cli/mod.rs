@@ -4,6 +4,7 @@ mod args;
 mod check;
 mod choose;
 mod diff;
+mod doctor;
 mod explain;
 mod image;
 mod list;
@@ -120,6 +121,7 @@ pub fn main() -> ExitCode {
         Command::List(args) => list::list(&args, style),
         Command::Image(command) => image::image(&command),
         Command::Targets(args) => image::targets(&args, style),
+        Command::Doctor(args) => doctor::doctor(&args, style),
         Command::Explain(args) => explain::explain(&args, style),
         Command::Report(args) => report::report(&args),
         Command::Diff(args) => diff::diff(&args, style),

@@ -9,6 +9,7 @@ use kconform_abi::Arch;
 use super::session::{Keeper, LastWords, Link};
 use super::{AGENT, Broken, Opened, Session, Unusable};
 use crate::guest::cache::claimed;
+use crate::guest::image::DEFAULT_IMAGES;
 use crate::guest::qemu::Accelerator;
 use crate::guest::qemu::program_of;
 use crate::guest::{BootSpec, Guest, GuestError, Image, Start, cache_dir, snapshot};
@@ -83,7 +84,7 @@ pub(super) fn open(image: &Image, start: Start) -> Result<Opened, Unusable> {
     Ok(Opened { session, kernel, remark: Some(remark) })
 }
 
-fn kernel(image: &Image) -> Result<crate::guest::CachedKernel, Unusable> {
+pub(crate) fn kernel(image: &Image) -> Result<crate::guest::CachedKernel, Unusable> {
     let cache = cache_dir().map_err(|error| failed(error.to_string()))?;
     match claimed(image, &cache) {
         Ok(Some(kernel)) => Ok(kernel),
@@ -94,7 +95,7 @@ fn kernel(image: &Image) -> Result<crate::guest::CachedKernel, Unusable> {
 
 /// The agent for an architecture: one built by `ci/agents` (in `KCONFORM_AGENTS`, or in kconform's own checkout), else, for
 /// this machine's architecture, the one that kconform carries.
-pub(super) fn agent_for(arch: Arch) -> Result<PathBuf, Unusable> {
+pub(crate) fn agent_for(arch: Arch) -> Result<PathBuf, Unusable> {
     let arch = arch.name();
     if let Some(folder) = std::env::var_os("KCONFORM_AGENTS") {
         let path = Path::new(&folder).join(arch).join("kconform-agent");
@@ -112,6 +113,16 @@ pub(super) fn agent_for(arch: Arch) -> Result<PathBuf, Unusable> {
         return Err(stale(&built, arch));
     }
     Ok(built)
+}
+
+/// Whether kconform carries the agent for an architecture that is used.
+pub(crate) fn is_carried(arch: Arch) -> bool {
+    arch.name() == std::env::consts::ARCH && std::env::var_os("KCONFORM_AGENTS").is_none()
+}
+
+/// The QEMU program for an architecture.
+pub(crate) fn qemu(arch: Arch) -> Result<PathBuf, Unusable> {
+    program_of(arch).map_err(|error| unusable(&error))
 }
 
 /// The checkout that kconform was built in.
@@ -162,8 +173,9 @@ fn failed(what: String) -> Unusable {
 
 fn unusable(error: &GuestError) -> Unusable {
     let (what, mend) = match error {
-        GuestError::NoQemu { program, package } => {
-            (format!("{program} is not installed"), format!("ci/setup, or install {package}"))
+        GuestError::NoQemu { program, package, arch } => {
+            let option = if DEFAULT_IMAGES.contains(&arch.name()) { "" } else { &format!(" --arch {arch}") };
+            (format!("{program} is not installed"), format!("ci/setup{option}, or install {package}"))
         }
         GuestError::NotFetched { image } => {
             (format!("the kernel of {image} is not here"), format!("kconform image fetch {image}"))

@@ -1,6 +1,6 @@
 //! The kernels that cases run on. Native, guest and ssh differ only in how an agent's stream is reached.
 
-mod guest;
+pub(crate) mod guest;
 mod leaks;
 mod native;
 mod session;

@@ -3,6 +3,7 @@
 
 mod check;
 mod command_line;
+mod doctor;
 mod format;
 mod guests;
 mod leftovers;

@@ -91,6 +91,25 @@ pub(super) fn choose(image: &Image, qemu: &Path, cache: &Path) -> Choice {
     }
 }
 
+/// What a guest of an image will run under, and why; `None` where the next boot will show whether KVM works.
+pub fn expected(image: &Image, qemu: &Path, cache: &Path) -> Option<Accel> {
+    match choose(image, qemu, cache) {
+        Choice::Settled(accel) => Some(accel),
+        Choice::Prove => None,
+    }
+}
+
+/// QEMU's version, as it says it: `7.2.22 (Debian 1:7.2+dfsg-7+deb12u18)`.
+///
+/// # Errors
+/// Those of running it.
+pub fn version(qemu: &Path) -> std::io::Result<String> {
+    let output = std::process::Command::new(qemu).arg("--version").output()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    let line = text.lines().next().unwrap_or_default();
+    Ok(line.strip_prefix("QEMU emulator version ").unwrap_or(line).to_owned())
+}
+
 /// Remembers whether KVM ran a guest. A cache that cannot be written costs the next run a few seconds, so that is no
 /// error.
 pub(super) fn remember(works: bool, why: &str, qemu: &Path, cache: &Path) {

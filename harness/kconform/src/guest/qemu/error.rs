@@ -17,6 +17,8 @@ pub enum GuestError {
         program: String,
         /// The Debian package it is in, in words.
         package: String,
+        /// The architecture of its guests.
+        arch: kconform_abi::Arch,
     },
     /// The image's kernel is not in the cache.
     #[error("the kernel of {image} is not here: kconform image fetch {image}")]

@@ -40,6 +40,7 @@ pub fn program_of(arch: kconform_abi::Arch) -> Result<std::path::PathBuf, GuestE
     process::find_program(row.program).ok_or_else(|| GuestError::NoQemu {
         program: row.program.to_owned(),
         package: row.package.to_owned(),
+        arch,
     })
 }
 
