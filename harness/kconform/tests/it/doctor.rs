@@ -1,6 +1,6 @@
 //! `kconform doctor`, on a machine that has nothing but its own kernel, and on this one.
 
-use crate::program::{Place, assert_said};
+use crate::program::Place;
 
 #[test]
 fn what_is_missing_is_said_with_what_mends_it() {
@@ -9,10 +9,16 @@ fn what_is_missing_is_said_with_what_mends_it() {
     let (cache, agents, programs) = (folder("cache"), folder("agents"), folder("programs"));
     let place = place.env("KCONFORM_CACHE", &cache).env("KCONFORM_AGENTS", &agents).env("PATH", &programs);
     let said = place.say(&["doctor"]).assert_status(3);
-    let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"(?s)Privileges\n.*?\n\n", "Privileges\n  [of this user]\n\n");
-    settings.add_filter(r"ready, Linux \S+", "ready, Linux [release]");
-    settings.bind(|| assert_said!("doctor", said));
+    for what in [
+        "qemu-system-riscv64 is not installed",
+        "the kernel of x86_64-6.12 is not here",
+        "to mend it: kconform image fetch x86_64-6.12",
+        "there is no agent for riscv64",
+        "to mend it: ci/agents riscv64",
+        "would leave out: x86_64, riscv64",
+    ] {
+        assert!(said.out.contains(what), "{what} is not said:\n{}", said.all());
+    }
 }
 
 #[test]

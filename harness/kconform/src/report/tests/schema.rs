@@ -53,7 +53,7 @@ cases:
 
 fn real() -> Document {
     let (cases, identity) = cases();
-    let target = Target::named("native", &[]).unwrap();
+    let target = Target::named("native", &[]).expect("native is always there");
     let options = Options {
         jobs: 1,
         rounds: Some(2),
