@@ -110,8 +110,10 @@ impl Real {
     ) -> Option<T> {
         let image = self.images.find(name).unwrap();
         let agent = self.agents.join(image.arch.name()).join("kconform-agent");
+        // The set-up brings what the default images need; others are tested where they are there.
+        let usual = crate::guest::image::DEFAULT_IMAGES.iter().any(|alias| image.answers_to(alias));
         let missing = |why: String| {
-            assert!(!crate::cli::guests_required(), "{why}");
+            assert!(!(usual && crate::cli::guests_required()), "{why}");
             println!("NOT TESTED: {why}");
             None
         };
