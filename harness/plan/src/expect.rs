@@ -126,12 +126,12 @@ impl Want {
             Want::Contains(pieces) => bytes(pieces).is_some_and(|b| contains(memory, &b)),
             Want::Not(want) => !want.holds(memory, big_endian, saved),
             Want::Any(wants) => wants.iter().any(|w| w.holds(memory, big_endian, saved)),
-            Want::Number(value) => match (number(value, saved), read(memory, big_endian)) {
+            Want::Number(value) => match (number(value, saved), number_in(memory, big_endian)) {
                 (Some(want), Some(got)) => got == want & mask(memory.len()),
                 _ => false,
             },
             Want::Range { min, max, signed } => {
-                let Some(got) = read(memory, big_endian) else { return false };
+                let Some(got) = number_in(memory, big_endian) else { return false };
                 let wide = |n: u64, width| if *signed { sign_extend(n, width) } else { i128::from(n) };
                 let got = wide(got, memory.len());
                 let bound = |value: &Value| number(value, saved).map(|n| wide(n, 8));
@@ -189,7 +189,8 @@ fn number(value: &Value, saved: &dyn Fn(u32) -> Option<Saved>) -> Option<u64> {
     }
 }
 
-fn read(memory: &[u8], big: bool) -> Option<u64> {
+/// Memory of 1, 2, 4 or 8 bytes as a number, in the kernel's byte order; `None` for any other length.
+pub fn number_in(memory: &[u8], big: bool) -> Option<u64> {
     let mut all = [0; 8];
     let width = memory.len();
     if !matches!(width, 1 | 2 | 4 | 8) {

@@ -11,7 +11,7 @@ mod observation;
 mod plan;
 mod wire;
 
-pub use expect::{Expect, Got, Mismatch, Ret, Want};
+pub use expect::{Expect, Got, Mismatch, Ret, Want, number_in};
 pub use observation::{
     Bytes, ChildEnd, End, Facts, Iteration, Observation, Record, RecordKind, Saved, Trouble, is_error,
 };

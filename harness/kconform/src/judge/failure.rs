@@ -1,6 +1,6 @@
 //! What was not as expected, with all that a message needs.
 
-use kconform_plan::{Bytes, is_error};
+use kconform_plan::{Bytes, is_error, number_in};
 
 use crate::place::Place;
 
@@ -79,20 +79,10 @@ pub fn describe_bytes(memory: &Bytes, big_endian: bool) -> String {
         hex.push(format!("… ({} bytes)", full.len()));
     }
     let hex = hex.join(" ");
-    let mut wide = [0; 8];
-    match full.len() {
-        n @ (1 | 2 | 4 | 8) => {
-            let value = if big_endian {
-                wide[8 - n..].copy_from_slice(&full);
-                u64::from_be_bytes(wide)
-            } else {
-                wide[..n].copy_from_slice(&full);
-                u64::from_le_bytes(wide)
-            };
-            format!("{hex} ({{u{}: {value}}})", n * 8)
-        }
-        0 => "nothing".into(),
-        _ => hex,
+    match number_in(&full, big_endian) {
+        Some(value) => format!("{hex} ({{u{}: {value}}})", full.len() * 8),
+        None if full.is_empty() => "nothing".into(),
+        None => hex,
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use kconform_plan::{
     Bytes, Call, ChildEnd, End, Got, Mismatch, Observation, Op, RecordKind, Saved, Source, Step as PlanStep,
-    Trouble, Value, is_error,
+    Trouble, Value, is_error, number_in,
 };
 
 use super::failure::{Failure, FailureKind, describe_bytes, describe_errno, describe_ret};
@@ -391,18 +391,7 @@ fn describe_want(outcome: &Outcome) -> String {
 fn saved_value(from: Source, ret: i64, outputs: &[Bytes], big: bool) -> Saved {
     let Source::Output(output) = from else { return Saved::Number(ret as u64) };
     let full = outputs.get(output as usize).map(Bytes::full).unwrap_or_default();
-    let mut wide = [0; 8];
-    match full.len() {
-        n @ (1 | 2 | 4 | 8) if big => {
-            wide[8 - n..].copy_from_slice(&full);
-            Saved::Number(u64::from_be_bytes(wide))
-        }
-        n @ (1 | 2 | 4 | 8) => {
-            wide[..n].copy_from_slice(&full);
-            Saved::Number(u64::from_le_bytes(wide))
-        }
-        _ => Saved::Bytes(full),
-    }
+    number_in(&full, big).map_or(Saved::Bytes(full), Saved::Number)
 }
 
 fn index_steps<'a>(steps: &'a [Step], by_index: &mut HashMap<u32, &'a Step>) {
