@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 
 /// The image files of the repository, so that the harness needs no checkout. A test keeps the list complete.
 const BUILT_IN: &[(&str, &str)] = &[
+    ("x86_64-5.10", include_str!("../../../../vm/x86_64-5.10.yaml")),
     ("x86_64-6.1", include_str!("../../../../vm/x86_64-6.1.yaml")),
     ("x86_64-6.12", include_str!("../../../../vm/x86_64-6.12.yaml")),
     ("x86_64-sid", include_str!("../../../../vm/x86_64-sid.yaml")),

@@ -133,6 +133,7 @@ impl Real {
 }
 
 #[rstest]
+#[case("x86_64-5.10")]
 #[case("x86_64-6.1")]
 #[case("x86_64-6.12")]
 #[case("x86_64-sid")]
