@@ -17,5 +17,6 @@ pub mod place;
 pub mod report;
 pub mod run;
 pub mod select;
+pub mod shard;
 pub mod target;
 pub mod trials;

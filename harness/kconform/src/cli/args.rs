@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::report::Wanted;
+use crate::shard::Wish;
 
 /// Checks that kernels keep their promises: runs YAML cases of system calls on this kernel and in QEMU guests.
 #[derive(Debug, Parser)]
@@ -65,6 +66,9 @@ pub(super) enum Command {
     Explain(ExplainArgs),
     /// Make reports in other formats of one that was written with `--report json=FILE`.
     Report(ReportArgs),
+    /// Join the reports of shards and of targets, written with `--report json=FILE`, to that of one run. Exit status as
+    /// that run's.
+    Merge(MergeArgs),
     /// Compare two reports written with `--report json=FILE`: what got worse, what is fixed, what else changed.
     Diff(DiffArgs),
     /// Print the JSON Schema of case files or of reports, for editors and programs.
@@ -102,7 +106,36 @@ pub(super) struct ReportArgs {
     pub(super) file: PathBuf,
     /// What to make of it: html, ktap, junit, github or json; may be given more than once. Without a file, or with
     /// `-`, it goes to standard output.
-    #[arg(long = "report", value_name = "FORMAT[=FILE]", required = true)]
+    #[arg(long = "report", value_name = "FORMAT[=FILE]", required_unless_present = "kcidb")]
+    pub(super) reports: Vec<Wanted>,
+    /// Make a submission to KernelCI's database, KCIDB, which `kcidb-submit` sends. Without a file, or with `-`, it goes
+    /// to standard output.
+    #[arg(long, value_name = "FILE", num_args = 0..=1, require_equals = true, default_missing_value = "-")]
+    pub(super) kcidb: Option<PathBuf>,
+    /// The name under which KCIDB knows the submitter.
+    #[arg(long, value_name = "NAME", requires = "kcidb", default_value = "kconform")]
+    pub(super) origin: String,
+    /// The build in KCIDB that a target was, `x86_64=myci:1234`; may be given more than once. Default: one is submitted
+    /// with the tests.
+    #[arg(long = "build", value_name = "TARGET=ID", requires = "kcidb", value_parser = pair)]
+    pub(super) builds: Vec<(String, String)>,
+}
+
+/// `NAME=VALUE`.
+fn pair(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write TARGET=ID")?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Arguments of `merge`.
+#[derive(Debug, Args)]
+pub(super) struct MergeArgs {
+    /// The reports: every shard of every target.
+    #[arg(value_name = "JSON", required = true)]
+    pub(super) files: Vec<PathBuf>,
+    /// What to make of them: json, html, ktap, junit or github; may be given more than once. Without a file, or with
+    /// `-`, it goes to standard output, and the text to standard error.
+    #[arg(long = "report", value_name = "FORMAT[=FILE]")]
     pub(super) reports: Vec<Wanted>,
 }
 
@@ -209,6 +242,15 @@ pub(super) struct RunArgs {
     /// Run all cases so many times on each target; a case that does not always come to the same end is called flaky.
     #[arg(long, value_name = "N")]
     pub(super) repeat: Option<std::num::NonZeroU64>,
+    /// Run only a part of the cases: `3/8` is the third of eight, `auto` the one that CI_NODE_INDEX and CI_NODE_TOTAL
+    /// name (or SLURM_ARRAY_TASK_ID), `auto/8` the one of eight that JOB_COMPLETION_INDEX names. Each case is in exactly
+    /// one. `kconform merge` joins the reports.
+    #[arg(long, value_name = "N/M")]
+    pub(super) shard: Option<Wish>,
+    /// A JSON report of an earlier run, by whose times the cases are spread over the shards; all shards must be given
+    /// the same one. Without, all cases count alike.
+    #[arg(long, value_name = "JSON", requires = "shard")]
+    pub(super) times: Option<PathBuf>,
     /// Run all cases again and again, at most --repeat times, until one is not as it should be.
     #[arg(long)]
     pub(super) until_fail: bool,

@@ -8,9 +8,11 @@ mod doctor;
 mod explain;
 mod image;
 mod list;
+mod merge;
 mod report;
 mod run;
 mod schema;
+mod shard;
 mod suites;
 
 use std::io::{IsTerminal, Write};
@@ -86,6 +88,15 @@ pub enum CliError {
         /// Why not.
         error: crate::report::json::ReadError,
     },
+    /// There is no such shard.
+    #[error("--shard: {0}")]
+    Shard(#[from] crate::shard::ShardError),
+    /// Reports cannot be joined.
+    #[error(transparent)]
+    Merge(#[from] crate::report::merge::MergeError),
+    /// A report cannot be submitted.
+    #[error(transparent)]
+    Kcidb(#[from] crate::report::kcidb::SubmissionError),
     /// Reports cannot be compared.
     #[error(transparent)]
     Diff(#[from] crate::report::diff::DiffError),
@@ -105,7 +116,12 @@ impl CliError {
             | CliError::Wanted(_)
             | CliError::Unreadable { .. }
             | CliError::NoReport { .. }
+            | CliError::Shard(_)
+            | CliError::Kcidb(_)
             | CliError::Diff(_) => USAGE,
+            // A shard whose report is not there may have been lost.
+            CliError::Merge(crate::report::merge::MergeError::Missing(_)) => LOST,
+            CliError::Merge(_) => USAGE,
             CliError::Fetch(_) | CliError::Output(_) | CliError::Report { .. } => LOST,
         }
     }
@@ -124,6 +140,7 @@ pub fn main() -> ExitCode {
         Command::Doctor(args) => doctor::doctor(&args, style),
         Command::Explain(args) => explain::explain(&args, style),
         Command::Report(args) => report::report(&args),
+        Command::Merge(args) => merge::merge(&args, style),
         Command::Diff(args) => diff::diff(&args, style),
         Command::Schema { of } => schema::schema(of),
         Command::Completions { shell } => completions(shell),

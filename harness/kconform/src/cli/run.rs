@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::args::{Isolate, RunArgs};
 use super::choose::choose;
-use super::{CliError, load_suites};
+use super::{CliError, load_suites, shard};
 use crate::case::Case;
 use crate::guest::Start;
 use crate::interrupt;
@@ -19,7 +19,9 @@ pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
     Wanted::check(&args.reports)?;
     let suites = load_suites(&args.suite.paths)?;
     let identity = suites.identity.clone();
-    let cases: Arc<[Case]> = Selection::from(&args.select).apply(suites.right(style.color)?)?.into();
+    let mut cases = Selection::from(&args.select).apply(suites.right(style.color)?)?;
+    let shard = args.shard.map(|wish| shard::keep(wish, args.times.as_deref(), &mut cases)).transpose()?;
+    let cases: Arc<[Case]> = cases.into();
     interrupt::watch()?;
     let mut chosen = choose(&args.targets, &args.kernels, args.images.as_deref())?;
     if args.cold {
@@ -44,7 +46,8 @@ pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
         writeln!(out, "{} interrupted: this report is partial", style.bad("note:"))?;
     }
     if !args.reports.is_empty() {
-        write_reports(&args.reports, &gather(&cases, &runs, identity, started))?;
+        let document = gather(&cases, &runs, identity, started);
+        write_reports(&args.reports, &Document { shard, ..document })?;
     }
     Ok(exit_status(&runs))
 }

@@ -31,12 +31,30 @@ pub struct Document {
     /// The run did not come to its end: it was interrupted, or a target was lost. Cases without a result are `lost`.
     #[serde(default)]
     pub partial: bool,
+    /// Which part of the selected cases these are, where several machines share them; missing: all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shard: Option<Shard>,
     /// Where the cases come from.
     pub suite: SuiteIdentity,
     /// The kernels, in the order in which they were asked for.
     pub targets: Vec<Target>,
     /// The cases that were selected, in the order of their files.
     pub cases: Vec<Case>,
+}
+
+/// Which part of the selected cases a report holds.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Shard {
+    /// Which one, counted from 1.
+    pub index: u32,
+    /// Of how many.
+    pub count: u32,
+    /// How many cases are in all shards together.
+    pub selected: u64,
+    /// SHA-256 (hex) over the ids of all of them, a line each.
+    pub selection: String,
+    /// Where the cases of this report stand among them, counted from 0.
+    pub positions: Vec<u32>,
 }
 
 /// Which case files were read.

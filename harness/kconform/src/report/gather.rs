@@ -41,6 +41,7 @@ pub fn gather(
         kconform: env!("CARGO_PKG_VERSION").into(),
         started: DateTime::<Utc>::from(started).to_rfc3339_opts(SecondsFormat::Secs, true),
         partial: runs.iter().any(TargetRun::is_partial),
+        shard: None,
         suite,
         targets: runs.iter().map(target).collect(),
         cases,
@@ -62,7 +63,14 @@ pub fn identity(files: &[LoadedFile], cases: usize) -> SuiteIdentity {
     SuiteIdentity { sha256: hex(&all.finalize()), files, cases: cases as u64 }
 }
 
-fn hex(bytes: &[u8]) -> String {
+/// A digest of which cases are selected, in their order: SHA-256 (hex) over their ids, a line each.
+pub fn selection<'a>(ids: impl Iterator<Item = &'a str>) -> String {
+    let mut all = Sha256::new();
+    ids.for_each(|id| all.update(format!("{id}\n")));
+    hex(&all.finalize())
+}
+
+pub(super) fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
         // Writing to a string cannot fail.

@@ -9,6 +9,7 @@ mod guests;
 mod leftovers;
 mod privileges;
 mod program;
+mod shards;
 mod ssh;
 mod trials;
 mod verdicts;

@@ -92,6 +92,11 @@ impl Place {
         self.folder.path()
     }
 
+    /// The working directory.
+    pub(crate) fn here(&self) -> &Path {
+        &self.here
+    }
+
     pub(crate) fn tmp(&self) -> PathBuf {
         self.folder.path().join("tmp")
     }
@@ -122,7 +127,9 @@ impl Place {
         for name in ["CASES", "TARGETS", "ACCEL", "REQUIRE_GUESTS"] {
             command.env_remove(format!("KCONFORM_{name}"));
         }
-        for name in ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "NEXTEST", "COLUMNS"] {
+        let engines = ["CI_NODE_INDEX", "CI_NODE_TOTAL", "JOB_COMPLETION_INDEX", "SLURM_ARRAY_TASK_ID"];
+        let terminal = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "NEXTEST", "COLUMNS"];
+        for name in terminal.iter().chain(&engines) {
             command.env_remove(name);
         }
         // Cargo's children are told of it, and kconform then says how to run it again by cargo.

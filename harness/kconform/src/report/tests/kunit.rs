@@ -30,16 +30,16 @@ for target in root.subtests:
 print(root.counts.errors)
 "#;
 
-fn parser() -> Option<PathBuf> {
+/// A file of the cache, if it is there.
+pub(super) fn cached(path: &str) -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
-    let folder = cache.join("kconform/kunit");
-    folder.join("kunit_parser.py").is_file().then_some(folder)
+    Some(cache.join("kconform").join(path)).filter(|path| path.is_file())
 }
 
 #[test]
 fn the_kernels_parser_reads_it() {
-    let Some(folder) = parser() else {
+    let Some(parser) = cached("kunit/kunit_parser.py") else {
         assert!(std::env::var_os("KCONFORM_REQUIRE_KUNIT").is_none(), "run ci/kunit-parser first");
         eprintln!("ignored: the kernel's parser is not there; ci/kunit-parser gets it");
         return;
@@ -47,7 +47,7 @@ fn the_kernels_parser_reads_it() {
     let document = document();
     let mut python = Command::new("python3")
         .args(["-B", "-c", READ])
-        .arg(folder)
+        .arg(parser.parent().expect("a folder"))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()

@@ -3,6 +3,7 @@
 mod diff;
 mod explain;
 mod html;
+mod kcidb;
 mod kunit;
 mod sample;
 mod schema;

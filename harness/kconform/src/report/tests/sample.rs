@@ -157,6 +157,7 @@ pub(super) fn document() -> Document {
         kconform: "0.1.0".into(),
         started: "2026-01-02T03:04:05Z".into(),
         partial: true,
+        shard: None,
         suite: SuiteIdentity {
             sha256: "ab".repeat(32),
             files: vec![SuiteFile { name: "bpf/map/array.yaml".into(), sha256: "cd".repeat(32) }],

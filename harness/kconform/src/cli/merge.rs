@@ -1,0 +1,37 @@
+//! `kconform merge`: the reports of shards and targets joined.
+
+use std::io::Write;
+
+use super::args::MergeArgs;
+use super::report::read;
+use super::run::write_reports;
+use super::{CliError, FAILED, LOST};
+use crate::report::document::{Document, Status};
+use crate::report::merge::merge as join;
+use crate::report::{Style, Wanted, outline};
+
+pub(super) fn merge(args: &MergeArgs, style: Style) -> Result<u8, CliError> {
+    Wanted::check(&args.reports)?;
+    let named = |path: &std::path::PathBuf| Ok((path.display().to_string(), read(path)?));
+    let reports = args.files.iter().map(named).collect::<Result<Vec<_>, CliError>>()?;
+    let document = join(&reports)?;
+    write_reports(&args.reports, &document)?;
+    let text = outline(&document, style);
+    match args.reports.iter().any(|wanted| wanted.path.is_none()) {
+        true => write!(std::io::stderr(), "{text}")?,
+        false => write!(std::io::stdout().lock(), "{text}")?,
+    }
+    Ok(exit_status(&document))
+}
+
+/// As that of the run that the report is of.
+fn exit_status(document: &Document) -> u8 {
+    let mut statuses = document.targets.iter().flat_map(|target| target.counts.keys());
+    if document.partial || statuses.clone().any(|status| *status == Status::Lost) {
+        LOST
+    } else if statuses.all(|status| status.is_fine()) {
+        0
+    } else {
+        FAILED
+    }
+}

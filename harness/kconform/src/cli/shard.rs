@@ -1,0 +1,42 @@
+//! `--shard`: the part of the cases that this run is for.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::CliError;
+use super::report::read;
+use crate::case::Case;
+use crate::report::document::{Document, Shard};
+use crate::report::selection;
+use crate::shard::Wish;
+
+/// Keeps the shard's cases, and says which they are.
+pub(super) fn keep(wish: Wish, times: Option<&Path>, cases: &mut Vec<Case>) -> Result<Shard, CliError> {
+    let shard = wish.resolve(&|name| std::env::var(name).ok())?;
+    let times =
+        times.map(|path| Ok::<_, CliError>(case_times(&read(path)?))).transpose()?.unwrap_or_default();
+    let ids: Vec<&str> = cases.iter().map(|case| case.id.as_str()).collect();
+    let positions = shard.positions(&ids, &times);
+    let kept = Shard {
+        index: shard.index,
+        count: shard.count,
+        selected: ids.len() as u64,
+        selection: selection(ids.iter().copied()),
+        positions: positions.iter().map(|nth| *nth as u32).collect(),
+    };
+    let mut nth = 0;
+    cases.retain(|_| {
+        nth += 1;
+        positions.binary_search(&(nth - 1)).is_ok()
+    });
+    Ok(kept)
+}
+
+/// How long each case took on all targets together. One that did not run took no time.
+fn case_times(report: &Document) -> HashMap<String, Duration> {
+    let time = |case: &crate::report::document::Case| {
+        Duration::from_nanos(case.results.iter().map(|result| result.duration_ns).sum())
+    };
+    report.cases.iter().map(|case| (case.id.clone(), time(case))).collect()
+}

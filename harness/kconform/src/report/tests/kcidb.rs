@@ -1,0 +1,88 @@
+//! KernelCI's own validator takes what `report --kcidb` writes. `ci/kcidb-io` gets it; without it there is nothing to
+//! compare with, and the test says so (`KCONFORM_REQUIRE_KCIDB=1`: and fails).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Stdio};
+
+use rstest::rstest;
+use serde_json::Value;
+
+use super::kunit::cached;
+use super::sample::document;
+use crate::report::kcidb::{Submission, SubmissionError};
+
+const VALIDATE: &str = "
+import json, sys, kcidb_io
+kcidb_io.schema.LATEST.validate(json.load(sys.stdin))
+";
+
+fn submission(builds: &[(&str, &str)]) -> Submission {
+    let builds = builds.iter().map(|(target, id)| ((*target).to_owned(), (*id).to_owned()));
+    Submission { origin: "myci".into(), builds: builds.collect() }
+}
+
+fn parsed(submission: &Submission) -> Value {
+    serde_json::from_str(&submission.of(&document()).expect("right names")).expect("JSON")
+}
+
+#[rstest]
+#[case::own_builds(&[])]
+#[case::known_builds(&[("native", "maestro:1234"), ("x86_64", "maestro:5678")])]
+fn kernel_ci_takes_it(#[case] builds: &[(&str, &str)]) {
+    let Some(python) = cached("kcidb-io/bin/python") else {
+        assert!(std::env::var_os("KCONFORM_REQUIRE_KCIDB").is_none(), "run ci/kcidb-io first");
+        eprintln!("ignored: KernelCI's validator is not there; ci/kcidb-io gets it");
+        return;
+    };
+    let mut python = Command::new(python)
+        .args(["-c", VALIDATE])
+        .stdin(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("python");
+    let text = submission(builds).of(&document()).expect("right names");
+    std::io::Write::write_all(&mut python.stdin.take().expect("a pipe"), text.as_bytes()).expect("it reads");
+    let output = python.wait_with_output().expect("it ends");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn every_result_is_a_test_of_a_build() {
+    let report = parsed(&submission(&[("x86_64", "maestro:5678")]));
+    let all = |list: &str, key: &str| -> Vec<String> {
+        let list = report[list].as_array().expect("a list").iter();
+        list.map(|object| object[key].as_str().expect("text").to_owned()).collect()
+    };
+    let document = document();
+    assert_eq!(all("tests", "id").len(), document.cases.len() * document.targets.len());
+    assert_eq!(all("tests", "id").iter().collect::<BTreeSet<_>>().len(), all("tests", "id").len());
+    let builds: BTreeSet<String> = all("tests", "build_id").into_iter().collect();
+    let native = all("builds", "id");
+    assert_eq!(builds, BTreeSet::from([native[0].clone(), "maestro:5678".into()]));
+    assert_eq!(native.len(), 1, "the build that is there is not submitted again");
+    assert_eq!(all("builds", "checkout_id"), all("checkouts", "id"));
+    let mut statuses = BTreeMap::new();
+    all("tests", "status").into_iter().for_each(|status| *statuses.entry(status).or_insert(0) += 1);
+    insta::assert_debug_snapshot!(statuses, @r#"
+    {
+        "FAIL": 7,
+        "MISS": 1,
+        "PASS": 7,
+        "SKIP": 1,
+    }
+    "#);
+    assert_eq!(all("tests", "path")[1], "kconform.bpf.map.array.delete_is_refused");
+}
+
+#[rstest]
+#[case::origin("My CI", &[], SubmissionError::Origin("My CI".into()))]
+#[case::build("myci", &[("native", "1234")], SubmissionError::Build("1234".into()))]
+#[case::target("myci", &[("riscv64", "a:1")], SubmissionError::NoTarget { name: "riscv64".into(), known: "native, x86_64".into() })]
+fn names_that_would_be_refused(
+    #[case] origin: &str,
+    #[case] builds: &[(&str, &str)],
+    #[case] error: SubmissionError,
+) {
+    let submission = Submission { origin: origin.into(), ..submission(builds) };
+    assert_eq!(submission.of(&document()), Err(error));
+}
