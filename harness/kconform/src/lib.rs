@@ -4,6 +4,7 @@
 
 pub mod case;
 pub mod cli;
+pub mod coverage;
 pub mod expand;
 pub mod guest;
 pub mod health;

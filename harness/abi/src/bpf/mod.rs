@@ -1,11 +1,19 @@
 //! bpf(2): its commands, and where each keeps its fields in `union bpf_attr`.
 
 mod commands;
+mod field_use;
+mod map_types;
+mod program_types;
+mod returns;
 
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use commands::COMMANDS;
+pub use field_use::{Use, field_use};
+pub use map_types::{ElementCommand, Gives, MapType, map_type, map_types};
+pub use program_types::{LinkType, ProgramType, link_types, program_types};
+pub use returns::{Return, Returns, returns};
 
 /// A command of bpf(2).
 #[derive(Debug, PartialEq, Eq)]

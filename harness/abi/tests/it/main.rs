@@ -5,4 +5,5 @@ mod bpf;
 mod constants;
 mod names;
 mod nearest;
+mod returns;
 mod uapi;

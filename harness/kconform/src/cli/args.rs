@@ -54,6 +54,9 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// List the cases.
     List(ListArgs),
+    /// Count what the case files cover of bpf(2), and say what is missing: commands, errnos, map types, program types,
+    /// link types, attr fields. Nothing is run.
+    Coverage(CoverageArgs),
     /// Show, fetch and remove what guests are made of.
     #[command(subcommand)]
     Image(ImageCommand),
@@ -298,6 +301,20 @@ pub(super) struct ListArgs {
     /// How the list is written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
+}
+
+/// Arguments of `coverage`.
+#[derive(Debug, Args)]
+pub(super) struct CoverageArgs {
+    /// Which case files.
+    #[command(flatten)]
+    pub(super) suite: SuiteArgs,
+    /// As `cases/COVERAGE.md` has it.
+    #[arg(long, conflicts_with = "json")]
+    pub(super) markdown: bool,
+    /// For programs, with every fact and the kernel's functions that an errno comes from.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// Arguments of `targets`.

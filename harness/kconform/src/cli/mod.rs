@@ -3,6 +3,7 @@
 mod args;
 mod check;
 mod choose;
+mod coverage;
 mod diff;
 mod doctor;
 mod explain;
@@ -135,6 +136,7 @@ pub fn main() -> ExitCode {
         Command::Run(args) => run::run(&args, style),
         Command::Check(args) => check::check(&args, style),
         Command::List(args) => list::list(&args, style),
+        Command::Coverage(args) => coverage::print(&args, style),
         Command::Image(command) => image::image(&command),
         Command::Targets(args) => image::targets(&args, style),
         Command::Doctor(args) => doctor::doctor(&args, style),
