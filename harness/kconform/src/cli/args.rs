@@ -80,6 +80,13 @@ pub(super) enum Command {
         #[arg(value_enum)]
         of: SchemaOf,
     },
+    /// Write the manual pages.
+    #[command(hide = true)]
+    Manual {
+        /// Into this folder.
+        #[arg(value_name = "FOLDER")]
+        folder: PathBuf,
+    },
     /// Print a completion script for a shell.
     Completions {
         /// The shell.
@@ -176,7 +183,7 @@ pub(super) enum SchemaOf {
 #[derive(Debug, Args)]
 pub(super) struct SuiteArgs {
     /// A folder of case files, or one file; may be given more than once. Default: the `cases` folder here, or that of
-    /// kconform's own checkout.
+    /// kconform's own checkout, or else the cases that kconform carries.
     #[arg(id = "suites", long = "cases", value_name = "PATH", env = "KCONFORM_CASES", value_delimiter = ':')]
     pub(super) paths: Vec<PathBuf>,
 }

@@ -9,6 +9,7 @@ mod doctor;
 mod explain;
 mod image;
 mod list;
+mod manual;
 mod merge;
 mod report;
 mod run;
@@ -27,7 +28,7 @@ use crate::guest::image::{Image, ImageError, Images};
 use crate::report::Style;
 use args::{Cli, Color, Command};
 pub(crate) use choose::guests_required;
-pub use suites::{SuiteError, Suites, default_paths, load_suites};
+pub use suites::{SuiteError, Suites, default_folder, load_suites};
 
 /// A case was not as it should be.
 const FAILED: u8 = 1;
@@ -145,6 +146,7 @@ pub fn main() -> ExitCode {
         Command::Merge(args) => merge::merge(&args, style),
         Command::Diff(args) => diff::diff(&args, style),
         Command::Schema { of } => schema::schema(of),
+        Command::Manual { folder } => manual::manual(&folder),
         Command::Completions { shell } => completions(shell),
     };
     let status = done.unwrap_or_else(|error| match error {

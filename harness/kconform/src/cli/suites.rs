@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::case::Case;
-use crate::load::{self, Loaded, files};
+use crate::load::{self, Loaded, carried, files};
 use crate::report::document::SuiteIdentity;
 
 /// Why there are no cases to run.
@@ -20,34 +20,32 @@ pub enum SuiteError {
         /// The messages.
         text: String,
     },
-    /// Nothing was named and nothing found.
-    #[error("there is no folder `cases` here; name one with --cases")]
-    NoFolder,
 }
 
-/// The paths to read when none is named: the `cases` folder here, or that of the checkout that kconform was built in.
-///
-/// # Errors
-/// Neither is there.
-pub fn default_paths() -> Result<Vec<PathBuf>, SuiteError> {
+/// The folder to read when none is named: `cases` here, or that of the checkout that kconform was built in. Neither is
+/// there: the cases that kconform carries are meant.
+pub fn default_folder() -> Option<PathBuf> {
     let here = PathBuf::from("cases");
     let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
     if here.is_dir() {
-        Ok(vec![here])
+        Some(here)
     } else if own.is_dir() {
-        Ok(vec![own.canonicalize().unwrap_or(own)])
+        Some(own.canonicalize().unwrap_or(own))
     } else {
-        Err(SuiteError::NoFolder)
+        None
     }
 }
 
-/// Reads case files, mistakes and all.
+/// Reads case files, mistakes and all: those below `paths`, or else those of [`default_folder`].
 ///
 /// # Errors
 /// What cannot be read.
 pub fn load_suites(paths: &[PathBuf]) -> Result<Suites, SuiteError> {
-    let paths = if paths.is_empty() { default_paths()? } else { paths.to_vec() };
-    let found = files::read_each(&paths)?;
+    let found = match (paths, default_folder()) {
+        ([], Some(folder)) => files::read_each(&[folder])?,
+        ([], None) => carried::files(),
+        (paths, _) => files::read_each(paths)?,
+    };
     let loaded = load::load(&found);
     let identity = crate::report::identity(&found, loaded.cases.len());
     Ok(Suites { loaded, files: found.len(), identity })

@@ -2,6 +2,7 @@
 //! comes of it is checked word by word. Reading gives cases *and* all mistakes. No I/O but in [`files`].
 
 mod call;
+pub mod carried;
 mod expr;
 pub mod files;
 pub mod message;

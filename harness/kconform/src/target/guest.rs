@@ -93,8 +93,8 @@ pub(crate) fn kernel(image: &Image) -> Result<crate::guest::CachedKernel, Unusab
     }
 }
 
-/// The agent for an architecture: one built by `ci/agents` (in `KCONFORM_AGENTS`, or in kconform's own checkout), else, for
-/// this machine's architecture, the one that kconform carries.
+/// The agent for an architecture: the one in `KCONFORM_AGENTS`, where that is set; for this machine's architecture the one
+/// that kconform carries; else one that was installed with kconform, or built by `ci/agents` in its checkout.
 pub(crate) fn agent_for(arch: Arch) -> Result<PathBuf, Unusable> {
     let arch = arch.name();
     if let Some(folder) = std::env::var_os("KCONFORM_AGENTS") {
@@ -105,10 +105,12 @@ pub(crate) fn agent_for(arch: Arch) -> Result<PathBuf, Unusable> {
         return own_agent()
             .map_err(|error| failed(format!("kconform's own agent cannot be unpacked: {error}")));
     }
-    let built = checkout().join("target/agents").join(arch).join("kconform-agent");
-    if !built.is_file() {
-        return Err(no_agent(arch, &built));
-    }
+    let folders = [installed(), Some(checkout().join("target/agents"))];
+    let places: Vec<PathBuf> =
+        folders.into_iter().flatten().map(|folder| folder.join(arch).join("kconform-agent")).collect();
+    let Some(built) = places.iter().find(|path| path.is_file()).cloned() else {
+        return Err(no_agent(arch, places.last().map_or(Path::new(""), PathBuf::as_path)));
+    };
     if !is_of_this_build(&built).map_err(|error| failed(format!("{}: {error}", built.display())))? {
         return Err(stale(&built, arch));
     }
@@ -123,6 +125,12 @@ pub(crate) fn is_carried(arch: Arch) -> bool {
 /// The QEMU program for an architecture.
 pub(crate) fn qemu(arch: Arch) -> Result<PathBuf, Unusable> {
     program_of(arch).map_err(|error| unusable(&error))
+}
+
+/// Where a package puts agents: `lib/kconform/agents` beside the `bin` that kconform is in.
+fn installed() -> Option<PathBuf> {
+    let program = std::env::current_exe().ok()?.canonicalize().ok()?;
+    Some(program.parent()?.parent()?.join("lib/kconform/agents"))
 }
 
 /// The checkout that kconform was built in.
@@ -162,7 +170,10 @@ fn own_agent() -> std::io::Result<PathBuf> {
 fn no_agent(arch: &str, path: &Path) -> Unusable {
     Unusable {
         what: format!("there is no agent for {arch} ({})", path.display()),
-        mend: Some(format!("ci/agents {arch}")),
+        mend: Some(match checkout().is_dir() {
+            true => format!("ci/agents {arch}"),
+            false => format!("ci/agents {arch} in kconform's checkout, and KCONFORM_AGENTS=CHECKOUT/target/agents"),
+        }),
         not_set_up: true,
     }
 }
