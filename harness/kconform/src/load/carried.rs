@@ -33,8 +33,9 @@ mod tests {
     #[test]
     fn they_are_those_of_the_checkout() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
-        let name_and_text =
-            |files: Vec<super::SuiteFile>| files.into_iter().map(|f| (f.suite, f.file.text.clone())).collect();
+        let name_and_text = |files: Vec<super::SuiteFile>| {
+            files.into_iter().map(|f| (f.suite, f.file.text.clone())).collect()
+        };
         let carried: std::collections::BTreeMap<_, _> = name_and_text(super::files());
         let there = name_and_text(read_each(&[folder]).expect("case files"));
         assert!(carried == there, "the case files that kconform carries are not those of cases/");

@@ -172,7 +172,9 @@ fn no_agent(arch: &str, path: &Path) -> Unusable {
         what: format!("there is no agent for {arch} ({})", path.display()),
         mend: Some(match checkout().is_dir() {
             true => format!("ci/agents {arch}"),
-            false => format!("ci/agents {arch} in kconform's checkout, and KCONFORM_AGENTS=CHECKOUT/target/agents"),
+            false => {
+                format!("ci/agents {arch} in kconform's checkout, and KCONFORM_AGENTS=CHECKOUT/target/agents")
+            }
         }),
         not_set_up: true,
     }

@@ -13,3 +13,4 @@ mod shards;
 mod ssh;
 mod trials;
 mod verdicts;
+mod workflows;

@@ -1,5 +1,5 @@
-//! KernelCI's own validator takes what `report --kcidb` writes. `ci/kcidb-io` gets it; without it there is nothing to
-//! compare with, and the test says so (`KCONFORM_REQUIRE_KCIDB=1`: and fails).
+//! KernelCI's own validator takes what `report --kcidb` writes. `ci/validators` gets it; without it there is nothing to
+//! compare with, and the test says so (`KCONFORM_REQUIRE_VALIDATORS=1`: and fails).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Command, Stdio};
@@ -29,9 +29,9 @@ fn parsed(submission: &Submission) -> Value {
 #[case::own_builds(&[])]
 #[case::known_builds(&[("native", "maestro:1234"), ("x86_64", "maestro:5678")])]
 fn kernel_ci_takes_it(#[case] builds: &[(&str, &str)]) {
-    let Some(python) = cached("kcidb-io/bin/python") else {
-        assert!(std::env::var_os("KCONFORM_REQUIRE_KCIDB").is_none(), "run ci/kcidb-io first");
-        eprintln!("ignored: KernelCI's validator is not there; ci/kcidb-io gets it");
+    let Some(python) = cached("validators/bin/python") else {
+        assert!(std::env::var_os("KCONFORM_REQUIRE_VALIDATORS").is_none(), "run ci/validators first");
+        eprintln!("ignored: KernelCI's validator is not there; ci/validators gets it");
         return;
     };
     let mut python = Command::new(python)
