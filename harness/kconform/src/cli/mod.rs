@@ -1,4 +1,4 @@
-//! The command line: arguments as parsed ([`args`]), then resolved, then done.
+//! The command line: arguments as parsed (`args`), then resolved, then done.
 
 mod args;
 mod check;

@@ -1,8 +1,8 @@
 //! What case files cover of bpf(2), counted from the cases alone: nothing is run.
 //!
 //! The tables are `kconform_abi::bpf`'s: commands and the errnos that they can return, map types and what they give for
-//! each command on elements, program types, link types, attr fields. [`walk`] goes through the steps of all cases and
-//! notes in [`Seen`] what they ask for and what must come of it; [`report`] holds that against the tables.
+//! each command on elements, program types, link types, attr fields. `walk` goes through the steps of all cases and
+//! notes in `Seen` what they ask for and what must come of it; `report` holds that against the tables.
 //!
 //! What counts:
 //! - Every outcome that a step states, its own and those of its `except`s.

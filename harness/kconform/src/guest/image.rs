@@ -332,7 +332,7 @@ fn arch<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Arch, D::Error> {
 }
 
 impl<'de> Deserialize<'de> for KernelSource {
-    /// By way of [`KernelFields`], in a visitor for the same reason.
+    /// By way of `KernelFields`, in a visitor for the same reason.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<KernelSource, D::Error> {
         struct Fields;
         impl<'de> de::Visitor<'de> for Fields {

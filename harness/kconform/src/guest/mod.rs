@@ -1,6 +1,6 @@
 //! Guests: a kernel in QEMU with nothing but the agent in it, and a byte stream to that agent.
 //!
-//! [`image`] says what guests there are (`vm/*.yaml`), [`fetch`] brings their kernels into the [`cache`], [`initramfs`]
+//! [`image`] says what guests there are (`vm/*.yaml`), [`mod@fetch`] brings their kernels into the [`cache`], [`initramfs`]
 //! wraps up the agent, [`qemu`] runs the two together, and [`snapshot`] spares the boot. Nothing here knows of cases: above the stream, a guest is
 //! no different from a child process or a board.
 

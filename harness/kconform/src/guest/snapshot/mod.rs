@@ -8,8 +8,8 @@
 //! What is equal in all guests of a snapshot, and would differ between boots: the kernel's random numbers begin alike
 //! (hash seeds too), and CLOCK_REALTIME goes on from when the snapshot was made. Clocks since boot do so too.
 //!
-//! A snapshot is trusted only if it was made of what would be booted now ([`key`]) and is as it was saved
-//! ([`checksum`]); whatever is wrong with it ends in another one, or in a boot, and is told.
+//! A snapshot is trusted only if it was made of what would be booted now (`key`) and is as it was saved
+//! (`checksum`); whatever is wrong with it ends in another one, or in a boot, and is told.
 
 mod checksum;
 mod key;
