@@ -7,6 +7,7 @@ mod doctor;
 mod format;
 mod guests;
 mod leftovers;
+mod mutants;
 mod privileges;
 mod program;
 mod shards;

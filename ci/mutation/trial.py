@@ -1,0 +1,186 @@
+"""Runs the cases on a mutant and says whether they tell it from the kernel as it is."""
+
+import collections
+import json
+import pathlib
+import signal
+import subprocess
+import time
+from typing import NamedTuple
+
+from .draw import CHOICE, Mutant
+from .kernel import Build
+
+# Suites that have most to say of a file, which are run first: parts of their names.
+NEAREST = {
+    "arraymap.c": ["array", "map_in_map", "percpu", "tail_call", "batch"],
+    "hashtab.c": ["hash", "lru", "percpu", "batch"],
+    "lpm_trie.c": ["lpm"],
+    "queue_stack_maps.c": ["queue"],
+    "ringbuf.c": ["ringbuf"],
+    "bloom_filter.c": ["bloom"],
+    "map_in_map.c": ["map_in_map", "of_maps"],
+    "stackmap.c": ["stack"],
+    "inode.c": ["pin", "bpffs", "token", "lifetime"],
+    "local_storage.c": ["storage", "cgroup"],
+    "bpf_local_storage.c": ["storage"],
+    "syscall.c": ["attr", "create", "access", "fd/", "freeze", "prog/load", "attach"],
+}
+
+# Verdicts that a busy machine can bring about too.
+DOUBTFUL = {"lost", "timed_out", "crashed"}
+# The case that says which mutants were come by; it is run last.
+SEEN = f"""
+about: Which mutants this kernel has come by since it booted.
+cases:
+  - name: seen
+    guest_only: true
+    steps:
+      - openat: [AT_FDCWD, {{str: /sys/module/kernel/parameters/{CHOICE}_seen}}, O_RDONLY]
+        save: fd
+      - read: [$fd, {{out: 4096, as: seen}}, 4096]
+        ret: {{min: 1}}
+"""
+
+Verdicts = dict[str, str]  # of case ids
+
+
+class TrialError(Exception):
+    """The cases cannot be run here."""
+
+
+class Baseline(NamedTuple):
+    """What the kernel does as it is."""
+
+    suite: str  # the sha256 of the case files
+    verdicts: Verdicts  # without those that are not always the same
+    seen: set[int]  # the mutants that are come by
+    seconds: float
+
+
+class Result(NamedTuple):
+    """What became of a mutant."""
+
+    outcome: str  # killed, survived, not reached
+    cases: list[str]  # the first of those that tell it
+    how: str
+
+
+class Runner:
+    """kconform, on one kernel with a mutant chosen."""
+
+    def __init__(self, kconform: list[str], cases: pathlib.Path, build: Build, work: pathlib.Path):
+        self.kconform, self.cases, self.build = kconform, cases, build
+        self.place = work / "trials"
+        (self.place / "seen").mkdir(parents=True, exist_ok=True)
+        (self.place / "seen/zz_mutants.yaml").write_text(SEEN)
+
+    def run(self, number: int, selection: list[str], limit: float) -> tuple[Verdicts, dict]:
+        """The verdicts with that mutant, and the whole report."""
+        name = f"mutant-{number}"
+        images, report = self.place / name, self.place / f"{name}.json"
+        images.mkdir(exist_ok=True)
+        (images / f"{name}.yaml").write_text(self.image(number))
+        report.unlink(missing_ok=True)
+        command = [*self.kconform, "run", "--quiet", "--color", "never", "--cold", "--jobs", "1", "--report", f"json={report}",
+                   "--images", images, "--target", name, "--cases", self.cases, "--cases", self.place / "seen", *selection]
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                                   start_new_session=True)
+        try:
+            said = self.ended(process, limit)
+        finally:
+            if process.poll() is None:
+                process.kill()
+                process.wait()
+        if not report.exists():
+            raise TrialError(f"kconform wrote no report:\n{said}")
+        document = json.loads(report.read_text())
+        report.unlink()
+        (images / f"{name}.yaml").unlink()
+        images.rmdir()
+        return {case["id"]: case["results"][0]["status"] for case in document["cases"] if case["results"]}, document
+
+    def ended(self, process: subprocess.Popen, limit: float) -> str:
+        """What it said; when it takes too long it is asked to end with what it has."""
+        try:
+            return process.communicate(timeout=limit)[0]
+        except subprocess.TimeoutExpired:
+            process.send_signal(signal.SIGINT)
+            try:
+                return process.communicate(timeout=60)[0]
+            except subprocess.TimeoutExpired as late:
+                raise TrialError("kconform does not end after SIGINT") from late
+
+    def image(self, number: int) -> str:
+        """The guest, as vm/README.md says."""
+        return json.dumps({
+            "about": "A kernel with mutants, one of them chosen.", "arch": "x86_64", "machine": "q35", "console": "ttyS0",
+            "kernel": {"path": str(self.build.image), "config": str(self.build.config)}, "cmdline": [f"{CHOICE}={number}"],
+            "boot_timeout": 60, "time_factor": 4,
+        })
+
+    def baseline(self) -> Baseline:
+        """Without a mutant, twice."""
+        begun = time.monotonic()
+        runs = [self.run(0, [], 3600) for _ in range(2)]
+        seconds = (time.monotonic() - begun) / 2
+        (first, document), (second, _) = runs
+        lost = document["targets"][0].get("lost")
+        if lost:
+            raise TrialError(f"the kernel without a mutant cannot be used: {json.dumps(lost)}")
+        steady = {case: verdict for case, verdict in first.items() if second.get(case) == verdict and verdict not in DOUBTFUL}
+        seen = {number for report in (document, runs[1][1]) for number in seen_in(report)}
+        if not seen:
+            raise TrialError("the kernel does not say which mutants it came by")
+        return Baseline(document["suite"]["sha256"], steady, seen, seconds)
+
+    def try_out(self, number: int, mutant: Mutant, baseline: Baseline) -> Result:
+        """Whether any case tells this mutant from the kernel as it is: first those that are near, then all."""
+        if number not in baseline.seen:
+            return Result("not reached", [], "no case comes by it")
+        limit = 60 + 6 * baseline.seconds
+        for selection in (nearest(mutant.file, baseline), []):
+            if selection is None:
+                continue
+            verdicts, _ = self.run(number, selection, limit)
+            told = differing(verdicts, baseline)
+            if told and self.is_sure(number, verdicts, told, baseline, selection, limit):
+                return Result("killed", told[:5], describe(verdicts, told))
+        return Result("survived", [], "")
+
+    def is_sure(self, number: int, verdicts: Verdicts, told: list[str], baseline: Baseline, selection: list[str],
+                limit: float) -> bool:
+        """A few cases, or only what a busy machine could do as well, are tried once more."""
+        firm = [case for case in told if verdicts[case] not in DOUBTFUL]
+        if len(firm) > 3:
+            return True
+        verdicts, _ = self.run(number, ["--exact", *firm] if firm else selection, limit)
+        return bool(differing(verdicts, baseline))
+
+
+def seen_in(document: dict) -> set[int]:
+    """The numbers of the mutants that the last case found to have been come by."""
+    steps = [step for case in document["cases"] if case["suite"] == "zz_mutants"
+             for result in case["results"] for step in result.get("steps", [])]
+    found = [output["hex"] for step in steps for output in step.get("outputs", []) if output["name"] == "seen"]
+    digits = bytes.fromhex(found[-1]).decode() if found else ""
+    return {4 * at + bit for at, digit in enumerate(digits) for bit in range(4) if int(digit, 16) >> bit & 1}
+
+
+def nearest(file: str, baseline: Baseline) -> list[str] | None:
+    """The suites to begin with, as kconform selects them; None if there is none, or nothing else."""
+    suites = {case.split("::")[0] for case in baseline.verdicts}
+    near = [f"{suite}::*" for suite in sorted(suites) if any(word in suite for word in NEAREST[file])]
+    return near if near and len(near) < len(suites) else None
+
+
+def differing(verdicts: Verdicts, baseline: Baseline) -> list[str]:
+    """The cases that came to another end; those whose verdict says most come first."""
+    told = [case for case, verdict in verdicts.items() if case in baseline.verdicts and baseline.verdicts[case] != verdict]
+    return sorted(told, key=lambda case: verdicts[case] in DOUBTFUL)
+
+
+def describe(verdicts: Verdicts, told: list[str]) -> str:
+    """`3 failed, 1 crashed`."""
+    counts = collections.Counter(verdicts[case] for case in told)
+    return ", ".join(f"{count} {verdict}" for verdict, count in counts.most_common())
