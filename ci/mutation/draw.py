@@ -11,8 +11,12 @@ from .source import Region
 CHOICE = "kconform_mutant"
 
 
+# In what is written instead: what was there before.
+ITSELF = "\0"
+
+
 class Change(NamedTuple):
-    """What is written instead of a stretch of text."""
+    """What is written instead of a stretch of text, which may be part of it."""
 
     kind: str
     start: int
@@ -42,7 +46,7 @@ class Mutant(NamedTuple):
 ERRNOS = ["-EINVAL", "-EPERM", "-ENOENT", "-EBUSY", "-E2BIG", "-EEXIST", "-EOPNOTSUPP", "-EBADF", "-EACCES"]
 COMPARISON = re.compile(r"(?<![<>=!\-+*/&|^])(<=|>=|==|!=|<|>)(?![<>=])")
 SHIFTED = {"<": "<=", "<=": "<", ">": ">=", ">=": ">", "==": "!=", "!=": "=="}
-FLAG = re.compile(r"~?\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b")
+FLAG = re.compile(r"~?\b[A-Z][A-Z0-9]*_[A-Z0-9_]+\b(?!\s*\()")
 ONE = re.compile(r"[+-]\s*1\b(?!\s*<<)")
 WRAPPER = re.compile(r"(?:!\s*)*(?:unlikely|likely)?\s*\(")
 
@@ -90,7 +94,7 @@ def checks(code: str, region: Region) -> Iterator[Change]:
     yield Change("check removed", region.start, region.end, "0")
     if len(re.findall(r"[!=]=|[<>&|]", condition)) == 1 and re.search(r"[!=]=", condition):
         return  # as its comparison shifted
-    negated = condition[1:] if re.fullmatch(r"![\w>.\-]+", condition) else f"!({condition})"
+    negated = condition[1:] if re.fullmatch(r"![\w>.\-]+", condition) else f"!({ITSELF})"
     yield Change("check negated", region.start, region.end, negated)
 
 
@@ -129,11 +133,13 @@ def squeezed(text: str) -> str:
 
 def mutants(file: str, text: str) -> list[Mutant]:
     """All mutations of a file, in the order of its lines."""
-    code = source.without_comments(text)
+    visible = source.without_comments(text)
+    code = source.without_strings(visible)
     found: dict[str, Mutant] = {}
     for region in source.regions(text):
         for kind in KINDS:
             for change in kind(code, region):
+                change = change._replace(text=change.text.replace(ITSELF, visible[change.start:change.end]))
                 first, last = lines_of(text, change)
                 line = text.count("\n", 0, change.start) + 1
                 column = change.start - text.rfind("\n", 0, change.start)

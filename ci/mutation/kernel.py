@@ -65,7 +65,7 @@ static int {CHOICE}_seen_get(char *buffer, const struct kernel_param *param)
 	return size;
 }}
 static const struct kernel_param_ops {CHOICE}_seen_ops = {{ .get = {CHOICE}_seen_get }};
-__core_param_cb({CHOICE}_seen, &{CHOICE}_seen_ops, NULL, 0444, );
+__module_param_call("", {CHOICE}_seen, &{CHOICE}_seen_ops, NULL, 0444, -1, 0);
 """
 
 

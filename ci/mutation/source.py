@@ -39,8 +39,13 @@ def blank(text: str) -> str:
 
 
 def without_comments(text: str) -> str:
-    """The code, every character in its place; strings are blank as well."""
-    return NOT_CODE.sub(lambda found: blank(found.group()), text)
+    """The code, every character in its place."""
+    return NOT_CODE.sub(lambda found: blank(found.group()) if found.group()[0] == "/" else found.group(), text)
+
+
+def without_strings(code: str) -> str:
+    """The code, with nothing in its strings that could be taken for code."""
+    return NOT_CODE.sub(lambda found: found.group()[0] + "_" * (len(found.group()) - 2) + found.group()[0], code)
 
 
 def without_directives(code: str) -> str:
@@ -135,7 +140,7 @@ def values(code: str, body: Function) -> Iterator[Region]:
 
 def regions(text: str) -> list[Region]:
     """All expressions of a file that can be mutated; none overlaps another."""
-    visible = without_comments(text)
+    visible = without_strings(without_comments(text))
     code = without_directives(visible)
     found = [Region(macro[1], *trimmed(visible, macro.start(2), macro.end(2)), is_condition=False)
              for macro in FLAGS_MACRO.finditer(visible) if "|" in macro[2]]
