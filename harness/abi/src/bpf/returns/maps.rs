@@ -21,19 +21,17 @@ const DRIVER: &str = "only a network device gives it that holds offloaded maps";
 /// A bucket lock that is taken on the same CPU.
 const NESTED: &str = "a program must interrupt the system call under the same bucket's lock";
 
+/// What btf_parse_fields finds wrong with a value is kept for the verifier: `map_check_btf` goes on.
 const CREATE: &[Return] = &[
     can("E2BIG", "bpf_check_uarg_tail_zero, array_map_alloc_check, htab_map_alloc_check, cpu_map_alloc"),
     can("EACCES", "map_create (BTF of the kernel), map_check_btf (fields in a map that programs only read)"),
     can("EBADF", "btf_get_by_fd, bpf_map_meta_alloc, bpf_token_get_from_fd"),
-    can("EEXIST", "btf_parse_fields (two fields in one place)"),
-    can("EFAULT", "__sys_bpf, btf_parse_fields (a field beyond the value)"),
+    can("EFAULT", "__sys_bpf"),
     can("EINVAL", "map_create, bpf_obj_name_cpy, map_check_btf, each type's map_alloc_check"),
     can("EMFILE", "bpf_map_new_fd"),
-    can("ENOENT", "btf_parse_kptr (a type that the kernel lacks)"),
     can("ENOMEM", "array_map_alloc, htab_map_alloc (more than there is)"),
     cannot("ENOSPC", "bpf_map_alloc_id", IDS_USED_UP),
     can("ENOTSUPP", "map_check_no_btf, htab_map_alloc_check, bpf_map_meta_alloc"),
-    cannot("ENXIO", "btf_parse_kptr", "a kernel module must go away whose BTF is in use"),
     can("EOPNOTSUPP", "map_check_btf (a lock or timer in a type that takes none)"),
     can("EPERM", "map_create, htab_map_alloc_check, bpf_map_offload_map_alloc"),
     can("ERANGE", "arena_map_alloc"),

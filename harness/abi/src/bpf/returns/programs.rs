@@ -24,7 +24,7 @@ const LOAD: &[Return] = &[
     can("EMFILE", "bpf_prog_new_fd"),
     cannot("ENODEV", "bpf_prog_offload_verifier_prep, bpf_prog_offload_translate", OFFLOAD),
     can("ENOENT", "check_pseudo_btf_id, bpf_check_attach_target"),
-    cannot("ENOMEM", "bpf_check, copy_verifier_state, bpf_patch_insn_data", MEMORY),
+    can("ENOMEM", "bpf_check, bpf_patch_insn_data (a jump that grows beyond 16 bits)"),
     can("ENOSPC", "bpf_vlog_finalize (a log that does not fit)"),
     can("ENOTSUPP", "bpf_prog_load (BTF that is not the kernel's), check_struct_ops_btf_id, add_kfunc_call"),
     cannot(
@@ -35,7 +35,6 @@ const LOAD: &[Return] = &[
     can("EOPNOTSUPP", "bpf_dev_offload_check (a device that runs no programs), resolve_pseudo_ldimm64"),
     can("EPERM", "bpf_prog_load, add_subprog_and_kfunc, check_ptr_to_btf_access"),
     can("EPROTO", "resolve_pseudo_ldimm64 (an index without fd_array), __find_kfunc_desc_btf"),
-    can("ERANGE", "bpf_adj_delta_to_off (a jump that grows beyond 16 bits)"),
 ];
 
 const TEST_RUN: &[Return] = &[
