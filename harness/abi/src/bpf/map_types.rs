@@ -92,7 +92,7 @@ pub enum Gives {
     Success,
     /// It is always refused, with one of these errnos.
     Refusal(&'static [&'static str]),
-    /// There is nothing to ask for: mmap(2) of a type that has none of it, or a map that no case can make.
+    /// There is nothing to ask for: mmap(2) of a type that has none of it.
     Nothing,
 }
 
@@ -103,8 +103,6 @@ pub struct MapType {
     pub name: &'static str,
     /// In the order of [`ElementCommand::ALL`].
     pub gives: [Gives; 12],
-    /// Why a case cannot make one; `None` where it can.
-    pub beyond: Option<&'static str>,
 }
 
 /// All map types that Linux 6.12 has, in the order of their numbers.
@@ -137,8 +135,11 @@ const fn batch(name: &'static str, elements: [Gives; 5], batches: [Gives; 4]) ->
     let [lookup_batch, take_batch, update_batch, delete_batch] = batches;
     let gives =
         [W, lookup, update, delete, next, take, lookup_batch, take_batch, update_batch, delete_batch, W, X];
-    MapType { name, gives, beyond: None }
+    MapType { name, gives }
 }
+
+/// Values of a struct_ops map may be running: they are never frozen.
+const STRUCT_OPS: [Gives; 12] = [W, W, W, W, W, NOTSUPP, NOTSUPP, NOTSUPP, NOTSUPP, NOTSUPP, NOTSUPP, X];
 
 /// With mmap.
 const fn mapped(mut map: MapType) -> MapType {
@@ -172,11 +173,7 @@ const MAP_TYPES: &[MapType] = &[
     batch("BPF_MAP_TYPE_STACK", [W, W, INVAL, INVAL, W], [NOTSUPP; 4]),
     plain("BPF_MAP_TYPE_SK_STORAGE", [W, W, W, NOTSUPP]),
     plain("BPF_MAP_TYPE_DEVMAP_HASH", [W, W, W, W]),
-    MapType {
-        name: "BPF_MAP_TYPE_STRUCT_OPS",
-        gives: [Gives::Refusal(&["ENOTSUPP", "EINVAL"]), X, X, X, X, X, X, X, X, X, X, X],
-        beyond: Some("it needs the id that a struct of the kernel has in the BTF of this very kernel"),
-    },
+    MapType { name: "BPF_MAP_TYPE_STRUCT_OPS", gives: STRUCT_OPS },
     mapped(plain("BPF_MAP_TYPE_RINGBUF", [NOTSUPP; 4])),
     plain("BPF_MAP_TYPE_INODE_STORAGE", [W, W, W, NOTSUPP]),
     plain("BPF_MAP_TYPE_TASK_STORAGE", [W, W, W, NOTSUPP]),

@@ -19,8 +19,6 @@ pub struct LinkType {
     pub attach_types: &'static [&'static str],
     /// Program types whose links are of it whatever the attach type, or by BPF_RAW_TRACEPOINT_OPEN.
     pub program_types: &'static [&'static str],
-    /// Why a case cannot make one; `None` where it can.
-    pub beyond: Option<&'static str>,
 }
 
 /// All program types, in the order of their numbers.
@@ -81,7 +79,7 @@ const fn link(
     attach_types: &'static [&'static str],
     program_types: &'static [&'static str],
 ) -> LinkType {
-    LinkType { name, attach_types, program_types, beyond: None }
+    LinkType { name, attach_types, program_types }
 }
 
 const LINK_TYPES: &[LinkType] = &[
@@ -117,12 +115,7 @@ const LINK_TYPES: &[LinkType] = &[
     link("BPF_LINK_TYPE_XDP", &["BPF_XDP"], &["BPF_PROG_TYPE_XDP"]),
     link("BPF_LINK_TYPE_PERF_EVENT", &["BPF_PERF_EVENT"], &[]),
     link("BPF_LINK_TYPE_KPROBE_MULTI", &["BPF_TRACE_KPROBE_MULTI", "BPF_TRACE_KPROBE_SESSION"], &[]),
-    LinkType {
-        name: "BPF_LINK_TYPE_STRUCT_OPS",
-        attach_types: &["BPF_STRUCT_OPS"],
-        program_types: &[],
-        beyond: Some("it needs the id that a struct of the kernel has in the BTF of this very kernel"),
-    },
+    link("BPF_LINK_TYPE_STRUCT_OPS", &["BPF_STRUCT_OPS"], &[]),
     link("BPF_LINK_TYPE_NETFILTER", &["BPF_NETFILTER"], &["BPF_PROG_TYPE_NETFILTER"]),
     link("BPF_LINK_TYPE_TCX", &["BPF_TCX_INGRESS", "BPF_TCX_EGRESS"], &[]),
     link("BPF_LINK_TYPE_UPROBE_MULTI", &["BPF_TRACE_UPROBE_MULTI"], &[]),

@@ -201,10 +201,7 @@ fn programs(seen: &Seen) -> Vec<Row> {
 }
 
 fn links(seen: &Seen) -> Vec<Row> {
-    let row = |link: &bpf::LinkType| {
-        let state = State::or_beyond(seen.links.contains(link.name), link.beyond);
-        one(link.name, "made", state, link.beyond.map(Into::into))
-    };
+    let row = |link: &bpf::LinkType| one(link.name, "made", State::of(seen.links.contains(link.name)), None);
     bpf::link_types().iter().map(row).collect()
 }
 

@@ -1,4 +1,7 @@
 //! Commands on maps.
+//!
+//! A busy bucket or queue (`htab_lock_bucket`, `__queue_map_get`) is EBUSY for a program that interrupts another on the same
+//! CPU, never for the system call, which nothing interrupts while it is in there.
 
 use super::{IDS_USED_UP, MEMORY, OFFLOAD, RACE, Return, Returns, can, cannot, of};
 
@@ -15,11 +18,6 @@ pub(super) const RETURNS: &[Returns] = &[
     of("BPF_MAP_UPDATE_BATCH", UPDATE_BATCH),
     of("BPF_MAP_DELETE_BATCH", DELETE_BATCH),
 ];
-
-/// What only a device's own code gives for an element.
-const DRIVER: &str = "only a network device gives it that holds offloaded maps";
-/// A bucket lock that is taken on the same CPU.
-const NESTED: &str = "a program must interrupt the system call under the same bucket's lock";
 
 /// What btf_parse_fields finds wrong with a value is kept for the verifier: `map_check_btf` goes on.
 const CREATE: &[Return] = &[
@@ -40,7 +38,6 @@ const CREATE: &[Return] = &[
 const LOOKUP: &[Return] = &[
     can("E2BIG", "bpf_check_uarg_tail_zero"),
     can("EBADF", "__bpf_map_get, bpf_fd_inode_storage_lookup_elem"),
-    cannot("EBUSY", "__queue_map_get, __stack_map_get", NESTED),
     can("EFAULT", "__sys_bpf, __bpf_copy_key, map_lookup_elem"),
     can("EINVAL", "map_lookup_elem, __bpf_copy_key, __bpf_map_get"),
     cannot("ENODEV", "bpf_map_offload_lookup_elem", OFFLOAD),
@@ -78,13 +75,8 @@ const UPDATE: &[Return] = &[
 const DELETE: &[Return] = &[
     can("E2BIG", "bpf_check_uarg_tail_zero, __fd_array_map_delete_elem, reuseport_array_delete_elem"),
     can("EBADF", "__bpf_map_get, bpf_fd_inode_storage_delete_elem"),
-    cannot("EBUSY", "htab_lock_bucket, task_storage_delete", NESTED),
     can("EFAULT", "__sys_bpf, ___bpf_copy_key"),
-    cannot(
-        "EINPROGRESS",
-        "bpf_struct_ops_map_delete_elem",
-        "a struct_ops map is needed, made of types of the kernel's BTF",
-    ),
+    can("EINPROGRESS", "bpf_struct_ops_map_delete_elem"),
     can("EINVAL", "map_delete_elem, array_map_delete_elem"),
     cannot("ENODEV", "bpf_map_offload_delete_elem", OFFLOAD),
     can("ENOENT", "htab_map_delete_elem, trie_delete_elem, __fd_array_map_delete_elem"),
@@ -111,7 +103,6 @@ const NEXT_KEY: &[Return] = &[
 const LOOKUP_AND_DELETE: &[Return] = &[
     can("E2BIG", "bpf_check_uarg_tail_zero"),
     can("EBADF", "__bpf_map_get"),
-    cannot("EBUSY", "htab_lock_bucket, __queue_map_get", NESTED),
     can("EFAULT", "__sys_bpf, __bpf_copy_key, map_lookup_and_delete_elem"),
     can("EINVAL", "map_lookup_and_delete_elem, __bpf_copy_key"),
     can("ENOENT", "__queue_map_get, __htab_map_lookup_and_delete_elem"),
@@ -157,10 +148,8 @@ const LOOKUP_AND_DELETE_BATCH: &[Return] = &[
 const UPDATE_BATCH: &[Return] = &[
     can("E2BIG", "bpf_check_uarg_tail_zero, array_map_update_elem, alloc_htab_elem"),
     can("EBADF", "__bpf_map_get, bpf_map_fd_get_ptr"),
-    cannot("EBUSY", "htab_lock_bucket", NESTED),
     can("EFAULT", "__sys_bpf, generic_map_update_batch"),
     can("EINVAL", "bpf_map_do_batch, generic_map_update_batch, trie_update_elem"),
-    cannot("ENODEV", "bpf_map_offload_update_elem", DRIVER),
     cannot("ENOMEM", "generic_map_update_batch", MEMORY),
     can("ENOSPC", "trie_check_add_elem"),
     can("ENOTSUPP", "bpf_map_do_batch"),
@@ -170,10 +159,8 @@ const UPDATE_BATCH: &[Return] = &[
 const DELETE_BATCH: &[Return] = &[
     can("E2BIG", "bpf_check_uarg_tail_zero"),
     can("EBADF", "__bpf_map_get"),
-    cannot("EBUSY", "htab_lock_bucket", NESTED),
     can("EFAULT", "__sys_bpf, generic_map_delete_batch"),
     can("EINVAL", "bpf_map_do_batch, generic_map_delete_batch, trie_delete_elem"),
-    cannot("ENODEV", "bpf_map_offload_delete_elem", DRIVER),
     can("ENOENT", "htab_map_delete_elem, trie_delete_elem"),
     cannot("ENOMEM", "generic_map_delete_batch", MEMORY),
     can("ENOTSUPP", "bpf_map_do_batch"),
