@@ -19,7 +19,8 @@ pub(super) const QMP_SOCKET: &str = "qmp";
 
 /// What every guest's kernel is told, before the image's own words:
 /// - the first CPU alone is brought up: several are less stable under emulation and slower. The others stay possible,
-///   so per-CPU maps have their slots (`-smp 1,maxcpus=N` does not do: newer kernels and riscv64 then count one);
+///   so per-CPU maps have their slots (`-smp 1,maxcpus=N` does not do: newer kernels and riscv64 then count one; see
+///   [`is_described`] for what does there);
 /// - warnings and worse go to the console, which is a slow device;
 /// - a panic reboots at once, which `-no-reboot` makes QEMU's end, after the trace was printed.
 const CMDLINE: &[&str] = &["maxcpus=1", "loglevel=5", "panic=-1", "rdinit=/init"];
@@ -33,18 +34,33 @@ pub(super) struct Qemu {
     pub package: &'static str,
     /// The device that carries virtio-serial ports.
     pub serial_bus: &'static str,
+    /// What an emulated CPU does that is never brought up.
+    pub spare: Spare,
+}
+
+/// What an emulated CPU does that is never brought up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spare {
+    /// It costs nothing.
+    Sleeps,
+    /// It turns round and round at the expense of one of the host's: OpenSBI 1.1 lets it wait (sbi_hsm_hart_wait()) with
+    /// an interrupt pending that ends every `wfi`.
+    Spins,
 }
 
 /// A row an architecture.
 pub(super) fn qemu(arch: Arch) -> Qemu {
-    let row = |program, package, serial_bus| Qemu { program, package, serial_bus };
+    let row = |program, package, serial_bus| Qemu { program, package, serial_bus, spare: Spare::Sleeps };
     match arch {
         Arch::X86_64 => row("qemu-system-x86_64", "qemu-system-x86", "virtio-serial-pci"),
-        Arch::Riscv64 => row(
-            "qemu-system-riscv64",
-            "qemu-system-misc (Debian 12) or qemu-system-riscv (since Debian 13)",
-            "virtio-serial-pci",
-        ),
+        Arch::Riscv64 => Qemu {
+            spare: Spare::Spins,
+            ..row(
+                "qemu-system-riscv64",
+                "qemu-system-misc (Debian 12) or qemu-system-riscv (since Debian 13)",
+                "virtio-serial-pci",
+            )
+        },
         Arch::Aarch64 => row("qemu-system-aarch64", "qemu-system-arm", "virtio-serial-pci"),
         Arch::S390x => row(
             "qemu-system-s390x",
@@ -59,6 +75,8 @@ pub(super) fn qemu(arch: Arch) -> Qemu {
 pub(in crate::guest) struct Boot<'a> {
     pub kernel: &'a Path,
     pub initramfs: &'a Path,
+    /// Where the device tree is, for guests that need one of their own.
+    pub device_tree: &'a Path,
     pub accelerator: Accelerator,
     /// Words after the image's own, of which the kernel mostly takes the last.
     pub cmdline: &'a [String],
@@ -79,10 +97,7 @@ pub(in crate::guest) enum Memory<'a> {
 
 /// QEMU's arguments. The console is on standard output; the agent's port is a socket that QEMU connects to.
 pub(in crate::guest) fn arguments(image: &Image, boot: &Boot<'_>) -> Vec<String> {
-    let cpu = match boot.accelerator {
-        Accelerator::Kvm => Some("host"),
-        Accelerator::Tcg => image.cpu.as_deref(),
-    };
+    let described = is_described(image, boot.accelerator);
     let mut words = Vec::new();
     let mut add = |new: &[&str]| words.extend(new.iter().map(|&word| word.to_owned()));
     add(&["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none"]);
@@ -93,16 +108,22 @@ pub(in crate::guest) fn arguments(image: &Image, boot: &Boot<'_>) -> Vec<String>
             add(&["-object", &object, "-machine", &format!("{machine},memory-backend=memory")]);
         }
     }
-    if matches!(boot.memory, Memory::Copied(_)) {
-        add(&["-incoming", "defer"]);
-    }
     add(&["-accel", boot.accelerator.name()]);
-    if let Some(cpu) = cpu {
+    if let Some(cpu) = cpu(image, boot.accelerator) {
         add(&["-cpu", cpu]);
     }
-    add(&["-smp", &image.cpus.to_string(), "-m", &format!("{}M", image.memory)]);
-    add(&["-kernel", &boot.kernel.to_string_lossy(), "-initrd", &boot.initramfs.to_string_lossy()]);
-    add(&["-append", &cmdline(image, boot.cmdline)]);
+    let cpus = if described { 1 } else { image.cpus };
+    add(&["-smp", &cpus.to_string(), "-m", &format!("{}M", image.memory)]);
+    if matches!(boot.memory, Memory::Copied(_)) {
+        // What QEMU would load is in the memory already, and the guest has come past it.
+        add(&["-incoming", "defer"]);
+    } else {
+        add(&["-kernel", &boot.kernel.to_string_lossy(), "-initrd", &boot.initramfs.to_string_lossy()]);
+        add(&["-append", &cmdline(image, boot.cmdline)]);
+        if described {
+            add(&["-dtb", &boot.device_tree.to_string_lossy()]);
+        }
+    }
     add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
     add(&["-chardev", &format!("socket,id=agent,path={AGENT_SOCKET}")]);
     add(&["-device", qemu(image.arch).serial_bus]);
@@ -112,14 +133,45 @@ pub(in crate::guest) fn arguments(image: &Image, boot: &Boot<'_>) -> Vec<String>
     words
 }
 
-/// QEMU's `memory-backend-file`; a comma in a value is written twice.
+/// Whether QEMU has one CPU, and only a device tree tells the guest's kernel of the others.
+pub(in crate::guest) fn is_described(image: &Image, accelerator: Accelerator) -> bool {
+    accelerator == Accelerator::Tcg && image.cpus > 1 && qemu(image.arch).spare == Spare::Spins
+}
+
+/// The arguments with which QEMU writes the device tree of the image's machine, with all its CPUs, and ends.
+pub(in crate::guest) fn describing(image: &Image, accelerator: Accelerator, file: &Path) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut add = |new: &[&str]| words.extend(new.iter().map(|&word| word.to_owned()));
+    add(&["-nodefaults", "-no-user-config", "-display", "none"]);
+    add(&["-machine", &format!("{},dumpdtb={}", image.machine, value(file))]);
+    if let Some(cpu) = cpu(image, accelerator) {
+        add(&["-cpu", cpu]);
+    }
+    add(&["-smp", &image.cpus.to_string(), "-m", &format!("{}M", image.memory)]);
+    words.extend(image.qemu_args.iter().cloned());
+    words
+}
+
+fn cpu(image: &Image, accelerator: Accelerator) -> Option<&str> {
+    match accelerator {
+        Accelerator::Kvm => Some("host"),
+        Accelerator::Tcg => image.cpu.as_deref(),
+    }
+}
+
+/// A path as the value of a key; a comma in it is written twice.
+fn value(path: &Path) -> String {
+    path.to_string_lossy().replace(',', ",,")
+}
+
+/// QEMU's `memory-backend-file`.
 fn memory(memory: Memory<'_>, mebibytes: u32) -> Option<String> {
     let (file, share) = match memory {
         Memory::Private => return None,
         Memory::Kept(file) => (file, "on"),
         Memory::Copied(file) => (file, "off"),
     };
-    let path = file.to_string_lossy().replace(',', ",,");
+    let path = value(file);
     Some(format!("memory-backend-file,id=memory,size={mebibytes}M,mem-path={path},share={share}"))
 }
 

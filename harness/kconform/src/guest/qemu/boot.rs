@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::accel::{self, Accel, Accelerator, Choice};
@@ -54,6 +55,11 @@ pub(in crate::guest) struct Waiting {
 }
 
 impl Waiting {
+    /// Ends it, whatever has become of it by then.
+    pub(in crate::guest) fn killer(&self) -> impl FnOnce() + Send + use<> {
+        self.launched.killer()
+    }
+
     /// Gives the guest its state and sets it going. Its agent has said the greeting long ago.
     pub(in crate::guest) fn go_on(self, greeting: Vec<u8>, state: &[u8]) -> (Guest, io::Result<()>) {
         let Waiting { launched, stream, accel, time_factor, scratch } = self;
@@ -158,25 +164,15 @@ impl<'a> Boot<'a> {
         }
     }
 
-    /// Starts a guest on a snapshot's memory, where it waits for the rest of its state. `meanwhile` has the time that
-    /// QEMU needs to come up; if it fails, there is no guest.
-    pub(in crate::guest) fn waiting<E>(
-        &self,
-        accel: &Accel,
-        memory: &Path,
-        meanwhile: impl FnOnce() -> Result<(), E>,
-    ) -> Result<Result<Waiting, E>, GuestError> {
+    /// Starts a guest on a snapshot's memory, where it waits for the rest of its state.
+    pub(in crate::guest) fn waiting(&self, accel: &Accel, memory: &Path) -> Result<Waiting, GuestError> {
         let scratch = Scratch::new().map_err(|error| self.start_error(error))?;
         let (memory, accel) = (Memory::Copied(memory), accel.clone());
         let attempt = Attempt { accel, deadline: CONNECT, talkative: false, memory };
         let launched = self.start(&attempt, scratch.path()).map_err(|error| self.start_error(error))?;
-        if let Err(error) = meanwhile() {
-            launched.end();
-            return Ok(Err(error));
-        }
         let (launched, stream) = self.connected(launched)?;
         let (accel, time_factor) = (attempt.accel, self.spec.image.time_factor);
-        Ok(Ok(Waiting { launched, stream, accel, time_factor, scratch }))
+        Ok(Waiting { launched, stream, accel, time_factor, scratch })
     }
 
     /// Starts QEMU and waits for it to connect to the agent's socket.
@@ -197,23 +193,48 @@ impl<'a> Boot<'a> {
     }
 
     fn start(&self, attempt: &Attempt<'_>, place: &Path) -> io::Result<Launched> {
-        let initramfs = place.join("initramfs");
-        fs::write(&initramfs, &self.initramfs)?;
+        let [initramfs, device_tree] = ["initramfs", "device-tree"].map(|name| place.join(name));
         if let Memory::Kept(file) = attempt.memory
             && file.exists()
         {
             // An earlier attempt's; QEMU would take its contents over.
             fs::remove_file(file)?;
         }
-        Launched::start(&self.qemu, &self.arguments(attempt, &initramfs)?, place)
+        if !matches!(attempt.memory, Memory::Copied(_)) {
+            fs::write(&initramfs, &self.initramfs)?;
+            self.describe(attempt.accel.accelerator, &device_tree)?;
+        }
+        Launched::start(&self.qemu, &self.arguments(attempt, &initramfs, &device_tree)?, place)
     }
 
-    fn arguments(&self, attempt: &Attempt<'_>, initramfs: &Path) -> io::Result<Vec<String>> {
+    /// Has QEMU write the device tree of a guest that needs one of its own.
+    fn describe(&self, accelerator: Accelerator, file: &Path) -> io::Result<()> {
+        if !args::is_described(self.spec.image, accelerator) {
+            return Ok(());
+        }
+        let arguments = args::describing(self.spec.image, accelerator, file);
+        let output = Command::new(&self.qemu).args(arguments).stdin(Stdio::null()).output()?;
+        match output.status.success() && file.exists() {
+            true => Ok(()),
+            false => Err(io::Error::other(format!(
+                "it writes no device tree: {}",
+                String::from_utf8_lossy(&output.stderr).trim()
+            ))),
+        }
+    }
+
+    fn arguments(
+        &self,
+        attempt: &Attempt<'_>,
+        initramfs: &Path,
+        device_tree: &Path,
+    ) -> io::Result<Vec<String>> {
         let mut cmdline = self.spec.cmdline.to_vec();
         cmdline.extend(attempt.talkative.then(|| TALKATIVE.to_owned()));
         let boot = args::Boot {
             kernel: &std::path::absolute(&self.spec.kernel.vmlinuz)?,
             initramfs,
+            device_tree,
             accelerator: attempt.accel.accelerator,
             cmdline: &cmdline,
             memory: attempt.memory,

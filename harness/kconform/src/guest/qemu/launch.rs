@@ -63,6 +63,12 @@ impl Launched {
         connection(&self.agent, &self.process)
     }
 
+    /// Ends QEMU, whatever has become of it by then.
+    pub(super) fn killer(&self) -> impl FnOnce() + Send + use<> {
+        let process = Arc::clone(&self.process);
+        move || process.kill()
+    }
+
     /// Ends QEMU; nobody wants its guest.
     pub(super) fn end(self) {
         self.process.kill();

@@ -22,7 +22,7 @@ use std::thread::JoinHandle;
 pub use accel::{Accel, Accelerator};
 pub(super) use accel::{Choice, identity};
 pub use args::PORT;
-pub(super) use args::{Boot as Machine, Memory, arguments};
+pub(super) use args::{Boot as Machine, Memory, arguments, describing, is_described};
 pub(super) use boot::Boot;
 pub use console::{Console, Line};
 pub use error::{BootEnd, BootFailure, GuestError};

@@ -23,13 +23,10 @@ pub(in crate::guest) struct Qmp {
 }
 
 impl Qmp {
-    /// Takes up the conversation: a greeting, and no further capabilities.
+    /// A conversation that has yet to begin.
     pub(super) fn new(stream: UnixStream) -> io::Result<Qmp> {
         stream.set_read_timeout(Some(PATIENCE))?;
-        let mut qmp = Qmp { stream: BufReader::new(stream), status: None };
-        qmp.read()?;
-        qmp.execute("qmp_capabilities", json!({}), None)?;
-        Ok(qmp)
+        Ok(Qmp { stream: BufReader::new(stream), status: None })
     }
 
     /// Stops a guest and says its state, without the memory that is in a file.
@@ -41,24 +38,33 @@ impl Qmp {
         Ok(state)
     }
 
-    /// Gives a guest its state and sets it going.
+    /// Gives a guest its state, with which it goes on. A QEMU that cannot make use of it ends.
     pub(in crate::guest) fn restore(&mut self, state: &[u8]) -> io::Result<()> {
         let mut stream = self.migrate("migrate-incoming")?;
         stream.write_all(state)?;
-        stream.shutdown(Shutdown::Write)?;
-        self.completed()
+        stream.shutdown(Shutdown::Write)
     }
 
-    /// Begins a migration to or from the stream that comes back; memory that is in a file is left where it is.
+    /// Begins a migration to or from the stream that comes back; memory that is in a file is left where it is. All is
+    /// said at once, while QEMU may still be coming up.
     fn migrate(&mut self, command: &str) -> io::Result<UnixStream> {
-        let on = |capability: &str| json!({"capability": capability, "state": true});
-        let capabilities = json!({"capabilities": [on("x-ignore-shared"), on("events")]});
-        self.execute("migrate-set-capabilities", capabilities, None)?;
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(PATIENCE))?;
         ours.set_write_timeout(Some(PATIENCE))?;
-        self.execute("getfd", json!({"fdname": STATE}), Some(theirs.as_fd()))?;
-        self.execute(command, json!({"uri": format!("fd:{STATE}")}), None)?;
+        let on = |capability: &str| json!({"capability": capability, "state": true});
+        let capabilities = json!({"capabilities": [on("x-ignore-shared"), on("events")]});
+        let commands = [
+            ("qmp_capabilities", json!({}), None),
+            ("migrate-set-capabilities", capabilities, None),
+            ("getfd", json!({"fdname": STATE}), Some(theirs.as_fd())),
+            (command, json!({"uri": format!("fd:{STATE}")}), None),
+        ];
+        for (command, arguments, fd) in &commands {
+            self.say(command, arguments, *fd)?;
+        }
+        for (command, ..) in commands {
+            self.answered(command)?;
+        }
         Ok(ours)
     }
 
@@ -75,14 +81,18 @@ impl Qmp {
         }
     }
 
-    fn execute(&mut self, command: &str, arguments: Value, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    fn say(&mut self, command: &str, arguments: &Value, fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
         let text = json!({"execute": command, "arguments": arguments}).to_string() + "\n";
         match fd {
-            Some(fd) => send_fd(self.stream.get_ref(), text.as_bytes(), fd)?,
-            None => self.stream.get_mut().write_all(text.as_bytes())?,
+            Some(fd) => send_fd(self.stream.get_ref(), text.as_bytes(), fd),
+            None => self.stream.get_mut().write_all(text.as_bytes()),
         }
+    }
+
+    /// Waits for the answer to a command.
+    fn answered(&mut self, command: &str) -> io::Result<()> {
         loop {
-            // Events may come before the answer.
+            // QEMU's greeting and events may come before it.
             let message = self.read()?;
             if let Some(error) = message.get("error") {
                 return Err(io::Error::other(format!("{command}: {error}")));
@@ -140,6 +150,7 @@ mod tests {
         let said = format!("{HELLO}{RETURN}{RETURN}{}{RETURN}{}", event("active"), event("completed"));
         let (mut qmp, mut theirs) = monitor(&said);
         qmp.restore(b"").unwrap();
+        assert_eq!(qmp.status.as_deref(), Some("active"), "nobody waits for the end");
         drop(qmp);
         let mut heard = String::new();
         theirs.read_to_string(&mut heard).unwrap();
@@ -147,7 +158,8 @@ mod tests {
         let commands: Vec<_> = commands.iter().map(|command| command["execute"].as_str().unwrap()).collect();
         assert_eq!(commands, ["qmp_capabilities", "migrate-set-capabilities", "getfd", "migrate-incoming"]);
         let (mut qmp, _theirs) = monitor(&said.replace("completed", "failed"));
-        assert_eq!(qmp.restore(b"").unwrap_err().to_string(), "the migration failed");
+        qmp.migrate("migrate").unwrap();
+        assert_eq!(qmp.completed().unwrap_err().to_string(), "the migration failed");
     }
 
     #[test]

@@ -10,7 +10,7 @@ use kconform_plan::{FromAgent, ToAgent, read_frame, write_frame};
 use rstest::rstest;
 
 use super::accel::Accelerator;
-use super::args::{Boot, Memory, arguments};
+use super::args::{Boot, Memory, arguments, describing, is_described};
 use super::console::Console;
 use super::{BootSpec, Guest, GuestError};
 use crate::guest::cache::{CachedKernel, cache_dir, cached};
@@ -27,6 +27,7 @@ fn a_command_line(#[case] name: &str, #[case] accelerator: Accelerator) {
     let boot = Boot {
         kernel: Path::new("/k/vmlinuz"),
         initramfs: Path::new("/t/initramfs"),
+        device_tree: Path::new("/t/device-tree"),
         accelerator,
         cmdline: &["bpf_jit=off".to_owned()],
         memory: Memory::Private,
@@ -43,14 +44,28 @@ fn a_command_line_of_a_snapshot(#[case] memory: Memory<'_>, #[case] share: &str,
     let image = images.find("riscv64-6.12").unwrap();
     let kernel = Path::new("/k/vmlinuz");
     let of = |memory| {
-        let boot = Boot { kernel, initramfs: kernel, accelerator: Accelerator::Tcg, cmdline: &[], memory };
-        arguments(image, &boot)
+        let accelerator = Accelerator::Tcg;
+        let (initramfs, device_tree) = (kernel, kernel);
+        arguments(image, &Boot { kernel, initramfs, device_tree, accelerator, cmdline: &[], memory })
     };
     let plain = of(Memory::Private);
     let more: Vec<_> = of(memory).into_iter().filter(|word| !plain.contains(word)).collect();
     let object = format!("memory-backend-file,id=memory,size=256M,mem-path=/c,,d/memory,{share}");
     assert_eq!(more[..3], ["-object", &object, "virt,memory-backend=memory"]);
     assert_eq!(more[3..], *rest);
+    let loads =
+        of(memory).iter().any(|word| ["-kernel", "-initrd", "-append", "-dtb"].contains(&word.as_str()));
+    assert_eq!(loads, matches!(memory, Memory::Kept(_)));
+}
+
+#[test]
+fn a_device_tree_tells_of_all_cpus() {
+    let images = Images::built_in().unwrap();
+    let image = images.find("riscv64-6.12").unwrap();
+    let words = describing(image, Accelerator::Tcg, Path::new("/t/device,tree"));
+    insta::assert_snapshot!(words.join(" "), @"-nodefaults -no-user-config -display none -machine virt,dumpdtb=/t/device,,tree -smp 2 -m 256M");
+    assert!(is_described(image, Accelerator::Tcg) && !is_described(image, Accelerator::Kvm));
+    assert!(!is_described(images.find("x86_64-6.12").unwrap(), Accelerator::Tcg));
 }
 
 /// A pipe that a guest would print into, with this in it and its other end closed.

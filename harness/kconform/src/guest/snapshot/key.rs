@@ -9,7 +9,7 @@ use kconform_plan::WIRE_VERSION;
 use sha2::{Digest, Sha256};
 
 use crate::guest::cache::hex;
-use crate::guest::qemu::{Accelerator, Boot, Machine, Memory, arguments, identity};
+use crate::guest::qemu::{Accelerator, Boot, Machine, Memory, arguments, describing, identity, is_described};
 
 /// Changes when snapshots of earlier builds can no longer be used, for a reason that no ingredient tells.
 const FORMAT: u32 = 1;
@@ -30,6 +30,7 @@ impl Key {
         let machine = Machine {
             kernel: Path::new("kernel"),
             initramfs: Path::new("initramfs"),
+            device_tree: Path::new("device-tree"),
             accelerator,
             cmdline: boot.spec.cmdline,
             memory: Memory::Private,
@@ -43,6 +44,10 @@ impl Key {
             ("qemu", identity(&boot.qemu)?),
             ("wire", WIRE_VERSION.to_string()),
         ]);
+        if is_described(boot.spec.image, accelerator) {
+            let words = describing(boot.spec.image, accelerator, machine.device_tree);
+            ingredients.insert("device tree", words.join(" "));
+        }
         if accelerator == Accelerator::Kvm {
             // The host's CPU is the guest's, down to its microcode, which a boot of the host may change.
             let boot_id = fs::read_to_string("/proc/sys/kernel/random/boot_id")?;

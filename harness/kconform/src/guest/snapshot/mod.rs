@@ -20,7 +20,8 @@ mod tests;
 use std::collections::HashSet;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
 use std::time::Duration;
 
 use kconform_plan::{FromAgent, Plan, ToAgent, read_frame, write_frame};
@@ -130,18 +131,30 @@ impl<'a> Warm<'a> {
         }
     }
 
-    /// A guest of a snapshot, or what is wrong with that.
+    /// A guest of a snapshot, or what is wrong with that. Its memory is checked while it comes up: nobody has the guest
+    /// before it is found to be as it was saved.
     fn restore(&self, snapshot: Snapshot) -> Result<Result<Guest, String>, GuestError> {
-        let memory = snapshot.directory.join(MEMORY);
-        match self.boot.waiting(self.accel, &memory, || snapshot.check_memory()) {
-            Ok(Ok(waiting)) => {
-                let (mut guest, went_on) = waiting.go_on(snapshot.greeting, &snapshot.state);
+        let (checked, restored) = thread::scope(|scope| {
+            let (sender, started) = mpsc::channel();
+            let check = scope.spawn(|| check_memory(&snapshot, started));
+            let restored = self.boot.waiting(self.accel, &snapshot.directory.join(MEMORY)).map(|waiting| {
+                // It is gone only if there is nothing to be ended.
+                let _ = sender.send(waiting.killer());
+                let (guest, went_on) = waiting.go_on(snapshot.greeting.clone(), &snapshot.state);
+                living(guest, went_on)
+            });
+            drop(sender);
+            (check.join().unwrap_or_else(|_| Err("its memory could not be checked".to_owned())), restored)
+        });
+        match (checked, restored) {
+            (Err(why), Ok(_)) => Ok(Err(why)),
+            (Ok(()), Ok(Ok(mut guest))) => {
                 guest.keep_snapshot(snapshot.lock);
-                Ok(living(guest, went_on))
+                Ok(Ok(guest))
             }
-            Ok(Err(why)) => Ok(Err(why)),
-            Err(GuestError::Refused { text, .. }) => Ok(Err(text)),
-            Err(error) => Err(error),
+            (Ok(()), Ok(Err(why))) => Ok(Err(why)),
+            (_, Err(GuestError::Refused { text, .. })) => Ok(Err(text)),
+            (_, Err(error)) => Err(error),
         }
     }
 
@@ -176,6 +189,18 @@ impl<'a> Warm<'a> {
         self.store.put(place, (self.image(), &self.key), &state, guest.greeting())?;
         Ok(())
     }
+}
+
+/// Whether a snapshot's memory is as it was saved. If not, the guest that was started on it is ended at once, for
+/// nobody to wait for its answer.
+fn check_memory(snapshot: &Snapshot, started: mpsc::Receiver<impl FnOnce()>) -> Result<(), String> {
+    let checked = snapshot.check_memory();
+    if checked.is_err()
+        && let Ok(kill) = started.recv()
+    {
+        kill();
+    }
+    checked
 }
 
 /// Hears whether a restored guest lives.
