@@ -106,6 +106,9 @@ pub(super) struct ExplainArgs {
     /// A target, or an architecture, whose numbers are shown.
     #[arg(long, short, value_name = "TARGET", default_value = "native")]
     pub(super) target: String,
+    /// Only say it. Otherwise a case that is alone is also run in a guest of every kernel that is in the cache.
+    #[arg(long)]
+    pub(super) no_run: bool,
 }
 
 /// Arguments of `report`.

@@ -1,12 +1,16 @@
 //! `kconform explain`.
 
 use std::io::Write;
+use std::sync::Arc;
 
 use kconform_abi::Arch;
 
 use super::args::ExplainArgs;
 use super::{CliError, images, load_suites};
-use crate::report::{Style, explain as words};
+use crate::case::Case;
+use crate::interrupt;
+use crate::report::{Style, explain as words, verdicts};
+use crate::run::{Options, run};
 use crate::select::Selection;
 use crate::target::{Target, TargetKind};
 
@@ -24,11 +28,33 @@ pub(super) fn explain(args: &ExplainArgs, style: Style) -> Result<u8, CliError> 
     for case in cases.iter().take(MOST) {
         writeln!(out, "{}", words(case, arch, style))?;
     }
+    if let ([case], false) = (cases.as_slice(), args.no_run) {
+        write!(out, "{}", holds_on(case, style)?)?;
+    }
     if cases.len() > MOST {
         let rest: Vec<&str> = cases.iter().skip(MOST).map(|case| case.id.as_str()).collect();
         writeln!(out, "and {} more: {}", rest.len(), rest.join(" "))?;
     }
     Ok(0)
+}
+
+/// What comes of the case on each kernel that a guest can be started with here.
+fn holds_on(case: &Case, style: Style) -> Result<String, CliError> {
+    interrupt::watch()?;
+    let targets: Vec<Target> = images(None)?
+        .into_iter()
+        .map(|image| Target::of_image(&image.name.clone(), image))
+        .filter(|target| target.ready().is_ok())
+        .collect();
+    if targets.is_empty() {
+        let mend = "`kconform image fetch` gets the kernels of guests to try it on";
+        return Ok(format!("{} {mend}\n", style.dim("On no kernel:")));
+    }
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    let cases: Arc<[Case]> = [case.clone()].into();
+    let options = Options { jobs: cpus, ..Options::default() };
+    let runs = run(&cases, &targets, options, &mut |_, _| {});
+    Ok(verdicts(&runs, style))
 }
 
 /// The architecture of a target, or of this machine for the native one.

@@ -29,7 +29,7 @@ pub use gather::{gather, identity, selection};
 pub use outline::outline;
 pub use progress::Progress;
 pub use strace::transcript;
-pub use summary::summary;
+pub use summary::{summary, verdicts};
 
 use std::time::Duration;
 

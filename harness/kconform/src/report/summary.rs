@@ -66,6 +66,34 @@ fn target_line(run: &TargetRun, runs: &[TargetRun], style: Style) -> String {
     line
 }
 
+/// What came of a single case, a line a target.
+pub fn verdicts(runs: &[TargetRun], style: Style) -> String {
+    let width =
+        |text: fn(&TargetRun) -> &str| runs.iter().map(|r| text(r).chars().count()).max().unwrap_or(0);
+    let (name_width, release_width) = (width(|r| &r.name), width(|r| r.release.as_deref().unwrap_or("-")));
+    let line = |run: &TargetRun| {
+        let verdict = &run.results[0].verdict;
+        let word = match verdict {
+            Verdict::Passed => style.good(verdict.word()),
+            verdict if verdict.is_fine() => style.dim(verdict.word()),
+            verdict => style.bad(verdict.word()),
+        };
+        let why = match verdict {
+            Verdict::Passed => String::new(),
+            Verdict::Skipped(why) | Verdict::Lost(why) => format!(": {why}"),
+            Verdict::Failed(failure) | Verdict::TimedOut(failure) => format!(": {}", failure.text),
+            Verdict::ExpectedFailure { because, .. } | Verdict::UnexpectedPass { because } => {
+                format!(": {because}")
+            }
+            Verdict::Crashed { what, .. } => format!(": {what}"),
+        };
+        let release = run.release.as_deref().unwrap_or("-");
+        format!("  {:name_width$}  {release:release_width$}  {word}{why}\n", run.name)
+    };
+    let lines: String = runs.iter().map(line).collect();
+    format!("{}\n{lines}", style.strong("On the kernels that are here:"))
+}
+
 /// The cases that ran more than once and not always to the same end.
 fn flaky(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
     let mut out = String::new();

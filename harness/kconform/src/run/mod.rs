@@ -51,6 +51,13 @@ pub struct Options {
     pub check_leaks: bool,
 }
 
+/// One target after the other, each case once, a guest for all of them.
+impl Default for Options {
+    fn default() -> Options {
+        Options { jobs: 1, rounds: Some(1), until_fail: false, guests: 1, isolate: false, check_leaks: false }
+    }
+}
+
 /// Something happened on a target.
 #[derive(Debug)]
 pub enum Event {

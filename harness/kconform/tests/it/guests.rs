@@ -5,7 +5,7 @@ use rstest::rstest;
 use crate::program::{Place, Said, not_here};
 
 /// Whether guests of an architecture can be started here; says why not, and fails where they are required.
-fn is_set_up(arch: &str) -> bool {
+pub(crate) fn is_set_up(arch: &str) -> bool {
     let targets = Place::new().say(&["targets"]);
     let line = targets.out.lines().find(|line| line.split([' ', ',']).any(|word| word == arch));
     let line = line.unwrap_or_else(|| panic!("no target {arch}: {}", targets.all()));

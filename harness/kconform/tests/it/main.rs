@@ -4,6 +4,7 @@
 mod check;
 mod command_line;
 mod doctor;
+mod explain;
 mod format;
 mod guests;
 mod leftovers;

@@ -1,0 +1,45 @@
+//! `kconform explain`: in words, and on which kernels it holds.
+
+use crate::guests::is_set_up;
+use crate::program::{Place, assert_said};
+
+const CASE: &str = "about: Creation masks.
+source: umask(2)
+cases:
+  - name: the mask is what was set
+    steps:
+      - umask: [0o77]
+        ret: 0o22
+      - umask: [0]
+        ret: 0o77
+  - name: fails everywhere
+    steps:
+      - umask: [0]
+        ret: 1
+";
+
+#[test]
+fn a_case_in_words() {
+    assert_said!("explain", Place::with(CASE).say(&["explain", "--target", "x86_64", "--no-run", "the_mask"]));
+}
+
+#[test]
+fn without_kernels_it_says_how_to_get_some() {
+    let place = Place::with(CASE);
+    let cache = place.folder().join("cache").display().to_string();
+    let said = place.env("KCONFORM_CACHE", &cache).say(&["explain", "the_mask"]).assert_status(0);
+    assert!(said.out.ends_with("On no kernel: `kconform image fetch` gets the kernels of guests to try it on\n"));
+}
+
+#[test]
+fn a_case_is_tried_on_every_kernel_that_is_here() {
+    if !is_set_up("riscv64") {
+        return;
+    }
+    for (case, verdict) in [("the_mask", "passed"), ("fails", "failed: expected 1, got success: 18")] {
+        let said = Place::with(CASE).say(&["explain", case]).assert_status(0);
+        let line = said.out.lines().find(|line| line.starts_with("  riscv64-6.12 "));
+        assert!(line.is_some_and(|line| line.contains(verdict)), "{}", said.all());
+        assert!(!said.out.contains("native"), "nothing is run on the user's own kernel: {}", said.all());
+    }
+}
