@@ -11,7 +11,6 @@ use crate::place::File;
 // In a debug build they are read from the checkout, so that a changed case does not rebuild kconform.
 #[derive(RustEmbed)]
 #[folder = "$CARGO_MANIFEST_DIR/../../cases"]
-#[include = "*.yaml"]
 struct Cases;
 
 /// All of them, in the order of their names.
