@@ -46,7 +46,8 @@ static inline __attribute__((always_inline)) int {CHOICE}_is(unsigned int number
 #endif
 """
 
-# A word of the kernel's command line chooses; what was come by is read from sysfs, a page of hex digits.
+# A word of the kernel's command line chooses. What was come by is read from sysfs, as hex digits (a page holds 16,000
+# mutants), and forgotten when that file is written to.
 DEFINITION = f"""
 #include <linux/moduleparam.h>
 #include "{CHOICE}.h"
@@ -64,8 +65,16 @@ static int {CHOICE}_seen_get(char *buffer, const struct kernel_param *param)
 	}}
 	return size;
 }}
-static const struct kernel_param_ops {CHOICE}_seen_ops = {{ .get = {CHOICE}_seen_get }};
-__module_param_call("", {CHOICE}_seen, &{CHOICE}_seen_ops, NULL, 0444, -1, 0);
+static int {CHOICE}_seen_set(const char *text, const struct kernel_param *param)
+{{
+	memset({CHOICE}_seen, 0, MUTANTS);
+	return 0;
+}}
+static const struct kernel_param_ops {CHOICE}_seen_ops = {{
+	.get = {CHOICE}_seen_get,
+	.set = {CHOICE}_seen_set,
+}};
+__module_param_call("", {CHOICE}_seen, &{CHOICE}_seen_ops, NULL, 0644, -1, 0);
 """
 
 
@@ -229,13 +238,11 @@ class Builder:
 
     def absent(self) -> set[str]:
         """What the preprocessor took away."""
-        present: set[int] = set()
-        for file in FILES:
-            stem = f"kernel/bpf/{file.removesuffix('.c')}"
-            if (self.out / f"{stem}.o").exists():
-                self.make(f"preprocessing {file}", f"{stem}.i")
-                text = (self.out / f"{stem}.i").read_text()
-                present |= {int(number) for number in re.findall(rf"{CHOICE}_is\((\d+)\)", text)}
+        stems = [f"kernel/bpf/{file.removesuffix('.c')}" for file in FILES]
+        stems = [stem for stem in stems if (self.out / f"{stem}.o").exists()]
+        self.make("preprocessing", *(f"{stem}.i" for stem in stems))
+        texts = [(self.out / f"{stem}.i").read_text() for stem in stems]
+        present = {int(number) for text in texts for number in re.findall(rf"{CHOICE}_is\((\d+)\)", text)}
         return {mutant.key for number, mutant in enumerate(self.mutants, 1)
                 if number not in present and mutant.key not in self.refused}
 

@@ -138,14 +138,15 @@ class Knowing(unittest.TestCase):
 
     def test_what_is_seen_comes_out_of_a_report(self) -> None:
         step = {"outputs": [{"name": "seen", "hex": "21".encode().hex()}]}
-        document = {"cases": [{"suite": "zz_mutants", "results": [{"steps": [step]}]}]}
-        self.assertEqual(trial.seen_in(document), {1, 4})
+        document = {"cases": [{"suite": "a/b", "results": []}, {"suite": "a/b.zz_seen", "results": [{"steps": [step]}]}]}
+        self.assertEqual(trial.seen_in(document), {"a/b": [1, 4]})
 
-    def test_the_nearest_suites_come_first(self) -> None:
-        baseline = trial.Baseline("", {"bpf/map/ringbuf::a": "passed", "bpf/map/hash::b": "passed"}, set(), 1)
-        self.assertEqual(trial.nearest("ringbuf.c", baseline), ["bpf/map/ringbuf::*"])
-        self.assertIsNone(trial.nearest("bloom_filter.c", baseline))
+    def test_only_suites_that_come_by_it_run_and_the_nearest_first(self) -> None:
+        verdicts = {"map/hash::a": "passed", "map/ringbuf::b": "passed", "prog::c": "passed"}
+        baseline = trial.Baseline("", verdicts, {"00": [9], "map/ringbuf": [1], "prog": [1, 2]}, 1)
+        for number, stages in [(1, [["map/ringbuf"], ["prog"]]), (2, [["prog"]]), (3, []), (9, [["map/ringbuf"], ["map/hash", "prog"]])]:
+            self.assertEqual(baseline.stages(number, "ringbuf.c"), stages, number)
 
     def test_cases_that_differ(self) -> None:
-        baseline = trial.Baseline("", {"a": "passed", "b": "passed", "c": "skipped"}, set(), 1)
+        baseline = trial.Baseline("", {"a": "passed", "b": "passed", "c": "skipped"}, {}, 1)
         self.assertEqual(trial.differing({"a": "lost", "b": "failed", "c": "skipped", "d": "failed"}, baseline), ["b", "a"])

@@ -43,10 +43,10 @@ class State:
         known = self.baselines.get(self.fingerprint + self.suite)
         if not known:
             found = runner.baseline()
-            known = {**found._asdict(), "seen": sorted(found.seen)}
+            known = found._asdict()
             self.baselines = {self.fingerprint + self.suite: known}
             self.save()
-        return Baseline(**{**known, "seen": set(known["seen"])})
+        return Baseline(**known)
 
     def get(self, mutant: Mutant) -> Result | None:
         """The result, where it still holds: one that is killed stays so as long as its cases are there."""

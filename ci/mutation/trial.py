@@ -3,6 +3,7 @@
 import collections
 import json
 import pathlib
+import shutil
 import signal
 import subprocess
 import time
@@ -29,18 +30,23 @@ NEAREST = {
 
 # Verdicts that a busy machine can bring about too.
 DOUBTFUL = {"lost", "timed_out", "crashed"}
-# The case that says which mutants were come by; it is run last.
+# The case that says which mutants were come by since it ran last; it stands behind each suite.
+SEEN_SUITE = ".zz_seen"
 SEEN = f"""
-about: Which mutants this kernel has come by since it booted.
+about: Which mutants this kernel has come by.
 cases:
   - name: seen
     guest_only: true
     steps:
-      - openat: [AT_FDCWD, {{str: /sys/module/kernel/parameters/{CHOICE}_seen}}, O_RDONLY]
+      - openat: [AT_FDCWD, {{str: /sys/module/kernel/parameters/{CHOICE}_seen}}, O_RDWR]
         save: fd
       - read: [$fd, {{out: 4096, as: seen}}, 4096]
         ret: {{min: 1}}
+      - pwrite64: [$fd, {{str: "0"}}, 1, 0]
+        ret: 1
 """
+# What is seen before the first suite.
+BOOT = "00"
 
 Verdicts = dict[str, str]  # of case ids
 
@@ -54,8 +60,16 @@ class Baseline(NamedTuple):
 
     suite: str  # the sha256 of the case files
     verdicts: Verdicts  # without those that are not always the same
-    seen: set[int]  # the mutants that are come by
+    seen: dict[str, list[int]]  # the mutants that each suite comes by
     seconds: float
+
+    def stages(self, number: int, file: str) -> list[list[str]]:
+        """The suites that come by a mutant: those to begin with, and the others."""
+        suites = sorted({case.split("::")[0] for case in self.verdicts})
+        if number not in self.seen.get(BOOT, []):
+            suites = [suite for suite in suites if number in self.seen.get(suite, [])]
+        near = [suite for suite in suites if any(word in suite for word in NEAREST[file])]
+        return [stage for stage in (near, [suite for suite in suites if suite not in near]) if stage]
 
 
 class Result(NamedTuple):
@@ -72,10 +86,9 @@ class Runner:
     def __init__(self, kconform: list[str], cases: pathlib.Path, build: Build, work: pathlib.Path):
         self.kconform, self.cases, self.build = kconform, cases, build
         self.place = work / "trials"
-        (self.place / "seen").mkdir(parents=True, exist_ok=True)
-        (self.place / "seen/zz_mutants.yaml").write_text(SEEN)
+        self.place.mkdir(parents=True, exist_ok=True)
 
-    def run(self, number: int, selection: list[str], limit: float) -> tuple[Verdicts, dict]:
+    def run(self, number: int, selection: list[str], limit: float, cases: pathlib.Path | None = None) -> tuple[Verdicts, dict]:
         """The verdicts with that mutant, and the whole report."""
         name = f"mutant-{number}"
         images, report = self.place / name, self.place / f"{name}.json"
@@ -83,7 +96,7 @@ class Runner:
         (images / f"{name}.yaml").write_text(self.image(number))
         report.unlink(missing_ok=True)
         command = [*self.kconform, "run", "--quiet", "--color", "never", "--cold", "--jobs", "1", "--report", f"json={report}",
-                   "--images", images, "--target", name, "--cases", self.cases, "--cases", self.place / "seen", *selection]
+                   "--images", images, "--target", name, "--cases", cases or self.cases, *selection]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                    start_new_session=True)
         try:
@@ -120,28 +133,36 @@ class Runner:
         })
 
     def baseline(self) -> Baseline:
-        """Without a mutant, twice."""
+        """Without a mutant, twice; once to see what each suite comes by."""
         begun = time.monotonic()
-        runs = [self.run(0, [], 3600) for _ in range(2)]
-        seconds = (time.monotonic() - begun) / 2
-        (first, document), (second, _) = runs
+        watched, document = self.run(0, [], 3600, self.watched_cases())
+        usual, other = self.run(0, [], 3600)
         lost = document["targets"][0].get("lost")
         if lost:
             raise TrialError(f"the kernel without a mutant cannot be used: {json.dumps(lost)}")
-        steady = {case: verdict for case, verdict in first.items() if second.get(case) == verdict and verdict not in DOUBTFUL}
-        seen = {number for report in (document, runs[1][1]) for number in seen_in(report)}
-        if not seen:
+        steady = {case: verdict for case, verdict in usual.items() if watched.get(case) == verdict and verdict not in DOUBTFUL}
+        seen = seen_in(document)
+        if not any(seen.values()):
             raise TrialError("the kernel does not say which mutants it came by")
-        return Baseline(document["suite"]["sha256"], steady, seen, seconds)
+        return Baseline(other["suite"]["sha256"], steady, seen, (time.monotonic() - begun) / 2)
+
+    def watched_cases(self) -> pathlib.Path:
+        """The case files, with the one that sees behind each."""
+        watched = self.place / "cases"
+        shutil.rmtree(watched, ignore_errors=True)
+        shutil.copytree(self.cases, watched)
+        for file in [*watched.rglob("*.yaml"), watched / f"{BOOT}.yaml"]:
+            file.with_suffix(f"{SEEN_SUITE}.yaml").write_text(SEEN)
+        return watched
 
     def try_out(self, number: int, mutant: Mutant, baseline: Baseline) -> Result:
-        """Whether any case tells this mutant from the kernel as it is: first those that are near, then all."""
-        if number not in baseline.seen:
+        """Whether any case tells this mutant from the kernel as it is: first those of the nearest suites that come by it."""
+        stages = baseline.stages(number, mutant.file)
+        if not stages:
             return Result("not reached", [], "no case comes by it")
         limit = 60 + 6 * baseline.seconds
-        for selection in (nearest(mutant.file, baseline), []):
-            if selection is None:
-                continue
+        for suites in stages:
+            selection = [f"{suite}::*" for suite in suites]
             verdicts, _ = self.run(number, selection, limit)
             told = differing(verdicts, baseline)
             if told and self.is_sure(number, verdicts, told, baseline, selection, limit):
@@ -158,20 +179,16 @@ class Runner:
         return bool(differing(verdicts, baseline))
 
 
-def seen_in(document: dict) -> set[int]:
-    """The numbers of the mutants that the last case found to have been come by."""
-    steps = [step for case in document["cases"] if case["suite"] == "zz_mutants"
-             for result in case["results"] for step in result.get("steps", [])]
-    found = [output["hex"] for step in steps for output in step.get("outputs", []) if output["name"] == "seen"]
-    digits = bytes.fromhex(found[-1]).decode() if found else ""
-    return {4 * at + bit for at, digit in enumerate(digits) for bit in range(4) if int(digit, 16) >> bit & 1}
-
-
-def nearest(file: str, baseline: Baseline) -> list[str] | None:
-    """The suites to begin with, as kconform selects them; None if there is none, or nothing else."""
-    suites = {case.split("::")[0] for case in baseline.verdicts}
-    near = [f"{suite}::*" for suite in sorted(suites) if any(word in suite for word in NEAREST[file])]
-    return near if near and len(near) < len(suites) else None
+def seen_in(document: dict) -> dict[str, list[int]]:
+    """The numbers of the mutants that each suite has come by."""
+    seen = {}
+    for case in document["cases"]:
+        if case["suite"].endswith(SEEN_SUITE):
+            outputs = [output for result in case["results"] for step in result.get("steps", []) for output in step.get("outputs", [])]
+            digits = "".join(bytes.fromhex(output["hex"]).decode() for output in outputs if output["name"] == "seen")
+            seen[case["suite"].removesuffix(SEEN_SUITE)] = [
+                4 * at + bit for at, digit in enumerate(digits) for bit in range(4) if int(digit, 16) >> bit & 1]
+    return seen
 
 
 def differing(verdicts: Verdicts, baseline: Baseline) -> list[str]:
