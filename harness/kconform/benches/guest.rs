@@ -1,6 +1,7 @@
-//! How long it takes from starting kconform to the first verdict in a guest, beside a bare static init that powers off
-//! at once, booted by the same QEMU command line in the same run. Without a snapshot it is to be at most 1.25 times
-//! that. `cargo bench --bench guest [-- IMAGE…]`.
+//! How long it takes from starting kconform to its end after a first verdict in a guest: booted, and restored. Beside it a
+//! bare static init that powers off at once, booted by the same QEMU command line, and what `VIRTME_NG` names (ci/bench
+//! sets it): a command that runs `uname -r` in a guest of the x86_64 kernel, or words that say why there is none. All
+//! take turns, so that other load meets all of them. `cargo bench --bench guest [-- IMAGE…]`.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -9,7 +10,12 @@ use std::time::{Duration, Instant};
 use kconform::guest::cache::cached;
 use kconform::guest::{BootSpec, CachedKernel, Guest, Image, Images, cache_dir};
 
-const ROUNDS: usize = 7;
+const ROUNDS: usize = 5;
+
+/// Goals: seconds from a snapshot, times faster than a boot, times a bare init's boot.
+const WARM: f64 = 0.15;
+const FASTER: f64 = 15.0;
+const OVER_BARE: f64 = 1.15;
 
 const CASE: &str = "cases:\n  - {name: one, steps: [{dup: [0], save: fd}, {close: [$fd]}]}\n";
 
@@ -53,15 +59,11 @@ impl Bench<'_> {
     }
 
     /// From starting kconform to its end, after its first verdict.
-    fn kconform(&self, snapshots: &str) -> Duration {
+    fn kconform(&self, options: &[&str]) -> Duration {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kconform"));
-        command.args(["run", "--quiet", "--target", &self.image.name, "--cases"]).arg(&self.suite);
-        command.env("KCONFORM_CACHE", &self.cache).env("KCONFORM_SNAPSHOTS", snapshots).stdout(Stdio::null());
-        let begun = Instant::now();
-        let status = command.status().expect("kconform can be started");
-        let elapsed = begun.elapsed();
-        assert!(status.success(), "{status}");
-        elapsed
+        command.args(["run", "--quiet", "--target", &self.image.name]).args(options);
+        command.arg("--cases").arg(&self.suite);
+        timed(command.env("KCONFORM_CACHE", &self.cache))
     }
 
     fn forget_snapshots(&self) {
@@ -71,33 +73,85 @@ impl Bench<'_> {
 
     fn run(&self) {
         // Finds out about KVM, once.
-        self.kconform("off");
-        let mut times: [Vec<Duration>; 4] = Default::default();
-        // In turns, so that other load meets all of them.
+        self.kconform(&["--cold"]);
+        let virtme_ng = if self.image.answers_to("x86_64") { virtme_ng() } else { Err(None) };
+        let mut times: [Vec<Duration>; 5] = Default::default();
         for _ in 0..ROUNDS {
             times[0].push(self.bare());
-            times[1].push(self.kconform("off"));
+            times[1].push(self.kconform(&["--cold"]));
             self.forget_snapshots();
-            times[2].push(self.kconform("on"));
-            times[3].push(self.kconform("on"));
+            times[2].push(self.kconform(&[]));
+            times[3].push(self.kconform(&[]));
+            if let Ok(program) = &virtme_ng {
+                times[4].push(timed(&mut Command::new(program)));
+            }
         }
-        let names = [
-            "a bare static init, until it has powered off",
-            "kconform run to its first verdict, booting",
-            "kconform run to its first verdict, booting and making a snapshot",
-            "kconform run to its first verdict, from the snapshot",
-        ];
-        let times = times.map(median);
-        for (name, time) in names.iter().zip(times) {
-            let ratio = time.as_secs_f64() / times[0].as_secs_f64();
-            println!("{}, {name}: {:.2} s = {ratio:.2} x", self.image.name, time.as_secs_f64());
+        let [bare, cold, making, warm, theirs] = times.map(|times| median(times).as_secs_f64());
+        println!("{}: medians of {ROUNDS} rounds, in turns", self.image.name);
+        let line = |name: &str, time: f64, says: String| println!("  {name:<58} {time:>6.2} s   {says}");
+        line("a bare static init, until it has powered off", bare, String::new());
+        let over = cold / bare;
+        let goal = goal(over <= OVER_BARE, format!("at most {OVER_BARE:.2}"));
+        line(
+            "kconform run --cold, to its end after one verdict",
+            cold,
+            format!("{over:.2} x the bare init; {goal}"),
+        );
+        line(
+            "the same with an empty cache: it makes a snapshot as well",
+            making,
+            format!("{:.2} x", making / bare),
+        );
+        let says = self::goal(warm <= WARM, format!("at most {WARM:.2} s"));
+        line("the same from the snapshot", warm, says);
+        let (faster, faster_empty) = (cold / warm, making / warm);
+        let says = self::goal(faster >= FASTER, format!("at least {FASTER:.0}"));
+        println!(
+            "  {:<58} {faster:>6.1} x   {says} (than with an empty cache: {faster_empty:.1} x)",
+            "faster than --cold"
+        );
+        match virtme_ng {
+            Ok(_) => {
+                line("virtme-ng, uname -r on the same kernel", theirs, format!("{:.1} x warm", theirs / warm))
+            }
+            Err(Some(why)) => println!("  virtme-ng was not run: {why}"),
+            Err(None) => {}
         }
     }
 }
 
+fn goal(met: bool, goal: String) -> String {
+    format!("goal: {goal}: {}", if met { "met" } else { "MISSED" })
+}
+
+/// The command that has virtme-ng run `uname -r`, or why there is none.
+fn virtme_ng() -> Result<PathBuf, Option<String>> {
+    let word = std::env::var("VIRTME_NG").unwrap_or_else(|_| "ci/bench prepares it".to_owned());
+    let program = PathBuf::from(&word);
+    if !program.is_file() {
+        return Err(Some(word));
+    }
+    match Command::new(&program).stdin(Stdio::null()).output() {
+        Ok(output) if output.status.success() => Ok(program),
+        Ok(output) => {
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            Err(Some(format!("it did not work here: {}", text.trim().lines().last().unwrap_or_default())))
+        }
+        Err(error) => Err(Some(error.to_string())),
+    }
+}
+
+fn timed(command: &mut Command) -> Duration {
+    let begun = Instant::now();
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).status().expect("it can be started");
+    let elapsed = begun.elapsed();
+    assert!(status.success(), "{command:?}: {status}");
+    elapsed
+}
+
 fn median(mut times: Vec<Duration>) -> Duration {
     times.sort();
-    times[times.len() / 2]
+    times.get(times.len() / 2).copied().unwrap_or_default()
 }
 
 fn main() {
@@ -111,7 +165,7 @@ fn main() {
     std::os::unix::fs::symlink(users.join("kernels"), cache.join("kernels")).expect("a link");
     std::fs::write(&suite, CASE).expect("a file");
     for name in names {
-        let Some(image) = images.iter().find(|image| image.names().any(|other| other == name)) else {
+        let Some(image) = images.iter().find(|image| image.answers_to(&name)) else {
             println!("{name}: there is no such image");
             continue;
         };
