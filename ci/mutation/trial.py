@@ -71,6 +71,11 @@ class Baseline(NamedTuple):
         near = [suite for suite in suites if any(word in suite for word in NEAREST[file])]
         return [stage for stage in (near, [suite for suite in suites if suite not in near]) if stage]
 
+    def limit(self, suites: list[str]) -> float:
+        """Seconds after which these suites hang."""
+        share = sum(case.split("::")[0] in suites for case in self.verdicts) / len(self.verdicts)
+        return 45 + 4 * share * self.seconds
+
 
 class Result(NamedTuple):
     """What became of a mutant."""
@@ -87,6 +92,14 @@ class Runner:
         self.kconform, self.cases, self.build = kconform, cases, build
         self.place = work / "trials"
         self.place.mkdir(parents=True, exist_ok=True)
+        self.running: set[subprocess.Popen] = set()
+        self.stopped = False
+
+    def stop(self) -> None:
+        """Ends what runs; its results are nobody's."""
+        self.stopped = True
+        for process in list(self.running):
+            process.send_signal(signal.SIGINT)
 
     def run(self, number: int, selection: list[str], limit: float, cases: pathlib.Path | None = None) -> tuple[Verdicts, dict]:
         """The verdicts with that mutant, and the whole report."""
@@ -99,12 +112,16 @@ class Runner:
                    "--images", images, "--target", name, "--cases", cases or self.cases, *selection]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                                    start_new_session=True)
+        self.running.add(process)
         try:
             said = self.ended(process, limit)
         finally:
+            self.running.discard(process)
             if process.poll() is None:
                 process.kill()
                 process.wait()
+        if self.stopped:
+            raise TrialError("stopped")
         if not report.exists():
             raise TrialError(f"kconform wrote no report:\n{said}")
         document = json.loads(report.read_text())
@@ -129,7 +146,7 @@ class Runner:
         return json.dumps({
             "about": "A kernel with mutants, one of them chosen.", "arch": "x86_64", "machine": "q35", "console": "ttyS0",
             "kernel": {"path": str(self.build.image), "config": str(self.build.config)}, "cmdline": [f"{CHOICE}={number}"],
-            "boot_timeout": 60, "time_factor": 4,
+            "boot_timeout": 60, "time_factor": 2,
         })
 
     def baseline(self) -> Baseline:
@@ -160,9 +177,9 @@ class Runner:
         stages = baseline.stages(number, mutant.file)
         if not stages:
             return Result("not reached", [], "no case comes by it")
-        limit = 60 + 6 * baseline.seconds
         for suites in stages:
             selection = [f"{suite}::*" for suite in suites]
+            limit = baseline.limit(suites)
             verdicts, _ = self.run(number, selection, limit)
             told = differing(verdicts, baseline)
             if told and self.is_sure(number, verdicts, told, baseline, selection, limit):
