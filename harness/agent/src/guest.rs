@@ -8,11 +8,18 @@ use crate::{modules, panic, sys};
 
 /// The virtio-serial port to the host.
 const PORT: &str = "org.kconform.agent";
+/// The driver of such ports.
+const DRIVER: &str = "/sys/bus/virtio/drivers/virtio_console";
+/// Names, in the kernel's command line and so in init's environment, the serial port to the host where there is no
+/// virtio: `ttyS1`.
+const SERIAL: &str = "KCONFORM_PORT";
 /// Where cases may leave files.
 const SCRATCH: &str = "/tmp/kconform";
 /// How long to wait for the port, and from when on any port will do (one without a name, say).
 const PATIENCE_NS: u64 = 20_000_000_000;
 const ANY_PORT_NS: u64 = 2_000_000_000;
+/// From when on there will be no virtio device if there is none yet.
+const NO_DEVICE_NS: u64 = 3_000_000_000;
 const PAUSE_NS: u64 = 2_000_000;
 
 /// A file system of every guest.
@@ -62,12 +69,15 @@ pub fn init() -> ! {
 }
 
 fn run(remarks: Vec<String>) -> Result<(), Failed> {
-    let port = open_port()?;
+    let (port, kind) = match std::env::var(SERIAL) {
+        Ok(name) => (open_serial(&name)?, Kind::Serial),
+        Err(_) => (open_port()?, Kind::Port),
+    };
     panic::tell_host(port);
     let signals = Signals::take().map_err(failed("signalfd"))?;
     let cases = setup::cases(signals, SCRATCH)?;
     setup::null_stdio()?;
-    session(Stream::new(port, port, Kind::Port, signals), cases, remarks)
+    session(Stream::new(port, port, kind, signals), cases, remarks)
 }
 
 fn mount_all(remarks: &mut Vec<String>) {
@@ -92,8 +102,19 @@ fn open_console() {
     panic::tell_people(kept.unwrap_or(2));
 }
 
+/// Opens a serial port, and makes it carry bytes as they are.
+fn open_serial(name: &str) -> Result<i32, Failed> {
+    let path = sys::c_string(&format!("/dev/{name}"));
+    let fd = sys::open(&path, libc::O_RDWR | libc::O_NOCTTY).map_err(failed(name))?;
+    sys::make_raw(fd).map_err(failed(name))?;
+    Ok(fd)
+}
+
 /// Opens the port as soon as it is there: the host tells its name after the device has appeared.
 fn open_port() -> Result<i32, Failed> {
+    if sys::stat(&sys::c_string(DRIVER)).is_err() {
+        return Err("no virtio-serial port: the kernel has no virtio_console (CONFIG_VIRTIO_CONSOLE)".into());
+    }
     let began = sys::now();
     loop {
         let waited = sys::now() - began;
@@ -102,11 +123,16 @@ fn open_port() -> Result<i32, Failed> {
         {
             return Ok(fd);
         }
-        if waited > PATIENCE_NS {
-            return Err(format!("no virtio-serial port named {PORT}"));
+        let hopeless = waited > NO_DEVICE_NS && is_empty("/sys/bus/virtio/devices");
+        if waited > PATIENCE_NS || hopeless {
+            return Err(format!("no virtio-serial port: none is named {PORT} (CONFIG_VIRTIO_PCI, or _CCW?)"));
         }
         sys::pause_ns(PAUSE_NS);
     }
+}
+
+fn is_empty(folder: &str) -> bool {
+    std::fs::read_dir(folder).map_or(true, |mut entries| entries.next().is_none())
 }
 
 fn find_port(any: bool) -> Option<String> {

@@ -40,13 +40,10 @@ impl KernelLog {
         self.taint
     }
 
-    /// The lines since the last look, and the taint before and after if it changed. What taints is logged, so without new
-    /// lines nobody looks.
+    /// The lines since the last look, and the taint before and after if it changed. Not all that taints is logged: who
+    /// writes to /proc/sys/kernel/tainted says nothing.
     pub(crate) fn news(&mut self) -> (Vec<String>, Option<(u64, u64)>) {
         let lines = self.lines();
-        if lines.is_empty() && self.readable() {
-            return (lines, None);
-        }
         let before = self.taint;
         self.taint = self.read_taint();
         let changed = (before != self.taint).then_some((before, self.taint));

@@ -56,11 +56,16 @@ pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>
                         Outcome::Abandoned => false,
                     }
             }
-            Ok(ToAgent::Quit) | Err(WireError::Closed) => false,
+            Ok(ToAgent::Quit) => return Ok(()),
+            Err(WireError::Closed) => false,
             Err(error) => return Err(error.to_string()),
         };
     }
-    Ok(())
+    match stream.kind {
+        Kind::Host => Ok(()),
+        // The host does not close it as long as the guest is to run.
+        Kind::Port | Kind::Serial => Err("the port to the host is gone".into()),
+    }
 }
 
 /// Sends a message; `false` when the host is gone.

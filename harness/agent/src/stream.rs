@@ -2,6 +2,8 @@
 
 use std::io::{self, Read, Write};
 
+use kconform_plan::{FromAgent, SERIAL_SHARE, write_frame};
+
 use crate::signals::Signals;
 use crate::{leftovers, sys};
 
@@ -12,6 +14,8 @@ pub(crate) enum Kind {
     Host,
     /// A virtio-serial port: nobody at the other end for a while (a snapshot is restored, say) is no end.
     Port,
+    /// A serial line, which loses what comes while nobody makes room for it.
+    Serial,
 }
 
 /// The stream, buffered on the way in.
@@ -24,6 +28,8 @@ pub(crate) struct Stream {
     ahead: Vec<u8>,
     at: usize,
     end: usize,
+    /// Bytes read off a serial line that the host has not been told of.
+    untold: usize,
 }
 
 /// How long to wait before a port without a host is looked at again.
@@ -32,7 +38,7 @@ const CHUNK: usize = 16 << 10;
 
 impl Stream {
     pub(crate) fn new(input: i32, output: i32, kind: Kind, signals: Signals) -> Stream {
-        Stream { input, output, kind, signals, ahead: vec![0; CHUNK], at: 0, end: 0 }
+        Stream { input, output, kind, signals, ahead: vec![0; CHUNK], at: 0, end: 0, untold: 0 }
     }
 
     /// What to watch while a case runs, to learn that the host is gone.
@@ -65,7 +71,18 @@ impl Stream {
             }
         };
         self.end = read;
+        self.make_room(read)?;
         Ok(read)
+    }
+
+    /// Lets the host send more over a serial line.
+    fn make_room(&mut self, read: usize) -> io::Result<()> {
+        self.untold += read;
+        if self.kind != Kind::Serial || self.untold < SERIAL_SHARE {
+            return Ok(());
+        }
+        let bytes = std::mem::take(&mut self.untold) as u32;
+        write_frame(self, &FromAgent::Took { bytes }).map_err(io::Error::other)
     }
 }
 

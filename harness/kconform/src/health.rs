@@ -72,6 +72,82 @@ pub fn worst<'a>(lines: impl IntoIterator<Item = &'a str>) -> Option<Fault> {
     worst
 }
 
+/// Lines of a fault that are shown from its beginning, and from its end.
+const SHOWN: (usize, usize) = (40, 12);
+
+/// What is to be shown of a log in which something is wrong: from the first sign on (all of it where there is none),
+/// without what helps nobody who reads it: entries of a trace that the kernel itself does not believe (`? f+0x1/0x2`),
+/// registers and opcodes. Of a long one, its beginning and its end.
+pub fn excerpt(lines: &[String]) -> Vec<String> {
+    let first = lines.iter().position(|line| fault_in(line).is_some()).unwrap_or(0);
+    let mut shown: Vec<String> = lines[first..].iter().filter(|line| !is_noise(line)).cloned().collect();
+    let (head, tail) = SHOWN;
+    if shown.len() > head + tail + 1 {
+        let end = shown.len() - tail;
+        let left_out = format!("[{} more lines]", end - head);
+        shown.splice(head..end, [left_out]);
+    }
+    shown
+}
+
+/// What lines of a dump of registers begin with, behind the time: arch/x86/kernel/process_64.c, arch/riscv/kernel/process.c,
+/// arch/arm64/kernel/process.c, arch/s390/kernel/dumpstack.c. Where it happened (`RIP: 0010:f`, `epc : f`) is kept, unless
+/// that was user space.
+const REGISTERS: &[&str] = &[
+    "RIP: 0033:",
+    "RSP: ",
+    "RAX: ",
+    "RDX: ",
+    "RBP: ",
+    "R10: ",
+    "R13: ",
+    "FS:  ",
+    "CS:  ",
+    "CR2: ",
+    "DR0: ",
+    "DR3: ",
+    "Code: ",
+    "gp : ",
+    "t0 : ",
+    "t1 : ",
+    "t2 : ",
+    "t5 : ",
+    "s1 : ",
+    "s2 : ",
+    "s3 : ",
+    "s5 : ",
+    "s8 : ",
+    "s11: ",
+    "a1 : ",
+    "a2 : ",
+    "a4 : ",
+    "a5 : ",
+    "a7 : ",
+    "x29: ",
+    "x26: ",
+    "x23: ",
+    "x20: ",
+    "x17: ",
+    "x14: ",
+    "x11: ",
+    "x8 : ",
+    "x5 : ",
+    "x2 : ",
+    "sp : ",
+    "Krnl GPRS:",
+    "User GPRS:",
+];
+
+fn is_noise(line: &str) -> bool {
+    let text = match line.strip_prefix('[').and_then(|rest| rest.split_once("] ")) {
+        // The time (or a caller's number) of a console; an address of a trace is no time.
+        Some((time, text)) if time.trim_start().starts_with(|c: char| c.is_ascii_digit()) => text,
+        _ => line,
+    };
+    let text = text.trim_start();
+    text.starts_with("? ") || text.contains("] ? ") || REGISTERS.iter().any(|name| text.starts_with(name))
+}
+
 #[cfg(test)]
 mod tests {
     use rstest::rstest;
@@ -92,6 +168,31 @@ mod tests {
     #[case("kernel BUG at mm/slub.c:1!", Some("a BUG"))]
     fn lines(#[case] line: &str, #[case] what: Option<&str>) {
         assert_eq!(fault_in(line).map(|fault| fault.what), what);
+    }
+
+    #[rstest]
+    #[case("[    1.0]  ? f+0x1/0x2", true)]
+    #[case(" ? f+0x1/0x2", true)]
+    #[case("[    1.0] [<ffffffff80a6da48>] ? f+0x1/0x2", true)]
+    #[case("[    1.0] [<ffffffff80a6da48>] f+0x1/0x2", false)]
+    #[case("[   44.030892] RAX: 0000000000000000 RBX: 0000000000800000", true)]
+    #[case("RIP: 0033:0x2f7c39", true)]
+    #[case("[   44.0] RIP: 0010:bpf_prog_d71d16b1d383b0e6_f+0x65/0x87", false)]
+    #[case("[   44.0]  gp : ffffffff81c5e1c0 tp : ff6000000240b300", true)]
+    #[case("epc : f+0x1/0x2", false)]
+    #[case("Call Trace:", false)]
+    fn noise(#[case] line: &str, #[case] noise: bool) {
+        assert_eq!(is_noise(line), noise);
+    }
+
+    #[test]
+    fn of_a_long_log_both_ends_are_shown() {
+        let mut lines: Vec<String> = (0..100).map(|n| format!("f{n}+0x1/0x2")).collect();
+        lines.insert(5, "Oops [#1]".into());
+        let shown = excerpt(&lines);
+        assert_eq!((shown.len(), shown[0].as_str(), shown[52].as_str()), (53, "Oops [#1]", "f99+0x1/0x2"));
+        assert_eq!(shown[40], "[44 more lines]");
+        assert_eq!(excerpt(&lines[..5]), lines[..5]);
     }
 
     #[test]

@@ -17,5 +17,6 @@ pub use observation::{
 };
 pub use plan::{Buffer, Call, Function, Op, Output, Overlay, Piece, Plan, Region, Save, Source, Step, Value};
 pub use wire::{
-    FromAgent, MAX_FRAME, ToAgent, WIRE_VERSION, WireError, decode, encode, read_frame, write_frame,
+    FromAgent, MAX_FRAME, SERIAL_SHARE, SERIAL_WINDOW, ToAgent, WIRE_VERSION, WireError, decode, encode,
+    read_frame, write_frame,
 };

@@ -7,10 +7,17 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{Facts, Observation, Plan};
 
 /// The version of the messages; both ends must agree. Any change of a type of this crate makes a new one.
-pub const WIRE_VERSION: u32 = 2;
+pub const WIRE_VERSION: u32 = 3;
 
 /// The longest message that is sent or taken, in bytes.
 pub const MAX_FRAME: usize = 256 << 20;
+
+/// Bytes that may be on their way to an agent behind a serial line, which loses what comes while nobody makes room: the
+/// kernel's own buffers hold more than this (`n_tty`'s 4096 bytes, and 64 KiB of `tty_buffer`).
+pub const SERIAL_WINDOW: usize = 16 << 10;
+
+/// An agent behind a serial line says [`FromAgent::Took`] at least this often, in bytes.
+pub const SERIAL_SHARE: usize = 2 << 10;
 
 /// What the host says.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -47,6 +54,11 @@ pub enum FromAgent {
         id: u64,
         /// What was seen.
         observation: Box<Observation>,
+    },
+    /// So many more bytes were read off a serial line: there is room for others. Only said there.
+    Took {
+        /// How many.
+        bytes: u32,
     },
     /// The agent itself is in trouble and can run nothing more.
     Failed {

@@ -23,6 +23,24 @@ pub(crate) fn open_kept(path: &CStr, flags: c_int) -> Result<c_int> {
     check(unsafe { libc::open(path.as_ptr(), flags, 0) })
 }
 
+/// Makes a terminal's line carry bytes as they are, at the highest rate that every UART has: no echo, no signals, no
+/// flow control, no hang-up when the other end seems to be away (termios(3)).
+pub(crate) fn make_raw(fd: c_int) -> Result<()> {
+    let mut line = std::mem::MaybeUninit::<libc::termios>::zeroed();
+    // SAFETY: `line` is a valid place for the answer.
+    check(unsafe { libc::tcgetattr(fd, line.as_mut_ptr()) })?;
+    // SAFETY: tcgetattr has filled it in.
+    let mut line = unsafe { line.assume_init() };
+    // SAFETY: `line` is valid.
+    unsafe { libc::cfmakeraw(&mut line) };
+    line.c_cflag |= libc::CLOCAL | libc::CREAD;
+    line.c_cflag &= !(libc::CRTSCTS | libc::HUPCL | libc::CBAUD);
+    line.c_cflag |= libc::B115200;
+    (line.c_cc[libc::VMIN], line.c_cc[libc::VTIME]) = (1, 0);
+    // SAFETY: `line` is valid.
+    check(unsafe { libc::tcsetattr(fd, libc::TCSAFLUSH, &line) }).map(drop)
+}
+
 /// close(2).
 pub(crate) fn close(fd: c_int) {
     // SAFETY: fds are numbers here, none is owned by a std type.

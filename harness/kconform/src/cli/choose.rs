@@ -64,6 +64,13 @@ fn own_kernels(kernels: &[PathBuf], folder: Option<&Path>, chosen: &mut Chosen) 
     for path in kernels {
         let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;
         let own = own_kernel(path, &images, &cache)?;
+        if !own.without.is_empty() {
+            let without = own.without.join(", ");
+            chosen.notes.push(format!(
+                "{}: its config lacks {without}; its agent is reached over a second serial port",
+                path.display()
+            ));
+        }
         if !own.lacks.is_empty() {
             let lacks = own.lacks.join(", ");
             chosen

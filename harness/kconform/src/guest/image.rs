@@ -62,9 +62,22 @@ pub struct Image {
     /// Seconds until the agent must have spoken.
     #[serde(default = "a_minute")]
     pub boot_timeout: u32,
+    /// What the agent's stream goes through.
+    #[serde(skip)]
+    pub port: AgentPort,
     /// How many times longer a case may take under emulation than natively.
     #[serde(default = "emulation_factor")]
     pub time_factor: u32,
+}
+
+/// What the stream between the host and a guest's agent goes through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AgentPort {
+    /// A virtio-serial port.
+    #[default]
+    Virtio,
+    /// A second serial port, for kernels without virtio.
+    Serial,
 }
 
 /// Where a kernel comes from.

@@ -9,7 +9,8 @@ use kconform_abi::Arch;
 use sha2::{Digest, Sha256};
 
 use super::cache::hex;
-use super::image::{Image, Images, KernelFile, KernelSource};
+use super::image::{AgentPort, Image, Images, KernelFile, KernelSource};
+use super::qemu::has_second_serial;
 
 /// Why a file cannot be booted.
 #[derive(Debug, thiserror::Error)]
@@ -62,6 +63,8 @@ pub struct OwnKernel {
     pub image: Image,
     /// What the kernel's config lacks of what a guest needs.
     pub lacks: Vec<&'static str>,
+    /// What it lacks of virtio, instead of which the agent's stream goes through a second serial port.
+    pub without: Vec<&'static str>,
 }
 
 /// Where a build leaves the kernel, best first.
@@ -110,6 +113,8 @@ pub fn own_kernel(path: &Path, images: &Images, cache: &Path) -> Result<OwnKerne
         Some(config) => lacks(&String::from_utf8_lossy(&read(config)?), arch),
         None => Vec::new(),
     };
+    let replaced = |name: &&str| name.starts_with("CONFIG_VIRTIO_") && has_second_serial(arch);
+    let (without, lacks): (Vec<_>, Vec<_>) = lacks.into_iter().partition(replaced);
     let usual = images.find(arch.name());
     let mut image = usual.map_err(|_| OwnKernelError::NoMachine { path: path.to_owned(), arch })?.clone();
     let identity = Sha256::digest(bootable.as_os_str().as_encoded_bytes());
@@ -118,7 +123,10 @@ pub fn own_kernel(path: &Path, images: &Images, cache: &Path) -> Result<OwnKerne
     image.aliases = Vec::new();
     image.about = format!("the kernel {}", path.display());
     image.kernel = KernelSource::File(KernelFile { path: bootable, config });
-    Ok(OwnKernel { image, lacks })
+    if !without.is_empty() {
+        image.port = AgentPort::Serial;
+    }
+    Ok(OwnKernel { image, lacks, without })
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, OwnKernelError> {
@@ -167,6 +175,8 @@ fn unpack(path: &Path, packed: Vec<u8>) -> Result<(Option<Vec<u8>>, Arch), OwnKe
         let broken = |source| OwnKernelError::Read { path: path.to_owned(), source };
         inner = Some(if bytes.starts_with(GZIP) {
             gunzip(bytes).map_err(broken)?
+        } else if bytes.starts_with(ZSTD) {
+            unzstd(bytes).map_err(broken)?
         } else if let Some((payload, method)) = zboot(bytes) {
             match method {
                 "gzip" => gunzip(payload).map_err(broken)?,
@@ -183,6 +193,9 @@ fn unpack(path: &Path, packed: Vec<u8>) -> Result<(Option<Vec<u8>>, Arch), OwnKe
 }
 
 const GZIP: &[u8] = &[0x1f, 0x8b];
+
+/// The frame magic of RFC 8878.
+const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 
 fn gunzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();

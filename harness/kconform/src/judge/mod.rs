@@ -8,7 +8,7 @@ pub use failure::{Failure, FailureKind, describe_bytes, describe_errno, describe
 use kconform_plan::{End, Observation};
 
 use crate::case::{Case, Probe, Step};
-use crate::health::worst;
+use crate::health::{excerpt, worst};
 use crate::kernel::Kernel;
 use crate::lower::Lowered;
 use walk::{Walk, Walked};
@@ -70,7 +70,7 @@ impl Verdict {
 
 /// Judges a case.
 pub fn judge(case: &Case, lowered: &Lowered, seen: &Observation, kernel: &Kernel) -> Verdict {
-    let plain = judge_steps(&case.steps, lowered, seen);
+    let plain = judge_steps(&case.steps, lowered, seen, kernel);
     let known = case.known_issues.iter().find(|issue| kernel.meets(&issue.when).is_ok());
     match (plain, known) {
         (Verdict::Failed(failure) | Verdict::TimedOut(failure), Some(issue)) => {
@@ -96,7 +96,7 @@ pub enum Found {
 
 /// Judges a probe: the last step's `absent` errno means absence, which is a fault from `since` on.
 pub fn judge_probe(probe: &Probe, lowered: &Lowered, seen: &Observation, kernel: &Kernel) -> Found {
-    match judge_steps(&probe.steps, lowered, seen) {
+    match judge_steps(&probe.steps, lowered, seen, kernel) {
         Verdict::Passed => Found::Present,
         Verdict::Failed(mut failure) => {
             let last = probe.steps.last().map(|step| step.index);
@@ -127,8 +127,8 @@ pub fn judge_probe(probe: &Probe, lowered: &Lowered, seen: &Observation, kernel:
     }
 }
 
-fn judge_steps(steps: &[Step], lowered: &Lowered, seen: &Observation) -> Verdict {
-    if let Some((what, console)) = kernel_fault(seen) {
+fn judge_steps(steps: &[Step], lowered: &Lowered, seen: &Observation, kernel: &Kernel) -> Verdict {
+    if let Some((what, console)) = kernel_fault(seen, kernel.host) {
         return Verdict::Crashed { what, console };
     }
     if let End::NotStarted(errno) = seen.end {
@@ -158,12 +158,19 @@ const FAULT_TAINTS: &[(u32, &str)] = &[
     (14, "a soft lockup"),
 ];
 
-/// Whether the kernel itself came to harm: a taint says so, or its log.
-fn kernel_fault(seen: &Observation) -> Option<(String, Vec<String>)> {
+/// The letters of all taint bits, from bit 0 on; as above.
+const TAINT_LETTERS: &str = "PFSRMBUDAWCIOELKXTNJ";
+
+/// Whether the kernel itself came to harm: a taint says so, or its log. Nobody but a case taints a guest; on the host's
+/// own kernel somebody may be loading a module.
+fn kernel_fault(seen: &Observation, host: bool) -> Option<(String, Vec<String>)> {
     let (before, after) = seen.taint.unwrap_or((0, 0));
     let new = after & !before;
-    let taint = FAULT_TAINTS.iter().find(|(bit, _)| new >> bit & 1 == 1).map(|(_, what)| *what);
-    let said = worst(seen.kernel_log.iter().map(String::as_str)).map(|fault| fault.what);
-    let what = taint.or(said)?;
-    Some((what.to_owned(), seen.kernel_log.clone()))
+    let taint = FAULT_TAINTS.iter().find(|(bit, _)| new >> bit & 1 == 1).map(|(_, what)| (*what).to_owned());
+    let said = worst(seen.kernel_log.iter().map(String::as_str)).map(|fault| fault.what.to_owned());
+    let what = taint.or(said).or_else(|| {
+        let letters = TAINT_LETTERS.chars().enumerate().filter(|(bit, _)| new >> bit & 1 == 1);
+        (new != 0 && !host).then(|| format!("a taint ({})", letters.map(|(_, c)| c).collect::<String>()))
+    })?;
+    Some((what, excerpt(&seen.kernel_log)))
 }

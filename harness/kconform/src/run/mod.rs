@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::case::Case;
+use crate::guest::qemu::end_all;
 use crate::interrupt;
 use crate::judge::Verdict;
 use crate::kernel::Kernel;
@@ -77,6 +78,9 @@ pub enum Event {
 /// How long targets may take to end after an interruption.
 const LAST: Duration = Duration::from_millis(1500);
 
+/// How long of it they may take without their guests being ended under them: one that boots hears of nothing.
+const BY_THEMSELVES: Duration = Duration::from_millis(500);
+
 /// How often an interruption is looked for.
 const GLANCE: Duration = Duration::from_millis(100);
 
@@ -104,10 +108,16 @@ pub fn run(
         });
     }
     drop(sender);
-    let mut interrupted = None;
+    let mut interrupted: Option<Instant> = None;
     loop {
-        if interrupt::requested() && *interrupted.get_or_insert_with(Instant::now) + LAST < Instant::now() {
-            break;
+        if interrupt::requested() {
+            let since = interrupted.get_or_insert_with(Instant::now).elapsed();
+            if since > LAST {
+                break;
+            }
+            if since > BY_THEMSELVES {
+                end_all();
+            }
         }
         match receiver.recv_timeout(GLANCE) {
             Ok((nth, event)) => {

@@ -2,6 +2,7 @@
 
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use kconform_abi::Arch;
@@ -9,15 +10,17 @@ use kconform_abi::Arch;
 use super::session::{Keeper, LastWords, Link};
 use super::{AGENT, Broken, Opened, Session, Unusable};
 use crate::guest::cache::claimed;
-use crate::guest::image::DEFAULT_IMAGES;
-use crate::guest::qemu::Accelerator;
-use crate::guest::qemu::program_of;
+use crate::guest::image::{AgentPort, DEFAULT_IMAGES, KernelSource};
+use crate::guest::qemu::{Accelerator, BootFailure, has_second_serial, program_of};
 use crate::guest::{BootSpec, Guest, GuestError, Image, Start, cache_dir, snapshot};
-use crate::health::{fault_in, worst};
+use crate::health::{excerpt, worst};
 use crate::kernel::Kernel;
 
-/// How many lines of the console go with a fault.
-const CONSOLE_LINES: usize = 60;
+/// How many lines of the console are searched for a fault.
+const CONSOLE_LINES: usize = 400;
+
+/// What the agent's own words on the console begin with.
+const AGENT_SAYS: &str = "kconform-agent: ";
 
 /// How long a guest that fell silent may take to say its last.
 const LAST_WORDS: Duration = Duration::from_secs(3);
@@ -43,7 +46,7 @@ pub(super) fn open(image: &Image, start: Start) -> Result<Opened, Unusable> {
     let cache = cache_dir().map_err(|error| failed(error.to_string()))?;
     let (kernel, agent) = (kernel(image)?, agent_for(image.arch)?);
     let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[] };
-    let guest = Guest::start(&spec, start).map_err(|error| unusable(&error))?;
+    let (guest, port) = with_some_port(&spec, start).map_err(|error| unusable(&error))?;
     let accel = guest.accelerator();
     let mut remark = match accel.accelerator {
         Accelerator::Kvm => "KVM".to_owned(),
@@ -55,6 +58,9 @@ pub(super) fn open(image: &Image, start: Start) -> Result<Opened, Unusable> {
     if guest.restored() {
         remark.push_str("; from a snapshot");
     }
+    if port == AgentPort::Serial {
+        remark.push_str("; without virtio, over a second serial port");
+    }
     for trouble in guest.remarks() {
         remark.push_str("; ");
         remark.push_str(trouble);
@@ -63,8 +69,9 @@ pub(super) fn open(image: &Image, start: Start) -> Result<Opened, Unusable> {
     let reader = Cursor::new(guest.greeting().to_vec()).chain(stream()?);
     let writer = stream()?;
     let factor = f64::from(guest.time_factor());
-    let link =
-        Link { reader: Box::new(reader), writer: Box::new(writer), keeper: Box::new(Running { guest }) };
+    let keeper = Box::new(Running { guest });
+    let serial = port == AgentPort::Serial;
+    let link = Link { reader: Box::new(reader), writer: Box::new(writer), keeper, serial };
     let session =
         Session::open(link, Duration::from_secs(5), factor).map_err(|(broken, words)| match broken {
             Broken::Stale(_) => Unusable {
@@ -82,6 +89,33 @@ pub(super) fn open(image: &Image, start: Start) -> Result<Opened, Unusable> {
     };
     let kernel = Kernel::new(image.arch, session.facts(), config.as_deref(), false);
     Ok(Opened { session, kernel, remark: Some(remark) })
+}
+
+/// A guest, whose agent is behind a second serial port where the kernel turns out to have no virtio.
+fn with_some_port(spec: &BootSpec<'_>, start: Start) -> Result<(Guest, AgentPort), GuestError> {
+    /// Kernels that have none.
+    static WITHOUT_VIRTIO: Mutex<Vec<PathBuf>> = Mutex::new(Vec::new());
+    let known = || WITHOUT_VIRTIO.lock().unwrap_or_else(PoisonError::into_inner);
+    let KernelSource::File(own) = &spec.image.kernel else {
+        return Ok((Guest::start(spec, start)?, spec.image.port));
+    };
+    if spec.image.port == AgentPort::Virtio && !known().contains(&own.path) {
+        match Guest::start(spec, start) {
+            Err(GuestError::NeverUp { attempts, .. }) if lacks_virtio(spec, &attempts) => {
+                known().push(own.path.clone());
+            }
+            other => return Ok((other?, AgentPort::Virtio)),
+        }
+    }
+    let image = Image { port: AgentPort::Serial, ..spec.image.clone() };
+    Ok((Guest::start(&BootSpec { image: &image, ..*spec }, start)?, AgentPort::Serial))
+}
+
+/// Whether the agent gave up for want of a virtio-serial port, and could have had a serial one.
+fn lacks_virtio(spec: &BootSpec<'_>, attempts: &[BootFailure]) -> bool {
+    let said = format!("{AGENT_SAYS}no virtio-serial port");
+    let last = attempts.last().map_or(&[][..], |attempt| &attempt.console);
+    has_second_serial(spec.image.arch) && last.iter().any(|line| line.starts_with(&said))
 }
 
 pub(crate) fn kernel(image: &Image) -> Result<crate::guest::CachedKernel, Unusable> {
@@ -160,11 +194,29 @@ fn own_agent() -> std::io::Result<PathBuf> {
     if std::fs::read(&path).is_ok_and(|there| there == AGENT) {
         return Ok(path);
     }
-    std::fs::create_dir_all(&folder)?;
-    let file = tempfile::NamedTempFile::new_in(&folder)?;
-    std::fs::write(file.path(), AGENT)?;
-    file.persist(&path).map_err(|error| error.error)?;
-    Ok(path)
+    let unpack = || {
+        std::fs::create_dir_all(&folder)?;
+        let file = tempfile::NamedTempFile::new_in(&folder)?;
+        std::fs::write(file.path(), AGENT)?;
+        file.persist(&path).map_err(|error| error.error)?;
+        Ok(path)
+    };
+    // A cache that is full, or cannot be written, is no reason to have no guest.
+    unpack().or_else(|error: std::io::Error| agent_in_memory().map_err(|_| error))
+}
+
+/// The agent that kconform carries in a file that only this process has, as long as it runs (memfd_create(2)).
+fn agent_in_memory() -> std::io::Result<PathBuf> {
+    static AGENT_FILE: Mutex<Option<std::fs::File>> = Mutex::new(None);
+    let mut kept = AGENT_FILE.lock().unwrap_or_else(PoisonError::into_inner);
+    if kept.is_none() {
+        let fd = rustix::fs::memfd_create("kconform-agent", rustix::fs::MemfdFlags::CLOEXEC)?;
+        let mut file = std::fs::File::from(fd);
+        std::io::Write::write_all(&mut file, AGENT)?;
+        *kept = Some(file);
+    }
+    let fd = kept.as_ref().map_or(-1, std::os::fd::AsRawFd::as_raw_fd);
+    Ok(format!("/proc/self/fd/{fd}").into())
 }
 
 fn no_agent(arch: &str, path: &Path) -> Unusable {
@@ -212,23 +264,25 @@ impl Keeper for Running {
         let over = console.wait_for_end(LAST_WORDS);
         let lines = console.last(CONSOLE_LINES);
         let status = over.then(|| self.guest.ended()).flatten();
-        // QEMU ends well when the guest powers itself off or resets itself, which no case may make it do.
-        let reset = status.filter(std::process::ExitStatus::success).map(|_| "a reset or a power-off");
+        let agent = lines.iter().find_map(|line| line.strip_prefix(AGENT_SAYS));
+        // QEMU ends well when the guest powers itself off or resets itself, which no case may make it do; an agent that
+        // gives up does, and says why.
+        let well = status.filter(std::process::ExitStatus::success).filter(|_| agent.is_none());
         let said = worst(lines.iter().map(String::as_str)).map(|fault| fault.what);
-        let kernel_fault = said.or(reset).map(str::to_owned);
+        let kernel_fault = said.or(well.map(|_| "a reset or a power-off")).map(str::to_owned);
+        let stopped = !over && self.guest.is_stopped();
         let what = match (over, status, self.guest.qemu_errors().last()) {
+            _ if agent.is_some() => format!("the agent gave up: {}", agent.unwrap_or_default()),
             (true, _, Some(error)) => format!("QEMU ended: {error}"),
             (true, Some(status), None) => format!("QEMU ended ({status})"),
             (true, None, None) => "QEMU ended".into(),
+            (false, ..) if stopped => "QEMU was stopped by a signal".into(),
             (false, ..) => "QEMU is still there".into(),
         };
-        LastWords { what, kernel_fault, console: from_fault(lines) }
+        LastWords { what, kernel_fault, held_up: stopped, console: excerpt(&lines) }
     }
-}
 
-/// The lines from the first sign of a fault on; all of them where there is none. Entries of a trace that the kernel itself
-/// does not believe (`? f+0x1/0x2`) are left out.
-fn from_fault(lines: Vec<String>) -> Vec<String> {
-    let first = lines.iter().position(|line| fault_in(line).is_some());
-    lines.into_iter().skip(first.unwrap_or(0)).filter(|line| !line.contains("]  ? ")).collect()
+    fn has_fault(&self) -> bool {
+        self.guest.console().has_fault()
+    }
 }

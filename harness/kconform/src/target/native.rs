@@ -43,6 +43,7 @@ pub(super) fn start() -> io::Result<Link> {
         reader: Box::new(ours.try_clone()?),
         writer: Box::new(ours),
         keeper: Box::new(Native { child, stream, _folder: folder }),
+        serial: false,
     })
 }
 

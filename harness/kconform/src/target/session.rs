@@ -1,17 +1,28 @@
 //! A kernel with an agent on it: plans go in, observations come out.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::interrupt;
 use kconform_plan::{
-    Facts, FromAgent, Observation, Plan, ToAgent, WIRE_VERSION, WireError, read_frame, write_frame,
+    Facts, FromAgent, Observation, Plan, SERIAL_SHARE, SERIAL_WINDOW, ToAgent, WIRE_VERSION, WireError,
+    read_frame, write_frame,
 };
 
 /// How long an agent may be silent beyond what the case in flight may take, before a target's own factor.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How many plans are sent ahead of the one that runs.
+const AHEAD: usize = 8;
+
+/// How long an agent behind a serial line may take to make room.
+const LINE_PATIENCE: Duration = Duration::from_secs(20);
+
+/// How long an agent may be silent once its kernel has said that it came to harm, if that ends sooner.
+const AFTERMATH: Duration = Duration::from_secs(5);
 
 /// The two directions of an agent's stream, and what must live as long as they do.
 pub struct Link {
@@ -21,12 +32,19 @@ pub struct Link {
     pub writer: Box<dyn Write + Send>,
     /// Ends the agent when it is dropped.
     pub keeper: Box<dyn Keeper>,
+    /// The stream is a serial line, which loses what comes too fast.
+    pub serial: bool,
 }
 
 /// What holds an agent: a child process, a QEMU, an ssh.
 pub trait Keeper: Send {
     /// What is known of an agent that fell silent or went away: the end of the console, an exit status.
     fn last_words(&mut self) -> LastWords;
+
+    /// Whether the kernel has said that it came to serious harm: little is to be expected of it any more.
+    fn has_fault(&self) -> bool {
+        false
+    }
 }
 
 /// What is known of an agent that fell silent or went away.
@@ -36,6 +54,8 @@ pub struct LastWords {
     pub what: String,
     /// What the kernel itself said on the console of why it cannot go on: `a panic`.
     pub kernel_fault: Option<String>,
+    /// What holds the agent kept it from going on: neither the kernel nor the case can be blamed for its silence.
+    pub held_up: bool,
     /// The console's last lines.
     pub console: Vec<String>,
 }
@@ -68,23 +88,65 @@ pub struct Session {
     facts: Facts,
     in_flight: VecDeque<(u64, Duration)>,
     grace: Duration,
+    /// What is on its way to an agent behind a serial line.
+    line: Option<Arc<Line>>,
+}
+
+/// The bytes that were sent over a serial line and not read yet, as far as is known.
+#[derive(Default)]
+struct Line {
+    state: Mutex<Sent>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct Sent {
+    bytes: usize,
+    /// Nobody will read any more.
+    over: bool,
+}
+
+impl Line {
+    fn change(&self, change: impl FnOnce(&mut Sent)) {
+        change(&mut self.state.lock().unwrap_or_else(PoisonError::into_inner));
+        self.changed.notify_all();
+    }
+
+    /// Waits until there is room for so many bytes, and takes it.
+    fn take(&self, bytes: usize) -> io::Result<()> {
+        let full = |sent: &mut Sent| !sent.over && sent.bytes + bytes > SERIAL_WINDOW;
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.changed.wait_timeout_while(state, LINE_PATIENCE, full);
+        let (mut sent, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+        if sent.over || timeout.timed_out() {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        sent.bytes += bytes;
+        Ok(())
+    }
 }
 
 impl Session {
     /// Waits until the agent is ready. `factor` is how much slower the target is than this machine.
     pub fn open(link: Link, patience: Duration, factor: f64) -> Result<Session, (Broken, LastWords)> {
-        let Link { mut reader, writer, mut keeper } = link;
+        let Link { mut reader, writer, mut keeper, serial } = link;
         let (sender, frames) = sync_channel(64);
+        let line = serial.then(Arc::<Line>::default);
+        let sent = line.clone().unwrap_or_default();
         std::thread::spawn(move || {
             loop {
                 let frame = read_frame(&mut reader);
+                if let Ok(FromAgent::Took { bytes }) = frame {
+                    sent.change(|sent| sent.bytes = sent.bytes.saturating_sub(bytes as usize));
+                    continue;
+                }
                 let over = frame.is_err();
                 if sender.send(frame).is_err() || over {
-                    return;
+                    return sent.change(|sent| sent.over = true);
                 }
             }
         });
-        match wait(&frames, patience) {
+        match wait(&frames, Instant::now(), &mut || patience) {
             Ok(FromAgent::Ready { version, facts }) => {
                 let fingerprint = env!("KCONFORM_FINGERPRINT");
                 if version != WIRE_VERSION || facts.fingerprint != fingerprint {
@@ -92,7 +154,7 @@ impl Session {
                     return Err((Broken::Stale(text), LastWords::default()));
                 }
                 let grace = GRACE.mul_f64(factor);
-                Ok(Session { frames, writer, keeper, facts: *facts, in_flight: VecDeque::new(), grace })
+                Ok(Session { frames, writer, keeper, facts: *facts, in_flight: VecDeque::new(), grace, line })
             }
             Ok(FromAgent::Failed { text }) => Err((Broken::Agent(text), keeper.last_words())),
             Ok(_) => Err((Broken::Agent("it did not say that it is ready".into()), keeper.last_words())),
@@ -110,11 +172,24 @@ impl Session {
         self.in_flight.len()
     }
 
+    /// How many plans may be sent ahead: none over a serial line, whose agent does not read while a case runs.
+    pub fn most_ahead(&self) -> usize {
+        if self.line.is_some() { 1 } else { AHEAD }
+    }
+
     /// Sends a plan; several may be sent ahead, they run in order.
     pub fn send(&mut self, id: u64, plan: Plan) -> Result<(), Broken> {
         let limit = Duration::from_millis(plan.timeout_ms);
         self.in_flight.push_back((id, limit));
-        Ok(write_frame(&mut self.writer, &ToAgent::Run { id, plan: Box::new(plan) })?)
+        let message = ToAgent::Run { id, plan: Box::new(plan) };
+        let Some(line) = &self.line else { return Ok(write_frame(&mut self.writer, &message)?) };
+        let mut frame = Vec::new();
+        write_frame(&mut frame, &message)?;
+        for piece in frame.chunks(SERIAL_SHARE) {
+            line.take(piece.len()).map_err(WireError::from)?;
+            self.writer.write_all(piece).map_err(WireError::from)?;
+        }
+        Ok(())
     }
 
     /// Waits for the next observation. After an error the session is of no more use; the case in flight is
@@ -123,10 +198,19 @@ impl Session {
         let Some(&(expected, limit)) = self.in_flight.front() else {
             return Err(Broken::Agent("nothing is in flight".into()));
         };
-        let patience = limit + self.grace;
+        let mut patience = limit + self.grace;
         let begun = Instant::now();
+        let mut harmed = false;
         loop {
-            match wait(&self.frames, patience.saturating_sub(begun.elapsed()))? {
+            let mut shorten = |keeper: &dyn Keeper| {
+                if !harmed && keeper.has_fault() {
+                    harmed = true;
+                    patience = patience.min(begun.elapsed() + AFTERMATH);
+                }
+                patience
+            };
+            let keeper = &*self.keeper;
+            match wait(&self.frames, begun, &mut || shorten(keeper))? {
                 FromAgent::Ran { id, observation } if id == expected => {
                     self.in_flight.pop_front();
                     return Ok((id, *observation));
@@ -163,9 +247,14 @@ impl Drop for Session {
 /// How often an interruption is looked for.
 const GLANCE: Duration = Duration::from_millis(50);
 
-fn wait(frames: &Receiver<Result<FromAgent, WireError>>, patience: Duration) -> Result<FromAgent, Broken> {
-    let begun = Instant::now();
+/// Waits for the next message until the patience, of which is asked again and again, is over.
+fn wait(
+    frames: &Receiver<Result<FromAgent, WireError>>,
+    begun: Instant,
+    patience: &mut dyn FnMut() -> Duration,
+) -> Result<FromAgent, Broken> {
     loop {
+        let patience = patience();
         let left = patience.saturating_sub(begun.elapsed());
         match frames.recv_timeout(left.min(GLANCE)) {
             Ok(frame) => return Ok(frame?),

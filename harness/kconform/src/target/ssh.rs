@@ -96,7 +96,12 @@ fn start(destination: &str, folder: &str) -> io::Result<Link> {
     let mut child = remote(destination, &script).spawn()?;
     let missing = || io::Error::other("ssh without its streams");
     let (stdin, stdout) = (child.stdin.take().ok_or_else(missing)?, child.stdout.take().ok_or_else(missing)?);
-    Ok(Link { reader: Box::new(stdout), writer: Box::new(stdin), keeper: Box::new(Board { child }) })
+    Ok(Link {
+        reader: Box::new(stdout),
+        writer: Box::new(stdin),
+        keeper: Box::new(Board { child }),
+        serial: false,
+    })
 }
 
 fn failed(destination: &str, what: String) -> Unusable {
@@ -121,7 +126,7 @@ impl Keeper for Board {
             }
             _ => "ssh is still there, but silent".into(),
         };
-        LastWords { what, kernel_fault: None, console: said.lines().map(str::to_owned).collect() }
+        LastWords { what, console: said.lines().map(str::to_owned).collect(), ..LastWords::default() }
     }
 }
 

@@ -15,11 +15,11 @@ use crate::judge::{Failure, FailureKind, Found, Verdict, judge, judge_probe};
 use crate::kernel::{Kernel, Unmet};
 use crate::lower::{Lowered, lower, lower_probe};
 
-/// How many plans are sent ahead of the one that runs.
-const AHEAD: usize = 8;
-
 /// How many agents in a row may be lost without a single result before the target is given up.
 const MOST_LOSSES: u32 = 20;
+
+/// How many lines of the console go with an agent that was lost without a fault of its kernel.
+const LAST_LINES: usize = 8;
 
 /// What came of a case.
 #[derive(Clone, Debug)]
@@ -113,12 +113,16 @@ enum Fault {
 
 impl Fault {
     fn new(broken: &Broken, words: LastWords) -> Fault {
-        let LastWords { what, kernel_fault, console } = words;
+        let LastWords { what, kernel_fault, held_up, console } = words;
         match (kernel_fault, broken) {
             (Some(fault), _) => Fault::Kernel { what: fault, console },
-            (None, Broken::Silent(_)) => Fault::Silent { what: format!("{broken}; {what}"), console },
+            (None, Broken::Silent(_)) if !held_up => {
+                Fault::Silent { what: format!("{broken}; {what}"), console }
+            }
             (None, _) => {
-                Fault::Gone(if what.is_empty() { broken.to_string() } else { format!("{broken}; {what}") })
+                let what = if what.is_empty() { broken.to_string() } else { format!("{broken}; {what}") };
+                let last = console[console.len().saturating_sub(LAST_LINES)..].iter();
+                Fault::Gone(last.fold(what, |what, line| format!("{what}\n    {line}")))
             }
         }
     }
@@ -255,7 +259,8 @@ impl Worker {
         tell: &mut dyn FnMut(Note),
     ) {
         let alone = |flying: &VecDeque<Flight>| flying.front().is_some_and(|f| f.waiting.before.is_some());
-        let ahead = if self.isolated || !self.leaks.is_ignored() { 1 } else { AHEAD };
+        let most = self.opened.as_ref().map_or(1, |opened| opened.session.most_ahead());
+        let ahead = if self.isolated || !self.leaks.is_ignored() { 1 } else { most };
         while flying.len() < ahead
             && !alone(flying)
             && let Some(next) = queue.front()

@@ -25,7 +25,7 @@ fn run(arch: &str, file: &str) -> Said {
 }
 
 /// What is said of a case, from its verdict to the next one's.
-fn told<'a>(said: &'a Said, case: &str, arch: &str) -> &'a str {
+pub(crate) fn told<'a>(said: &'a Said, case: &str, arch: &str) -> &'a str {
     let title = format!("{case} on {arch}\n");
     let start = said.out.find(&title).unwrap_or_else(|| panic!("nothing of {case}:\n{}", said.all()));
     let start = said.out[..start].rfind('\n').map_or(0, |line| line + 1);

@@ -5,6 +5,7 @@ mod check;
 mod command_line;
 mod doctor;
 mod explain;
+mod faults;
 mod format;
 mod guests;
 mod leftovers;

@@ -5,7 +5,7 @@ use std::path::Path;
 use kconform_abi::Arch;
 
 use super::accel::Accelerator;
-use crate::guest::image::Image;
+use crate::guest::image::{AgentPort, Image};
 
 /// The name of the virtio-serial port that the agent speaks through; the guest finds it in
 /// `/sys/class/virtio-ports/*/name`.
@@ -34,6 +34,8 @@ pub(super) struct Qemu {
     pub package: &'static str,
     /// The device that carries virtio-serial ports.
     pub serial_bus: &'static str,
+    /// A second serial port, where the machines have one: the kernel's name for it, and QEMU's arguments.
+    pub second_serial: Option<(&'static str, [&'static str; 2])>,
     /// What an emulated CPU does that is never brought up.
     pub spare: Spare,
 }
@@ -50,7 +52,16 @@ pub(super) enum Spare {
 
 /// A row an architecture.
 pub(super) fn qemu(arch: Arch) -> Qemu {
-    let row = |program, package, serial_bus| Qemu { program, package, serial_bus, spare: Spare::Sleeps };
+    let row = |program, package, serial_bus| {
+        let second_serial = match arch {
+            Arch::X86_64 => Some(("ttyS1", ["-serial", "chardev:agent"])),
+            // The one UART of these machines is the console's; PCI has others (CONFIG_SERIAL_8250_PCI).
+            Arch::Riscv64 => Some(("ttyS1", ["-device", "pci-serial,chardev=agent"])),
+            Arch::Aarch64 => Some(("ttyS0", ["-device", "pci-serial,chardev=agent"])),
+            Arch::S390x => None,
+        };
+        Qemu { program, package, serial_bus, second_serial, spare: Spare::Sleeps }
+    };
     match arch {
         Arch::X86_64 => row("qemu-system-x86_64", "qemu-system-x86", "virtio-serial-pci"),
         Arch::Riscv64 => Qemu {
@@ -68,6 +79,11 @@ pub(super) fn qemu(arch: Arch) -> Qemu {
             "virtio-serial-ccw",
         ),
     }
+}
+
+/// Whether the agent of a guest of that architecture can be reached without virtio.
+pub(crate) fn has_second_serial(arch: Arch) -> bool {
+    qemu(arch).second_serial.is_some()
 }
 
 /// What a boot adds to its image.
@@ -126,8 +142,13 @@ pub(in crate::guest) fn arguments(image: &Image, boot: &Boot<'_>) -> Vec<String>
     }
     add(&["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]);
     add(&["-chardev", &format!("socket,id=agent,path={AGENT_SOCKET}")]);
-    add(&["-device", qemu(image.arch).serial_bus]);
-    add(&["-device", &format!("virtserialport,chardev=agent,name={PORT}")]);
+    match serial_port(image) {
+        Some((_, words)) => add(&words),
+        None => {
+            add(&["-device", qemu(image.arch).serial_bus]);
+            add(&["-device", &format!("virtserialport,chardev=agent,name={PORT}")]);
+        }
+    }
     add(&["-chardev", &format!("socket,id=qmp,path={QMP_SOCKET}"), "-mon", "chardev=qmp,mode=control"]);
     words.extend(image.qemu_args.iter().cloned());
     words
@@ -175,9 +196,16 @@ fn memory(memory: Memory<'_>, mebibytes: u32) -> Option<String> {
     Some(format!("memory-backend-file,id=memory,size={mebibytes}M,mem-path={path},share={share}"))
 }
 
+/// The serial port that the agent is to use instead of virtio.
+fn serial_port(image: &Image) -> Option<(&'static str, [&'static str; 2])> {
+    qemu(image.arch).second_serial.filter(|_| image.port == AgentPort::Serial)
+}
+
 fn cmdline(image: &Image, extra: &[String]) -> String {
     let console = format!("console={}", image.console);
-    let words = [console.as_str()].into_iter().chain(CMDLINE.iter().copied());
+    // What the kernel does not know goes to init's environment.
+    let port = serial_port(image).map(|(name, _)| format!("KCONFORM_PORT={name}"));
+    let words = [console.as_str()].into_iter().chain(CMDLINE.iter().copied()).chain(port.as_deref());
     let own = image.cmdline.iter().chain(extra).map(String::as_str);
     words.chain(own).collect::<Vec<_>>().join(" ")
 }

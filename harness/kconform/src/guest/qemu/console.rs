@@ -42,6 +42,7 @@ struct Shared {
 struct Log {
     lines: Vec<Line>,
     panicked: bool,
+    fault: bool,
     ended: bool,
 }
 
@@ -72,6 +73,11 @@ impl Console {
     /// Whether the kernel panicked. QEMU ends soon after, and with it the stream to the agent.
     pub fn panicked(&self) -> bool {
         self.log().panicked
+    }
+
+    /// Whether the kernel said that it came to serious harm: more than a warning.
+    pub fn has_fault(&self) -> bool {
+        self.log().fault
     }
 
     /// Waits until QEMU has ended and every line is here; false when that takes longer than `timeout`.
@@ -110,7 +116,9 @@ impl Console {
     fn push(&self, text: String) {
         let at = self.shared.started.elapsed();
         let mut log = self.log();
-        log.panicked |= fault_in(&text).is_some_and(|fault| fault.severity == Severity::Panic);
+        let severity = fault_in(&text).map(|fault| fault.severity);
+        log.fault |= severity >= Some(Severity::Oops);
+        log.panicked |= severity == Some(Severity::Panic);
         log.lines.push(Line { at, text });
     }
 

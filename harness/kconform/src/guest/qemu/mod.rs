@@ -22,10 +22,12 @@ use std::thread::JoinHandle;
 pub use accel::{Accel, Accelerator};
 pub(super) use accel::{Choice, identity};
 pub use args::PORT;
+pub(crate) use args::has_second_serial;
 pub(super) use args::{Boot as Machine, Memory, arguments, describing, is_described};
 pub(super) use boot::Boot;
 pub use console::{Console, Line};
 pub use error::{BootEnd, BootFailure, GuestError};
+pub(crate) use process::end_all;
 
 use super::cache::CachedKernel;
 use super::image::Image;
@@ -177,6 +179,11 @@ impl Guest {
     /// How QEMU ended, if it has; one that is about to end is waited for, for a second.
     pub fn ended(&self) -> Option<std::process::ExitStatus> {
         self.process.ended_within(rustix::event::Timespec { tv_sec: 1, tv_nsec: 0 })
+    }
+
+    /// Whether somebody has stopped QEMU (SIGSTOP).
+    pub fn is_stopped(&self) -> bool {
+        self.process.is_stopped()
     }
 
     /// Takes up QEMU's monitor; once only.

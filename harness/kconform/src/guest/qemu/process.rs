@@ -9,7 +9,9 @@ use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+
+use crate::interrupt;
 
 /// A running QEMU. Dropping it ends it.
 #[derive(Debug)]
@@ -41,12 +43,16 @@ impl Process {
         };
         command.args(arguments).current_dir(directory).process_group(0);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        if interrupt::requested() {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
         let mut child = spawn_from_lasting_thread(command)?;
         let taken = io::Error::other("a child without its pipes");
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
             return Err(taken);
         };
         let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
+        running().push(pidfd.try_clone()?);
         Ok(Spawned { process: Process { child: Mutex::new(child), pidfd }, stdout, stderr })
     }
 
@@ -71,6 +77,12 @@ impl Process {
         self.ended()
     }
 
+    /// Whether it is stopped by a signal: the state in /proc/PID/stat (proc(5)), behind the name, which may hold anything.
+    pub(super) fn is_stopped(&self) -> bool {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.child().id())).unwrap_or_default();
+        stat.rsplit_once(") ").is_some_and(|(_, fields)| fields.starts_with(['T', 't']))
+    }
+
     fn child(&self) -> MutexGuard<'_, Child> {
         self.child.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -79,6 +91,28 @@ impl Process {
 impl Drop for Process {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// All that were started, as far as they may still be there.
+fn running() -> MutexGuard<'static, Vec<OwnedFd>> {
+    static RUNNING: Mutex<Vec<OwnedFd>> = Mutex::new(Vec::new());
+    let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+    running.retain(|pidfd| !has_ended(pidfd));
+    running
+}
+
+fn has_ended(pidfd: &OwnedFd) -> bool {
+    let mut fds = [PollFd::from_borrowed_fd(pidfd.as_fd(), PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|ended| ended > 0)
+}
+
+/// Ends every QEMU, whatever is waited for: whoever waits learns that it is gone. After an interruption no other is
+/// started.
+pub(crate) fn end_all() {
+    for pidfd in running().iter() {
+        // It may have ended by itself just now.
+        let _ = pidfd_send_signal(pidfd, Signal::KILL);
     }
 }
 

@@ -238,7 +238,7 @@ fn answers(guest: &Guest) -> Result<(), String> {
         write_frame(&mut stream, &ToAgent::Run { id: 0, plan })?;
         loop {
             match read_frame(&mut stream)? {
-                FromAgent::Started { .. } => {}
+                FromAgent::Started { .. } | FromAgent::Took { .. } => {}
                 other => {
                     stream.set_read_timeout(None)?;
                     return Ok(other);
