@@ -144,26 +144,38 @@ fn sysctls_are_put_back() {
     assert_eq!(said.counts("x86_64"), "1 passed", "{}", said.all());
 }
 
+/// One case a kind of object that a pin keeps, in turn with cases that leave nothing.
 #[rstest]
 fn what_outlives_a_case_is_found(#[values("x86_64", "riscv64")] arch: &str) {
     if !is_set_up(arch) {
         return;
     }
-    let map = "{map_type: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 8, max_entries: 4}";
-    let place = Place::with(&format!(
-        "cases:
-  - name: leaves a pin
-    steps:
-      - {{bpf: [BPF_MAP_CREATE, {map}], save: map}}
-      - bpf: [BPF_OBJ_PIN, {{pathname: {{str: /sys/fs/bpf/left}}, bpf_fd: $map}}]
-  - name: leaves nothing
-    steps:
-      - bpf: [BPF_MAP_CREATE, {map}]
-"
-    ));
-    let said = place.say(&["run", "--target", arch, "--check-leaks"]).assert_status(1);
-    assert_eq!(said.counts(arch), "1 passed, 1 failed", "{}", said.all());
-    assert!(said.out.contains("outlives its processes: map "), "{}", said.all());
-    let said = place.say(&["run", "--target", arch]).assert_status(0);
-    assert_eq!(said.counts(arch), "2 passed", "{}", said.all());
+    let run = |more: &[&str]| {
+        let words = ["run", "--target", arch, "--verbose", "--cases", "hostile/leaks.yaml"];
+        Place::data().say(&[&words[..], more].concat())
+    };
+    let said = run(&["--check-leaks"]).assert_status(1);
+    for (case, left) in [
+        ("leaves_a_map", "map "),
+        ("leaves_a_program", "program "),
+        ("leaves_a_link", "program "),
+        ("leaves_a_link", ", link "),
+        ("leaves_a_map_with_BTF", ", BTF "),
+    ] {
+        let told = told(&said, &format!("leaks::{case}"), arch);
+        let outlives = told.find("outlives its processes: ").map(|at| &told[at..]);
+        assert!(
+            told.starts_with("FAILED") && outlives.is_some_and(|text| text.contains(left)),
+            "{}",
+            said.all()
+        );
+    }
+    for case in ["leaves_nothing", "leaves_nothing_either", "closes_late"] {
+        assert!(told(&said, &format!("leaks::{case}"), arch).starts_with("passed "), "{}", said.all());
+    }
+    let said = run(&[]).assert_status(0);
+    assert_eq!(said.counts(arch), "7 passed", "{}", said.all());
+    // A kernel of its own has nothing of others'.
+    let said = run(&["--check-leaks", "--isolate", "guest"]).assert_status(1);
+    assert_eq!(said.counts(arch), "3 passed, 4 failed", "{}", said.all());
 }

@@ -8,6 +8,8 @@ mod explain;
 mod faults;
 mod format;
 mod guests;
+mod kernels;
+mod kvm;
 mod leftovers;
 mod mutants;
 mod privileges;
