@@ -2,6 +2,7 @@
 //! promised and what it did. See ARCHITECTURE.md for the way of a case.
 #![forbid(unsafe_code)]
 
+pub mod bisect;
 pub mod case;
 pub mod cli;
 pub mod coverage;

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::bisect_args::{BisectArgs, BisectStepArgs, CompareArgs};
 use crate::report::Wanted;
 use crate::shard::Wish;
 
@@ -74,6 +75,13 @@ pub(super) enum Command {
     Merge(MergeArgs),
     /// Compare two reports written with `--report json=FILE`: what got worse, what is fixed, what else changed.
     Diff(DiffArgs),
+    /// Find the commit that broke cases, or the kernel from which on they are not as they were.
+    Bisect(BisectArgs),
+    /// Build and try the commit that is checked out, for `git bisect run`. Exit status 0: good, 1: bad, 125: cannot be
+    /// tested, 128 and more: `git bisect run` must stop.
+    BisectStep(BisectStepArgs),
+    /// Run cases on two kernels and say only what is not the same. Exit status 0: nothing, 1: something.
+    Compare(CompareArgs),
     /// Print the JSON Schema of case files or of reports, for editors and programs.
     Schema {
         /// Of what.

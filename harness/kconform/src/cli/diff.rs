@@ -69,6 +69,13 @@ fn entry(change: &Change) -> String {
     if !change.says.is_empty() {
         out.push_str(&format!("    {}\n", change.says));
     }
+    out.push_str(&steps(change));
+    out
+}
+
+/// What the steps did differently, line by line.
+pub(super) fn steps(change: &Change) -> String {
+    let mut out = String::new();
     for step in &change.steps {
         for (sign, line) in [('-', &step.before), ('+', &step.after)] {
             out.extend(line.iter().map(|line| format!("    {sign} {line}\n")));

@@ -1,8 +1,14 @@
 //! The command line: arguments as parsed (`args`), then resolved, then done.
 
 mod args;
+mod bisect;
+mod bisect_args;
+mod bisect_images;
+mod bisect_step;
+mod bisect_text;
 mod check;
 mod choose;
+mod compare;
 mod coverage;
 mod diff;
 mod doctor;
@@ -102,6 +108,15 @@ pub enum CliError {
     /// Reports cannot be compared.
     #[error(transparent)]
     Diff(#[from] crate::report::diff::DiffError),
+    /// A search for a commit.
+    #[error(transparent)]
+    Search(#[from] crate::bisect::search::SearchError),
+    /// Kernels to search through.
+    #[error(transparent)]
+    Kernels(#[from] crate::bisect::kernels::KernelsError),
+    /// Arguments that do not go together.
+    #[error("{0}")]
+    Usage(String),
     /// The output could not be written.
     #[error("the output cannot be written: {0}")]
     Output(#[from] std::io::Error),
@@ -120,10 +135,13 @@ impl CliError {
             | CliError::NoReport { .. }
             | CliError::Shard(_)
             | CliError::Kcidb(_)
+            | CliError::Kernels(_)
+            | CliError::Usage(_)
             | CliError::Diff(_) => USAGE,
             // A shard whose report is not there may have been lost.
             CliError::Merge(crate::report::merge::MergeError::Missing(_)) => LOST,
             CliError::Merge(_) => USAGE,
+            CliError::Search(error) => bisect::status(error),
             CliError::Fetch(_) | CliError::Output(_) | CliError::Report { .. } => LOST,
         }
     }
@@ -131,7 +149,10 @@ impl CliError {
 
 /// Parses the command line, does what it says and gives the exit status.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => bisect_step::misused(&error),
+    };
     let style = Style { color: colors(cli.color, std::io::stdout().is_terminal()) };
     let done = match cli.command {
         Command::Run(args) => run::run(&args, style),
@@ -142,6 +163,9 @@ pub fn main() -> ExitCode {
         Command::Targets(args) => image::targets(&args, style),
         Command::Doctor(args) => doctor::doctor(&args, style),
         Command::Explain(args) => explain::explain(&args, style),
+        Command::Bisect(args) => bisect::bisect(&args, style),
+        Command::BisectStep(args) => return bisect_step::bisect_step(&args),
+        Command::Compare(args) => compare::compare(&args, style),
         Command::Report(args) => report::report(&args),
         Command::Merge(args) => merge::merge(&args, style),
         Command::Diff(args) => diff::diff(&args, style),

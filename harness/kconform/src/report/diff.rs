@@ -185,7 +185,13 @@ fn severity(status: Status) -> u8 {
     }
 }
 
-fn compare(case: &str, target: &str, was: Option<&CaseResult>, is: Option<&CaseResult>) -> Option<Change> {
+/// What became of a case on a target, if it is not as it was.
+pub(crate) fn compare(
+    case: &str,
+    target: &str,
+    was: Option<&CaseResult>,
+    is: Option<&CaseResult>,
+) -> Option<Change> {
     let (before, after) = (was.map(|r| r.status), is.map(|r| r.status));
     let steps = match (was, is) {
         (Some(was), Some(is)) => steps(was, is),

@@ -17,6 +17,7 @@ pub mod merge;
 mod outline;
 mod plain;
 mod progress;
+mod side_by_side;
 mod strace;
 mod summary;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub use format::{Format, Wanted, WantedError};
 pub use gather::{gather, identity, selection};
 pub use outline::outline;
 pub use progress::Progress;
+pub use side_by_side::side_by_side;
 pub use strace::transcript;
 pub use summary::{summary, verdicts};
 

@@ -1,8 +1,11 @@
 //! The kconform program as a person meets it: what it prints, its exit status, and what it leaves behind, which is
 //! nothing. Unit tests of the parts are beside the parts.
 
+mod bisect;
+mod bisect_step;
 mod check;
 mod command_line;
+mod compare;
 mod doctor;
 mod explain;
 mod faults;

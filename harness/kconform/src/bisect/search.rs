@@ -1,0 +1,307 @@
+//! Which commit is tested next, and what follows of it: the search for the first bad commit of each case.
+//!
+//! git leads it, one case after the other; what is known of a commit is told to git without building it again. A commit
+//! that is built is tried with all cases, whichever of them asked for it.
+
+use std::time::Instant;
+
+use super::answer::Answer;
+use super::git::GitError;
+use super::lab::LabError;
+use super::table::{CaseRecord, Made, Record, Table};
+
+/// A history that is searched: `git bisect`, or a test's.
+pub trait History {
+    /// Begins a new search, which knows of the two ends alone.
+    ///
+    /// # Errors
+    /// What git complains of.
+    fn start(&mut self) -> Result<Next, GitError>;
+
+    /// Tells what a commit is.
+    ///
+    /// # Errors
+    /// What git complains of.
+    fn tell(&mut self, commit: &str, answer: &Answer) -> Result<Next, GitError>;
+
+    /// All that was told, as `git bisect log` has it.
+    ///
+    /// # Errors
+    /// What git complains of.
+    fn log(&self) -> Result<String, GitError>;
+}
+
+/// What the history wants to know next.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// What this commit is.
+    Test {
+        /// Its id.
+        commit: String,
+        /// How many steps will follow, as git guesses.
+        steps: u32,
+    },
+    /// Nothing: this is the one.
+    Found(String),
+    /// Nothing that could be told: it is one of these.
+    OneOf(Vec<String>),
+}
+
+/// Builds commits and tries them: with make and QEMU, or as a test says.
+pub trait Lab {
+    /// Builds a commit.
+    ///
+    /// # Errors
+    /// Trouble that is not the commit's.
+    fn build(&mut self, commit: &str) -> Result<Made, LabError>;
+
+    /// Boots a commit's kernel and runs cases, given by their ids.
+    ///
+    /// # Errors
+    /// Trouble that is not the commit's.
+    fn run(&mut self, commit: &str, record: &Record, cases: &[Case]) -> Result<Ran, LabError>;
+}
+
+/// What came of a kernel.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ran {
+    /// It does not boot: how it ended.
+    NotBooted(String),
+    /// `uname -r`, and the cases that were asked for, in the same order.
+    Cases {
+        /// `uname -r`.
+        release: Option<String>,
+        /// One for each case.
+        records: Vec<CaseRecord>,
+    },
+}
+
+/// A case whose first bad commit is looked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Case {
+    /// Its id.
+    pub id: String,
+    /// SHA-256 of its file.
+    pub file: String,
+}
+
+/// What is looked for, and between which commits.
+#[derive(Clone, Debug)]
+pub struct Question {
+    /// The older end.
+    pub old: String,
+    /// The newer end.
+    pub new: String,
+    /// The commit that *fixed* the case is looked for: the older end is bad, the newer one good.
+    pub expect_fail: bool,
+    /// The cases.
+    pub cases: Vec<Case>,
+}
+
+impl Question {
+    /// What the older end must be, and the newer.
+    fn ends(&self) -> [(&str, Answer); 2] {
+        let (old, new) =
+            if self.expect_fail { (Answer::Bad, Answer::Good) } else { (Answer::Good, Answer::Bad) };
+        // The newer end first: that it fails is what the user has just seen.
+        [(&self.new, new), (&self.old, old)]
+    }
+}
+
+/// What the search came to for a case.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Ending {
+    /// The commit from which on the case is as it is at the newer end.
+    Found {
+        /// Its id.
+        commit: String,
+        /// The tested commit before it that is nearest to it.
+        before: String,
+        /// `git bisect log`.
+        log: String,
+    },
+    /// One of these, of which the others cannot be told.
+    OneOf {
+        /// Their ids.
+        commits: Vec<String>,
+        /// `git bisect log`.
+        log: String,
+    },
+    /// There is nothing to be searched for: the ends are not what they should be.
+    NotBetween {
+        /// Which end, what it should be, and what it is.
+        why: String,
+    },
+}
+
+/// Something happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// A case's search begins.
+    Case(&'a Case),
+    /// A commit is built, or only booted since it was built before.
+    Testing {
+        /// Its id.
+        commit: &'a str,
+        /// It is built.
+        builds: bool,
+        /// How many steps will follow for the case; `None`: an end of the range.
+        steps: Option<u32>,
+        /// Seconds that a step takes.
+        step_seconds: Option<f64>,
+    },
+    /// A commit was tried.
+    Tested {
+        /// Its id.
+        commit: &'a str,
+        /// What is known of it.
+        record: &'a Record,
+    },
+    /// git was told.
+    Told {
+        /// Its id.
+        commit: &'a str,
+        /// What.
+        answer: &'a Answer,
+    },
+    /// A case's search ended.
+    Ended(&'a Ending),
+}
+
+/// Why a search stops before its end. What was found out by then is kept.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchError {
+    /// git.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// Building or booting.
+    #[error(transparent)]
+    Lab(#[from] LabError),
+    /// What is known cannot be kept.
+    #[error(transparent)]
+    State(#[from] super::state::StateError),
+}
+
+/// Keeps what is known, after every step.
+pub type Keep<'a> = &'a mut dyn FnMut(&Table) -> Result<(), super::state::StateError>;
+
+/// A search at work.
+pub struct Search<'a, H, L> {
+    /// The history.
+    pub history: &'a mut H,
+    /// What builds and tries commits.
+    pub lab: &'a mut L,
+    /// What is known.
+    pub table: &'a mut Table,
+    /// Keeps it.
+    pub keep: Keep<'a>,
+    /// Hears what happens.
+    pub tell: &'a mut dyn FnMut(Event<'_>),
+}
+
+impl<H: History, L: Lab> Search<'_, H, L> {
+    /// Searches for each case, in their order.
+    ///
+    /// # Errors
+    /// [`SearchError`]; the same search, begun again with the same table, goes on where it was.
+    pub fn run(&mut self, question: &Question) -> Result<Vec<Ending>, SearchError> {
+        for (commit, _) in question.ends() {
+            self.test(commit, &question.cases, None)?;
+        }
+        let mut endings = Vec::new();
+        for case in &question.cases {
+            (self.tell)(Event::Case(case));
+            let ending = match self.not_between(question, case) {
+                Some(why) => Ending::NotBetween { why },
+                None => self.case(question, case)?,
+            };
+            (self.tell)(Event::Ended(&ending));
+            endings.push(ending);
+        }
+        Ok(endings)
+    }
+
+    /// What is wrong with the ends.
+    fn not_between(&self, question: &Question, case: &Case) -> Option<String> {
+        question.ends().into_iter().find_map(|(commit, wanted)| {
+            let record = self.table.commits.get(commit);
+            let found = record.and_then(|record| record.answer(&case.id, &case.file));
+            let short = super::git::short(commit);
+            match found {
+                Some(answer) if answer == wanted => None,
+                Some(Answer::Skip(why)) => {
+                    Some(format!("{short} should be {} and cannot be tested: {why}", wanted.word()))
+                }
+                Some(answer) => Some(format!("{short} should be {} and is {}", wanted.word(), answer.word())),
+                None => Some(format!("{short} was not tested")),
+            }
+        })
+    }
+
+    fn case(&mut self, question: &Question, case: &Case) -> Result<Ending, SearchError> {
+        let mut next = self.history.start()?;
+        // The last commit that was found to be as the older end is.
+        let mut before = question.old.clone();
+        loop {
+            let (commit, steps) = match next {
+                Next::Test { commit, steps } => (commit, steps),
+                Next::Found(commit) => {
+                    return Ok(Ending::Found { commit, before, log: self.history.log()? });
+                }
+                Next::OneOf(commits) => return Ok(Ending::OneOf { commits, log: self.history.log()? }),
+            };
+            self.test(&commit, &question.cases, Some(steps))?;
+            let record = self.table.commits.get(&commit);
+            let unknown = || Answer::Skip("it was not run".into());
+            let answer = record.and_then(|r| r.answer(&case.id, &case.file)).unwrap_or_else(unknown);
+            (self.tell)(Event::Told { commit: &commit, answer: &answer });
+            if answer == question.ends()[1].1 {
+                before = commit.clone();
+            }
+            next = self.history.tell(&commit, &answer)?;
+        }
+    }
+
+    /// Finds out what is not known yet of a commit.
+    fn test(&mut self, commit: &str, cases: &[Case], steps: Option<u32>) -> Result<(), SearchError> {
+        let missing = self.missing(commit, cases);
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let builds = !self.table.commits.contains_key(commit);
+        let step_seconds = self.table.step_seconds();
+        (self.tell)(Event::Testing { commit, builds, steps, step_seconds });
+        if builds {
+            let begun = Instant::now();
+            let made = self.lab.build(commit)?;
+            let record = Record::new(made, begun.elapsed().as_secs_f64());
+            self.table.commits.insert(commit.to_owned(), record);
+            (self.keep)(self.table)?;
+        }
+        let missing = self.missing(commit, cases);
+        if let Some(record) = self.table.commits.get_mut(commit)
+            && !missing.is_empty()
+        {
+            let begun = Instant::now();
+            match self.lab.run(commit, record, &missing)? {
+                Ran::NotBooted(why) => record.made = Made::NotBooted(why),
+                Ran::Cases { release, records } => {
+                    record.release = release;
+                    record.cases.extend(missing.into_iter().map(|case| case.id).zip(records));
+                }
+            }
+            record.run_seconds += begun.elapsed().as_secs_f64();
+            (self.keep)(self.table)?;
+        }
+        if let Some(record) = self.table.commits.get(commit) {
+            (self.tell)(Event::Tested { commit, record });
+        }
+        Ok(())
+    }
+
+    /// The cases that nothing is known of on a commit.
+    fn missing(&self, commit: &str, cases: &[Case]) -> Vec<Case> {
+        let Some(record) = self.table.commits.get(commit) else { return cases.to_vec() };
+        cases.iter().filter(|case| record.answer(&case.id, &case.file).is_none()).cloned().collect()
+    }
+}

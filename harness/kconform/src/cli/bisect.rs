@@ -1,0 +1,172 @@
+//! `kconform bisect --tree`: the commit that broke cases, or fixed them.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use kconform_abi::Arch;
+
+use super::args::SuiteArgs;
+use super::bisect_args::{BisectArgs, BuildingArgs};
+use super::bisect_images::between_kernels;
+use super::bisect_text::{Teller, endings};
+use super::{CliError, FAILED, LOST, USAGE, load_suites};
+use crate::bisect::build::Recipe;
+use crate::bisect::git::{Bisection, GitError, Limits, Repository};
+use crate::bisect::lab::{KernelLab, LabError, Trial};
+use crate::bisect::search::{Case as Wanted, Ending, Question, Search, SearchError};
+use crate::bisect::state::{Identity, State, StateError, default_folder, hex};
+use crate::case::Case;
+use crate::guest::Images;
+use crate::interrupt;
+use crate::report::Style;
+use crate::select::Selection;
+
+/// The exit status when a search stops before its end.
+pub(super) fn status(error: &SearchError) -> u8 {
+    match error {
+        SearchError::Lab(LabError::Interrupted) => interrupt::STATUS,
+        SearchError::Git(GitError::NoRepository { .. } | GitError::NoCommit { .. })
+        | SearchError::State(StateError::Busy(_) | StateError::Another { .. } | StateError::NoPlace) => USAGE,
+        _ => LOST,
+    }
+}
+
+pub(super) fn bisect(args: &BisectArgs, style: Style) -> Result<u8, CliError> {
+    let cases = selected(&args.suite, Selection::from(&args.select), style)?;
+    interrupt::watch()?;
+    match (&args.tree, &args.good, &args.bad) {
+        (Some(tree), Some(good), Some(bad)) => {
+            let repository = Repository::open(tree).map_err(SearchError::from)?;
+            in_tree(args, &repository, [good, bad], cases, style)
+        }
+        _ => between_kernels(args, cases, style),
+    }
+}
+
+/// The cases that are meant.
+pub(super) fn selected(suite: &SuiteArgs, selection: Selection, style: Style) -> Result<Vec<Case>, CliError> {
+    Ok(selection.apply(load_suites(&suite.paths)?.right(style.color)?)?)
+}
+
+/// How kernels are built.
+pub(super) fn recipe(args: &BuildingArgs) -> Result<Recipe, CliError> {
+    let name = args.arch.as_deref().unwrap_or(std::env::consts::ARCH);
+    let arch = Arch::from_name(name).ok_or_else(|| {
+        let known: Vec<&str> = Arch::ALL.iter().map(|arch| arch.name()).collect();
+        CliError::Usage(format!("there is no architecture {name:?}; there are {}", known.join(", ")))
+    })?;
+    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
+    Ok(Recipe {
+        arch,
+        command: args.build.clone(),
+        config: args.config.clone(),
+        jobs: args.jobs.map_or(cpus, usize::from),
+    })
+}
+
+fn in_tree(
+    args: &BisectArgs,
+    repository: &Repository,
+    [good, bad]: [&String; 2],
+    cases: Vec<Case>,
+    style: Style,
+) -> Result<u8, CliError> {
+    let lab_error = |error: LabError| CliError::from(SearchError::from(error));
+    let recipe = recipe(&args.building)?;
+    let question = question(args, repository, [good, bad], &cases)?;
+    let identity = Identity {
+        repository: repository.common.clone(),
+        old: question.old.clone(),
+        new: question.new.clone(),
+        arch: recipe.arch.name().into(),
+        build: recipe.identity().map_err(|error| lab_error(error.into()))?,
+        expect_fail: question.expect_fail,
+        confirm: args.building.confirm.get(),
+        limits: args
+            .paths
+            .iter()
+            .cloned()
+            .chain(args.first_parent.then(|| "--first-parent".into()))
+            .collect(),
+    };
+    let (state, mut table) = open(args, identity).map_err(SearchError::from)?;
+    let mut teller = Teller::new(repository, style, args.quiet);
+    teller.begins(&state, &recipe.notes(), &table);
+    let worktree = state.worktree();
+    if args.restart {
+        repository.remove_worktree(&worktree).map_err(SearchError::from)?;
+    }
+    repository.worktree(&worktree, &question.new).map_err(SearchError::from)?;
+    let mut history =
+        Bisection::new(&worktree, &question.old, &question.new, limits(args), question.expect_fail);
+    let trial = Trial { images: Images::built_in()?, confirm: args.building.confirm.get() };
+    let mut lab = KernelLab { state: &state, recipe, trial, cases };
+    let found = Search {
+        history: &mut history,
+        lab: &mut lab,
+        table: &mut table,
+        keep: &mut |table| state.keep(table),
+        tell: &mut |event| teller.hear(&event),
+    }
+    .run(&question)?;
+    // What stays is what can be looked up: the kernels, the logs, what is known.
+    repository.remove_worktree(&worktree).map_err(SearchError::from)?;
+    state.remove("build").map_err(SearchError::from)?;
+    let mut out = std::io::stdout().lock();
+    write!(out, "{}", endings(repository, &question, &found, &table, style).map_err(SearchError::from)?)?;
+    writeln!(out, "{}", style.dim(&format!("logs and kernels: {}", state.folder().display())))?;
+    Ok(exit_status(&found))
+}
+
+fn open(args: &BisectArgs, identity: Identity) -> Result<(State, crate::bisect::table::Table), StateError> {
+    let folder: PathBuf = match &args.state {
+        Some(folder) => folder.clone(),
+        None => default_folder()?.join(identity.name()),
+    };
+    State::open(&folder, identity, args.restart)
+}
+
+/// What is looked for, if the two ends can be its ends.
+fn question(
+    args: &BisectArgs,
+    repository: &Repository,
+    [good, bad]: [&String; 2],
+    cases: &[Case],
+) -> Result<Question, CliError> {
+    let resolve = |rev: &str| repository.resolve(rev).map_err(SearchError::from);
+    let (good_id, bad_id) = (resolve(good)?, resolve(bad)?);
+    if good_id == bad_id {
+        return Err(CliError::Usage(format!("{good} and {bad} are the same commit")));
+    }
+    let expect_fail = args.building.expect_fail;
+    let (old, new) = if expect_fail { (bad_id, good_id) } else { (good_id, bad_id) };
+    if repository.is_ancestor(&new, &old).map_err(SearchError::from)? {
+        return Err(CliError::Usage(match expect_fail {
+            false => format!("{good} comes after {bad}; to find the commit that fixed it, add --expect-fail"),
+            true => format!(
+                "{good} comes before {bad}; to find the commit that broke it, leave out --expect-fail"
+            ),
+        }));
+    }
+    let wanted = |case: &Case| Wanted { id: case.id.clone(), file: hex(case.place.file.text.as_bytes()) };
+    Ok(Question { old, new, expect_fail, cases: cases.iter().map(wanted).collect() })
+}
+
+fn limits(args: &BisectArgs) -> Limits {
+    let terms = match (&args.term_old, &args.term_new) {
+        (Some(old), Some(new)) => Some((old.clone(), new.clone())),
+        _ => args.building.expect_fail.then(|| ("broken".to_owned(), "fixed".to_owned())),
+    };
+    Limits { paths: args.paths.clone(), first_parent: args.first_parent, terms }
+}
+
+fn exit_status(found: &[Ending]) -> u8 {
+    let any = |wanted: fn(&Ending) -> bool| found.iter().any(wanted);
+    if any(|ending| matches!(ending, Ending::OneOf { .. })) {
+        FAILED
+    } else if any(|ending| matches!(ending, Ending::Found { .. })) {
+        0
+    } else {
+        USAGE
+    }
+}

@@ -1,0 +1,84 @@
+//! `kconform compare`: what two kernels do not do alike.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::args::Format;
+use super::bisect::selected;
+use super::bisect_args::CompareArgs;
+use super::bisect_images::observe;
+use super::choose::choose;
+use super::diff::text;
+use super::{CliError, FAILED, LOST, images};
+use crate::case::Case;
+use crate::interrupt;
+use crate::report::Style;
+use crate::report::diff::{Difference, diff};
+use crate::report::document::{Document, Status};
+use crate::select::Selection;
+use crate::target::Target;
+
+pub(super) fn compare(args: &CompareArgs, style: Style) -> Result<u8, CliError> {
+    let cases: Arc<[Case]> = selected(&args.suite, Selection::from(&args.select), style)?.into();
+    interrupt::watch()?;
+    let (before, after) = (target(&args.before, args, style)?, target(&args.after, args, style)?);
+    let document = observe(&cases, &[before, after], args.quiet);
+    let difference = diff(&only(&document, 0), &only(&document, 1), &[])?;
+    let mut out = std::io::stdout().lock();
+    match args.format {
+        Format::Json => {
+            let text = serde_json::to_string_pretty(&difference).map_err(std::io::Error::from)?;
+            writeln!(out, "{text}")?;
+        }
+        Format::Text => write!(out, "{}{}", lost(&document, style), text(&difference, style))?,
+    }
+    Ok(exit_status(&document, &difference))
+}
+
+/// An image's name, or else what is found at that path.
+fn target(word: &str, args: &CompareArgs, style: Style) -> Result<Target, CliError> {
+    let folder = args.images.as_deref();
+    let is_name = Target::named(word, &images(folder)?).is_some();
+    let is_path = !is_name && Path::new(word).exists();
+    let (names, kernels) =
+        if is_path { (vec![], vec![PathBuf::from(word)]) } else { (vec![word.into()], vec![]) };
+    let chosen = choose(&names, &kernels, folder)?;
+    for note in &chosen.notes {
+        eprintln!("{} {note}", style.warn("note:"));
+    }
+    let nothing = || CliError::Usage(format!("{word:?} is no kernel"));
+    chosen.targets.into_iter().next().ok_or_else(nothing)
+}
+
+/// The report of one of the targets alone.
+fn only(document: &Document, nth: usize) -> Document {
+    let mut document = document.clone();
+    document.targets = document.targets.into_iter().skip(nth).take(1).collect();
+    for case in &mut document.cases {
+        case.results = std::mem::take(&mut case.results).into_iter().skip(nth).take(1).collect();
+    }
+    document
+}
+
+fn lost(document: &Document, style: Style) -> String {
+    let lost = document.targets.iter().filter_map(|target| {
+        let lost = target.lost.as_ref()?;
+        let mend = lost.mend.as_ref().map_or_else(String::new, |mend| format!("; to mend it: {mend}"));
+        Some(format!("{} {} could not be used: {}{mend}\n", style.bad("note:"), target.name, lost.why))
+    });
+    lost.collect()
+}
+
+fn exit_status(document: &Document, difference: &Difference) -> u8 {
+    let mut results = document.cases.iter().flat_map(|case| &case.results);
+    if interrupt::requested() {
+        interrupt::STATUS
+    } else if results.any(|result| result.status == Status::Lost) {
+        LOST
+    } else if difference.changes.is_empty() {
+        0
+    } else {
+        FAILED
+    }
+}
