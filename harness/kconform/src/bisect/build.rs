@@ -131,6 +131,12 @@ pub enum BuildError {
     },
 }
 
+/// What is said of a file or program that fails.
+fn io(path: &Path) -> impl FnOnce(io::Error) -> BuildError + use<> {
+    let path = path.to_owned();
+    move |source| BuildError::Io { path, source }
+}
+
 /// How many lines of the log tell why a build failed.
 const MOST_LINES: usize = 12;
 
@@ -167,15 +173,19 @@ impl Recipe {
     /// # Errors
     /// [`BuildError`].
     pub fn build(&self, site: &Site<'_>) -> Result<Built, BuildError> {
-        let io = |path: &Path| {
-            let path = path.to_owned();
-            move |source| BuildError::Io { path, source }
-        };
         fs::create_dir_all(site.build).map_err(io(site.build))?;
         let log = site.keep.join("build.log");
         // What was cut short is begun anew.
         fs::write(&log, "").map_err(io(&log))?;
         let kernel = site.keep.join("kernel");
+        let made = site.build.join(MakeNames::of(self.arch).image);
+        // A kernel of the commit before, or one that was cut short, must not be taken for this one's.
+        for old in [&kernel, &made] {
+            match fs::remove_file(old) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(old)(error)),
+                _ => {}
+            }
+        }
         for command in self.commands(site, &kernel)? {
             let program = PathBuf::from(command.get_program());
             match run(command, site.state, &log).map_err(io(&program))? {
@@ -188,7 +198,6 @@ impl Recipe {
             }
         }
         if !kernel.is_file() {
-            let made = site.build.join(MakeNames::of(self.arch).image);
             if !made.is_file() {
                 let what = format!("the build made neither {} nor {}", made.display(), kernel.display());
                 return Ok(Built::Not(what));

@@ -9,6 +9,7 @@ use super::answer::Answer;
 use super::git::GitError;
 use super::lab::LabError;
 use super::table::{CaseRecord, Made, Record, Table};
+use crate::report::document::Status;
 
 /// A history that is searched: `git bisect`, or a test's.
 pub trait History {
@@ -131,6 +132,8 @@ pub enum Ending {
     NotBetween {
         /// Which end, what it should be, and what it is.
         why: String,
+        /// It is the harness that could not tell.
+        lost: bool,
     },
 }
 
@@ -212,7 +215,7 @@ impl<H: History, L: Lab> Search<'_, H, L> {
         for case in &question.cases {
             (self.tell)(Event::Case(case));
             let ending = match self.not_between(question, case) {
-                Some(why) => Ending::NotBetween { why },
+                Some((why, lost)) => Ending::NotBetween { why, lost },
                 None => self.case(question, case)?,
             };
             (self.tell)(Event::Ended(&ending));
@@ -221,20 +224,22 @@ impl<H: History, L: Lab> Search<'_, H, L> {
         Ok(endings)
     }
 
-    /// What is wrong with the ends.
-    fn not_between(&self, question: &Question, case: &Case) -> Option<String> {
+    /// What is wrong with the ends, and whether that is the harness's trouble.
+    fn not_between(&self, question: &Question, case: &Case) -> Option<(String, bool)> {
         question.ends().into_iter().find_map(|(commit, wanted)| {
             let record = self.table.commits.get(commit);
             let found = record.and_then(|record| record.answer(&case.id, &case.file));
-            let short = super::git::short(commit);
-            match found {
-                Some(answer) if answer == wanted => None,
-                Some(Answer::Skip(why)) => {
-                    Some(format!("{short} should be {} and cannot be tested: {why}", wanted.word()))
-                }
-                Some(answer) => Some(format!("{short} should be {} and is {}", wanted.word(), answer.word())),
-                None => Some(format!("{short} was not tested")),
-            }
+            let is_lost = |record: &Record| {
+                record.cases.get(&case.id).is_some_and(|case| case.result.status == Status::Lost)
+            };
+            let why = match found {
+                Some(answer) if answer == wanted => return None,
+                Some(Answer::Skip(why)) => format!("and cannot be tested: {why}"),
+                Some(answer) => format!("and is {}", answer.word()),
+                None => "and was not tested".into(),
+            };
+            let why = format!("{} should be {} {why}", super::git::short(commit), wanted.word());
+            Some((why, record.is_some_and(is_lost)))
         })
     }
 

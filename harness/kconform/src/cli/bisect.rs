@@ -162,7 +162,9 @@ fn limits(args: &BisectArgs) -> Limits {
 
 fn exit_status(found: &[Ending]) -> u8 {
     let any = |wanted: fn(&Ending) -> bool| found.iter().any(wanted);
-    if any(|ending| matches!(ending, Ending::OneOf { .. })) {
+    if any(|ending| matches!(ending, Ending::NotBetween { lost: true, .. })) {
+        LOST
+    } else if any(|ending| matches!(ending, Ending::OneOf { .. })) {
         FAILED
     } else if any(|ending| matches!(ending, Ending::Found { .. })) {
         0

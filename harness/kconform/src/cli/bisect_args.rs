@@ -91,6 +91,21 @@ pub(super) struct BuildingArgs {
     pub(super) expect_fail: bool,
 }
 
+impl BuildingArgs {
+    /// The first option that is given, of those that mean nothing where nothing is built.
+    pub(super) fn given(&self) -> Option<&'static str> {
+        let given = [
+            (self.arch.is_some(), "--arch"),
+            (self.config.is_some(), "--config"),
+            (self.build.is_some(), "--build"),
+            (self.jobs.is_some(), "--jobs"),
+            (self.confirm.get() > 1, "--confirm"),
+            (self.expect_fail, "--expect-fail"),
+        ];
+        given.into_iter().find_map(|(is_given, option)| is_given.then_some(option))
+    }
+}
+
 /// Arguments of `bisect-step`.
 #[derive(Debug, Args)]
 #[command(after_help = "Example:
@@ -119,7 +134,7 @@ pub(super) struct BisectStepArgs {
 #[command(after_help = "Examples:
   kconform compare x86_64-6.1 x86_64
   kconform compare native ~/linux bpf/prog   this machine's kernel, and one that was built in ~/linux
-  
+
 Exit status: 0 no difference; 1 a verdict or an observation differs; 2 usage; 3 something was lost on the way.")]
 pub(super) struct CompareArgs {
     /// A kernel: native, an image, ssh:HOST, or the path of a kernel or of a build tree.

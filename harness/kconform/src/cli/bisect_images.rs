@@ -17,6 +17,9 @@ use crate::run::{Options, run as run_cases};
 use crate::target::Target;
 
 pub(super) fn between_kernels(args: &BisectArgs, cases: Vec<Case>, style: Style) -> Result<u8, CliError> {
+    if let Some(option) = args.building.given() {
+        return Err(CliError::Usage(format!("{option} is for a tree, and means nothing with --images")));
+    }
     let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;
     let found = Found::new(&args.images, &Images::built_in()?, &cache)?;
     for note in &found.notes {

@@ -144,7 +144,7 @@ pub(super) fn endings(
                     let _ = writeln!(out, "  {} {}{why}", short(commit), repository.subject(commit)?);
                 }
             }
-            Ending::NotBetween { why } => {
+            Ending::NotBetween { why, .. } => {
                 let _ = writeln!(out, "{} {id}: {why}", style.bad("no search:"));
             }
         }

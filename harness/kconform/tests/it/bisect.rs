@@ -27,7 +27,7 @@ const CASES: &str = "cases:
 /// Builds what the file `rules` says: a sed script for the kernel, in which a word may stand for trouble.
 pub(crate) const BUILD: &str = r##"set -e
 echo "$KCONFORM_COMMIT" >>"$BUILT"
-if [ -p "$GATE" ] && grep -q GATE rules; then cat "$GATE"; fi
+if [ -p "$GATE" ] && [ "$(wc -l <"$BUILT")" -eq 3 ]; then cat "$GATE"; fi
 if grep -q BUILD rules; then echo "file.c:1: error: expected ';'" >&2; exit 2; fi
 if grep -q BOOT rules; then echo "no kernel at all" >"$KCONFORM_KERNEL"; exit; fi
 LC_ALL=C sed "$(grep ^s rules || echo p\;d)" "$KERNEL" >"$KCONFORM_KERNEL"
@@ -40,7 +40,7 @@ const HISTORY: &[(&str, &str)] = &[
     ("uts: Count from two", "s/#1 SMP/#2 SMP/g\n"),
     ("first half of a rework", "s/#1 SMP/#2 SMP/g\n# BUILD\n"),
     ("second half of a rework", "s/#1 SMP/#2 SMP/g\n# BOOT\n"),
-    ("harmless, and slow", "s/#1 SMP/#2 SMP/g\n# GATE\n"),
+    ("harmless, as ever", "s/#1 SMP/#2 SMP/g;s/y/y/\n"),
     ("uts: Name the domain", "s/#1 SMP/#2 SMP/g;s/(none)/(nope)/g\n"),
     ("harmless again", "s/#1 SMP/#2 SMP/g;s/(none)/(nope)/g;s/x/x/\n"),
     ("the end", "s/#1 SMP/#2 SMP/g;s/(none)/(nope)/g;s/y/y/\n"),
@@ -111,7 +111,7 @@ impl Tree {
         assert_eq!(left, [false, false]);
     }
 
-    /// Starts a search and waits until it builds the slow commit; then its build is held at the gate.
+    /// Starts a search and waits until it builds its third commit, which is then held at the gate.
     fn up_to_the_gate(&self) -> (std::process::Child, File) {
         let gate = self.path.with_file_name("gate");
         assert!(Command::new("mkfifo").arg(&gate).status().expect("mkfifo").success());
@@ -190,10 +190,11 @@ fn a_killed_search_goes_on() {
     assert!(orphans.into_iter().all(|pid| test_kill_process(pid).is_err()), "the build was left running");
     drop(held);
     let mut built = tree.built();
+    let held_up = built[2];
     built.sort();
     // Only what was being built then is built once more.
     let twice: Vec<usize> = built.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-    assert_eq!(twice, [5], "{built:?}");
+    assert_eq!(twice, [held_up], "{built:?}");
 }
 
 #[test]
@@ -278,6 +279,8 @@ fn kernels_of_a_folder() {
     assert!(said.out.contains("s::domain on riscv64: the same on all (passed)"), "{}", said.all());
     let said = place.say(&["bisect", "--images", "kernels/a", "domain"]).assert_status(2);
     assert!(said.err.contains("two are needed"), "{}", said.all());
+    let said = place.say(&["bisect", "--images", "kernels", "--expect-fail", "domain"]).assert_status(2);
+    assert!(said.err.contains("--expect-fail is for a tree"), "{}", said.all());
     let said = place.say(&["bisect", "--images", "x86_65", "domain"]).assert_status(2);
     assert!(said.err.contains("did you mean \"x86_64\"?"), "{}", said.all());
 }

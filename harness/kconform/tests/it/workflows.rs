@@ -24,8 +24,13 @@ struct Matrix {
     include: Vec<Row>,
 }
 
-const FILES: &[&str] =
-    &[".github/workflows/ci.yml", "ci/github-example.yml", "ci/gitlab-example.yml", "ci/lab/slurm-array.sh"];
+const FILES: &[&str] = &[
+    ".github/workflows/ci.yml",
+    ".github/workflows/nightly.yml",
+    "ci/github-example.yml",
+    "ci/gitlab-example.yml",
+    "ci/lab/slurm-array.sh",
+];
 
 fn checkout() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -44,6 +49,7 @@ fn validator(name: &str) -> Option<PathBuf> {
 
 #[rstest]
 #[case("check-jsonschema", &["--builtin-schema", "vendor.github-workflows"], ".github/workflows/ci.yml")]
+#[case("check-jsonschema", &["--builtin-schema", "vendor.github-workflows"], ".github/workflows/nightly.yml")]
 #[case("check-jsonschema", &["--builtin-schema", "vendor.github-workflows"], "ci/github-example.yml")]
 #[case("check-jsonschema", &["--builtin-schema", "vendor.gitlab-ci"], "ci/gitlab-example.yml")]
 #[case("kubernetes-validate", &["--strict"], "ci/lab/kubernetes-job.yaml")]
