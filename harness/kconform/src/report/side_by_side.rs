@@ -54,7 +54,7 @@ fn step(names: [&str; 2], width: usize, pair: [Option<&Step>; 2]) -> String {
         pair => {
             let mut out = String::new();
             for (name, step) in names.iter().zip(pair) {
-                let text = step.map_or_else(|| "(not reached)".to_owned(), |step| text(step));
+                let text = step.map_or_else(|| "(not reached)".to_owned(), text);
                 out.push_str(&format!("  > {name:width$}  {}\n", text.trim_start()));
             }
             out
