@@ -181,8 +181,8 @@ mod tests {
     #[case("[   44.0]  gp : ffffffff81c5e1c0 tp : ff6000000240b300", true)]
     #[case("epc : f+0x1/0x2", false)]
     #[case("Call Trace:", false)]
-    fn noise(#[case] line: &str, #[case] noise: bool) {
-        assert_eq!(is_noise(line), noise);
+    fn noise(#[case] line: &str, #[case] expected: bool) {
+        assert_eq!(is_noise(line), expected);
     }
 
     #[test]
