@@ -20,7 +20,10 @@ cases:
 
 #[test]
 fn a_case_in_words() {
-    assert_said!("explain", Place::with(CASE).say(&["explain", "--target", "x86_64", "--no-run", "the_mask"]));
+    assert_said!(
+        "explain",
+        Place::with(CASE).say(&["explain", "--target", "x86_64", "--no-run", "the_mask"])
+    );
 }
 
 #[test]
@@ -28,7 +31,9 @@ fn without_kernels_it_says_how_to_get_some() {
     let place = Place::with(CASE);
     let cache = place.folder().join("cache").display().to_string();
     let said = place.env("KCONFORM_CACHE", &cache).say(&["explain", "the_mask"]).assert_status(0);
-    assert!(said.out.ends_with("On no kernel: `kconform image fetch` gets the kernels of guests to try it on\n"));
+    assert!(
+        said.out.ends_with("On no kernel: `kconform image fetch` gets the kernels of guests to try it on\n")
+    );
 }
 
 #[test]
