@@ -106,6 +106,12 @@ impl Trial {
         let (mut results, mut release) = (vec![Vec::new(); cases.len()], None);
         for _ in 0..self.confirm.max(1) {
             let document = run_once(cases, &target)?;
+            // What can be mended is not the kernel's fault: a stale agent, say.
+            if let Some(lost) = document.targets.first().and_then(|target| target.lost.as_ref())
+                && let Some(mend) = &lost.mend
+            {
+                return Err(LabError::Guest(format!("{}; to mend it: {mend}", lost.why)));
+            }
             release = document.targets.first().and_then(|target| target.release.clone()).or(release);
             for (all, case) in results.iter_mut().zip(document.cases) {
                 all.extend(case.results);
