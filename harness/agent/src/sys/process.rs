@@ -107,6 +107,16 @@ pub(crate) fn limit(resource: u32, soft: u64) -> Result<()> {
     check(unsafe { libc::setrlimit(resource as _, &limits) }).map(drop)
 }
 
+/// Takes a limit away (setrlimit(2)), or raises it as far as may be without CAP_SYS_RESOURCE.
+pub(crate) fn lift_limit(resource: u32) -> Result<()> {
+    let none = libc::rlimit { rlim_cur: libc::RLIM_INFINITY, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `none` is valid; the kind of `resource` differs between C libraries.
+    match check(unsafe { libc::setrlimit(resource as _, &none) }) {
+        Err(libc::EPERM) => limit(resource, libc::RLIM_INFINITY),
+        done => done.map(drop),
+    }
+}
+
 /// execve(2) with an empty environment; comes back only with an errno.
 pub(crate) fn exec(path: &CStr, args: &[CString]) -> i32 {
     let mut pointers: Vec<*const c_char> = args.iter().map(|a| a.as_ptr()).collect();
