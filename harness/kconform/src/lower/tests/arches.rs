@@ -9,7 +9,7 @@ use rstest::rstest;
 
 use super::show::show;
 use super::{case, cases, kernel, lowered};
-use crate::case::Case;
+use crate::case::{self, Case, StepKind};
 use crate::lower::lower;
 
 /// The example of the case format.
@@ -50,6 +50,14 @@ fn the_suite() -> Vec<Case> {
     crate::load::load(&files).cases
 }
 
+/// Whether a case says that something is otherwise on some architecture.
+fn depends_on_the_arch(steps: &[case::Step]) -> bool {
+    steps.iter().any(|step| match &step.kind {
+        StepKind::Call(call) => call.except.iter().any(|except| !except.when.arch.is_empty()),
+        block => block.blocks().iter().any(|steps| depends_on_the_arch(steps)),
+    })
+}
+
 /// x86-64 and riscv64 share their byte order and (for what the cases use) all constants; what differs is the numbers of
 /// the syscalls and where the kernel is.
 #[test]
@@ -70,8 +78,8 @@ fn two_little_endian_plans_differ_in_what_the_abi_says_differs() {
         }
     };
     let mut compared = 0;
-    for case in the_suite() {
-        let on = |arch: Arch| lower(&case, &kernel(arch), 1.0).map(|lowered| lowered.plan);
+    for case in the_suite().iter().filter(|case| !depends_on_the_arch(&case.steps)) {
+        let on = |arch: Arch| lower(case, &kernel(arch), 1.0).map(|lowered| lowered.plan);
         if let (Ok(mut x86), Ok(riscv)) = (on(Arch::X86_64), on(Arch::Riscv64)) {
             calls(&mut x86.steps, &renumber);
             assert_eq!(x86, riscv, "{}", case.id);
