@@ -4,6 +4,7 @@ use annotate_snippets::{AnnotationKind, Level, Snippet};
 
 use super::{Style, transcript};
 use crate::case::Case;
+use crate::health::excerpt;
 use crate::interrupt;
 use crate::judge::{Failure, FailureKind, Verdict};
 use crate::place::Place;
@@ -121,7 +122,7 @@ fn failed(case: &Case, failure: &Failure, result: &CaseResult, style: Style) -> 
     if let Some(seen) = &result.seen
         && !seen.1.kernel_log.is_empty()
     {
-        let lines = &seen.1.kernel_log;
+        let lines = excerpt(&seen.1.kernel_log);
         out.push_str(&indented("the kernel logged meanwhile:", &lines[..lines.len().min(MOST_LINES)]));
         if lines.len() > MOST_LINES {
             out.push_str(&format!("    … and {} lines more\n", lines.len() - MOST_LINES));

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
 use super::session::{Keeper, LastWords, Link};
 
@@ -30,14 +31,11 @@ pub(super) fn start() -> io::Result<Link> {
     std::fs::create_dir(&scratch)?;
     std::fs::set_permissions(&scratch, PermissionsExt::from_mode(0o777))?;
     let (ours, theirs) = UnixStream::pair()?;
-    let child = Command::new(&agent)
-        .arg("--scratch")
-        .arg(&scratch)
-        .env_clear()
-        .stdin(Stdio::from(OwnedFd::from(theirs)))
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()?;
+    let mut command = Command::new(&agent);
+    command.arg("--scratch").arg(&scratch).env_clear().stdin(Stdio::from(OwnedFd::from(theirs)));
+    let child = spawn(command.stdout(Stdio::null()).stderr(Stdio::null()))?;
+    // The agent's end of the pair is the agent's alone.
+    drop(command);
     let stream = ours.try_clone()?;
     Ok(Link {
         reader: Box::new(ours.try_clone()?),
@@ -46,6 +44,22 @@ pub(super) fn start() -> io::Result<Link> {
         serial: false,
     })
 }
+
+/// Starts a program that was just written. A thread that forks meanwhile may have it open for writing until its own child
+/// execs, and execve(2) refuses it so long (ETXTBSY).
+fn spawn(command: &mut Command) -> io::Result<Child> {
+    for _ in 0..BUSY {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::sleep(PAUSE),
+            done => return done,
+        }
+    }
+    command.spawn()
+}
+
+/// How often a program that is busy is tried again, and after how long.
+const BUSY: u32 = 500;
+const PAUSE: Duration = Duration::from_millis(2);
 
 impl Keeper for Native {
     fn last_words(&mut self) -> LastWords {
@@ -72,7 +86,7 @@ impl Drop for Native {
             if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
                 return;
             }
-            std::thread::sleep(std::time::Duration::from_millis(5));
+            std::thread::sleep(Duration::from_millis(5));
         }
         // Whether it can be killed or not, there is nobody left to tell.
         let _ = self.child.kill();

@@ -300,13 +300,14 @@ fn until(child: &mut Child, done: impl Fn(u32) -> bool) {
 }
 
 /// A cache without room: guests are booted instead of restored, and it is said why. Without room for a guest's files
-/// there is no guest, and nothing is taken for passed.
+/// there is no guest that is booted, and nothing is taken for passed.
 #[rstest]
-#[case::cache("KCONFORM_CACHE", 0, "no space left for a snapshot in the cache")]
-#[case::files("TMPDIR", 3, "no space left for a guest's files")]
+#[case::cache("KCONFORM_CACHE", &[], 0, "no space left for a snapshot in the cache")]
+#[case::files("TMPDIR", &["--cold"], 3, "no space left for a guest's files")]
 fn a_full_disk_is_told(
     #[values("x86_64", "riscv64")] arch: &str,
     #[case] disk: &str,
+    #[case] more: &[&str],
     #[case] status: i32,
     #[case] says: &str,
 ) {
@@ -328,7 +329,7 @@ fn a_full_disk_is_told(
         kvm = cache.join("kvm.json").display(),
     );
     let through = ["unshare", "--mount", "sh", "-c", &script, "sh"];
-    let said = place.say_through(&through, &words(arch, &[])).assert_status(status);
+    let said = place.say_through(&through, &words(arch, more)).assert_status(status);
     assert!(said.out.contains(says), "{}", said.all());
     match status {
         0 => assert_the_healthy_passed(&said, arch),
