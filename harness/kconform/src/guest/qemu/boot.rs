@@ -13,6 +13,7 @@ use super::error::{BootEnd, BootFailure, GuestError};
 use super::launch::{CONNECT, Launched, greeting};
 use super::scratch::Scratch;
 use super::{BootSpec, Guest};
+use crate::guest::image::AgentPort;
 use crate::guest::initramfs::{self, Module};
 
 /// Boots that are tried before a guest is given up.
@@ -52,6 +53,8 @@ pub(in crate::guest) struct Waiting {
     accel: Accel,
     time_factor: u32,
     scratch: Scratch,
+    /// Its port takes what is sent before it has its state, and forgets it then.
+    forgets: bool,
 }
 
 impl Waiting {
@@ -62,10 +65,13 @@ impl Waiting {
 
     /// Gives the guest its state and sets it going. Its agent has said the greeting long ago.
     pub(in crate::guest) fn go_on(self, greeting: Vec<u8>, state: &[u8]) -> (Guest, io::Result<()>) {
-        let Waiting { launched, stream, accel, time_factor, scratch } = self;
+        let Waiting { launched, stream, accel, time_factor, scratch, forgets } = self;
         let mut guest = launched.into_guest(stream, greeting, accel, time_factor);
         guest.restored = true;
-        let went_on = guest.monitor().and_then(|mut monitor| monitor.restore(state));
+        let went_on = guest.monitor().and_then(|mut monitor| {
+            monitor.restore(state)?;
+            if forgets { monitor.completed() } else { Ok(()) }
+        });
         // QEMU has read all its files now.
         drop(scratch);
         (guest, went_on)
@@ -172,7 +178,8 @@ impl<'a> Boot<'a> {
         let launched = self.start(&attempt, scratch.path()).map_err(|error| self.start_error(error))?;
         let (launched, stream) = self.connected(launched)?;
         let (accel, time_factor) = (attempt.accel, self.spec.image.time_factor);
-        Ok(Waiting { launched, stream, accel, time_factor, scratch })
+        let forgets = self.spec.image.port == AgentPort::Serial;
+        Ok(Waiting { launched, stream, accel, time_factor, scratch, forgets })
     }
 
     /// Starts QEMU and waits for it to connect to the agent's socket.

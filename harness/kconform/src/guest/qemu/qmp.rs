@@ -69,7 +69,7 @@ impl Qmp {
     }
 
     /// Waits until a migration has ended well.
-    fn completed(&mut self) -> io::Result<()> {
+    pub(in crate::guest) fn completed(&mut self) -> io::Result<()> {
         loop {
             match self.status.as_deref() {
                 Some("completed") => return Ok(()),
