@@ -71,14 +71,25 @@ pub(super) fn details(case: &Case, result: &CaseResult) -> Vec<String> {
     out
 }
 
-/// The steps as strace prints them; `>` marks the one that failed.
+/// How many of a case's first and last steps are told where there are many more: loops have thousands.
+const TOLD: (usize, usize) = (12, 24);
+
+/// The steps as strace prints them; `>` marks the one that failed. Of many, the first and the last.
 pub(super) fn transcript(result: &CaseResult) -> Vec<String> {
     let failed = result.failed_step();
     let line = |(nth, step): (usize, &super::document::Step)| {
         let mark = if failed == Some(nth) { '>' } else { ' ' };
         format!("{mark} {}{}", "  ".repeat(step.depth as usize), one_line(&step.text()))
     };
-    result.steps.iter().enumerate().map(line).collect()
+    let steps = result.steps.iter().enumerate();
+    let (first, last) = TOLD;
+    let Some(left_out) = steps.len().checked_sub(first + last).filter(|count| *count > 1) else {
+        return steps.map(line).collect();
+    };
+    let mut told: Vec<String> = steps.clone().take(first).map(line).collect();
+    told.push(format!("  … and {left_out} steps more …"));
+    told.extend(steps.skip(first + left_out).map(line));
+    told
 }
 
 /// `Linux 6.12.94+deb13-amd64 on x86_64, 2 CPUs (TCG)`, as far as it is known.
@@ -104,4 +115,23 @@ pub(super) fn counts(target: &super::document::Target) -> String {
         .filter_map(|status| Some(format!("{} {}", target.counts.get(status)?, status.word())))
         .collect();
     counted.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::document::Step;
+    use super::*;
+
+    #[test]
+    fn of_many_steps_the_first_and_the_last_are_told() {
+        let mut result = CaseResult::bare("native", Status::Failed);
+        let step = |n: u32| Step { step: n, name: format!("call{n}"), back: "0".into(), ..Step::default() };
+        result.steps = (0..37).map(step).collect();
+        assert_eq!(transcript(&result).len(), 37);
+        result.steps = (0..500).map(step).collect();
+        let told = transcript(&result);
+        assert_eq!(told.len(), 37);
+        assert_eq!(told[11..14], ["  call11() = 0", "  … and 464 steps more …", "  call476() = 0"]);
+        assert_eq!(told[36], "  call499() = 0");
+    }
 }
