@@ -10,7 +10,7 @@ use crate::place::File;
 
 // In a debug build they are read from the checkout, so that a changed case does not rebuild kconform.
 #[derive(RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../cases"]
+#[folder = "../../cases"]
 struct Cases;
 
 /// All of them, in the order of their names.
