@@ -1,5 +1,6 @@
 use std::fs;
-use std::process::Command;
+use std::io::{Read, Write};
+use std::process::{Command, Stdio};
 
 use crate::bisect::process::{MARK, end_marked, run};
 
@@ -21,7 +22,13 @@ fn programs_of_a_search_are_ended() {
     let mut started: Vec<_> = folders
         .iter()
         .map(|folder| {
-            Command::new("cat").env(MARK, folder.path()).stdin(std::process::Stdio::piped()).spawn().unwrap()
+            let mut cat = Command::new("cat");
+            cat.env(MARK, folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+            let mut cat = cat.spawn().unwrap();
+            // A process has its environment only some time after spawn() comes back.
+            cat.stdin.as_mut().unwrap().write_all(b"x").unwrap();
+            cat.stdout.as_mut().unwrap().read_exact(&mut [0]).unwrap();
+            cat
         })
         .collect();
     let mut ours = started.remove(0);
