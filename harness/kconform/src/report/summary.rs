@@ -25,11 +25,19 @@ pub fn summary(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
     out
 }
 
-fn target_line(run: &TargetRun, runs: &[TargetRun], style: Style) -> String {
+/// How many characters the longest name and the longest release have.
+fn widths(runs: &[TargetRun]) -> (usize, usize) {
     let width =
-        |text: fn(&TargetRun) -> &str| runs.iter().map(|r| text(r).chars().count()).max().unwrap_or(0);
-    let name_width = width(|r| &r.name);
-    let release_width = width(|r| r.release.as_deref().unwrap_or("-"));
+        |text: fn(&TargetRun) -> &str| runs.iter().map(|run| text(run).chars().count()).max().unwrap_or(0);
+    (width(|run| &run.name), width(release))
+}
+
+fn release(run: &TargetRun) -> &str {
+    run.release.as_deref().unwrap_or("-")
+}
+
+fn target_line(run: &TargetRun, runs: &[TargetRun], style: Style) -> String {
+    let (name_width, release_width) = widths(runs);
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for result in &run.results {
         *counts.entry(result.verdict.word()).or_default() += 1;
@@ -46,7 +54,7 @@ fn target_line(run: &TargetRun, runs: &[TargetRun], style: Style) -> String {
             }
         })
         .collect();
-    let release = run.release.as_deref().unwrap_or("-");
+    let release = release(run);
     let mut line = format!(
         "{:name_width$}  {release:release_width$}  {} in {}",
         run.name,
@@ -68,9 +76,7 @@ fn target_line(run: &TargetRun, runs: &[TargetRun], style: Style) -> String {
 
 /// What came of a single case, a line a target.
 pub fn verdicts(runs: &[TargetRun], style: Style) -> String {
-    let width =
-        |text: fn(&TargetRun) -> &str| runs.iter().map(|r| text(r).chars().count()).max().unwrap_or(0);
-    let (name_width, release_width) = (width(|r| &r.name), width(|r| r.release.as_deref().unwrap_or("-")));
+    let (name_width, release_width) = widths(runs);
     let line = |run: &TargetRun| {
         let verdict = &run.results[0].verdict;
         let word = match verdict {
@@ -87,7 +93,7 @@ pub fn verdicts(runs: &[TargetRun], style: Style) -> String {
             }
             Verdict::Crashed { what, .. } => format!(": {what}"),
         };
-        let release = run.release.as_deref().unwrap_or("-");
+        let release = release(run);
         format!("  {:name_width$}  {release:release_width$}  {word}{why}\n", run.name)
     };
     let lines: String = runs.iter().map(line).collect();
