@@ -8,6 +8,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 from typing import Callable, Iterable
 
 from . import draw
@@ -99,6 +100,27 @@ def missing(source_given: bool) -> list[tuple[str, str]]:
     """The packages that are not here, with what they are for."""
     needs = NEEDS if source_given else [*NEEDS, SOURCE_NEED]
     return [(package, why) for here, package, why in needs if not here()]
+
+
+def install(packages: list[str], say: Callable[[str], None]) -> None:
+    """Installs packages, with the lists of packages brought up to date where apt does not know one."""
+    # Somebody else's apt-get may be at work: it is waited for.
+    apt = [*([] if os.geteuid() == 0 else ["sudo"]), "env", "DEBIAN_FRONTEND=noninteractive",
+           "apt-get", "--quiet", "--yes", "--option", "DPkg::Lock::Timeout=600"]
+    if not all(map(known_to_apt, packages)):
+        say("downloading apt's package lists")
+        subprocess.run([*apt, "update"], check=True, stdout=sys.stderr)
+    unknown = [package for package in packages if not known_to_apt(package)]
+    if unknown:
+        raise BuildError(f"apt has no {', '.join(unknown)} (Debian's security suite has {PACKAGE}; or give --source)")
+    say(f"installing {' '.join(packages)}")
+    subprocess.run([*apt, "install", "--no-install-recommends", *packages], check=True, stdout=sys.stderr)
+
+
+def known_to_apt(package: str) -> bool:
+    """Whether there is a version that can be installed."""
+    told = subprocess.run(["apt-cache", "policy", package], env={**os.environ, "LC_ALL": "C"}, capture_output=True, text=True)
+    return bool(re.search(r"Candidate: [^(]", told.stdout))
 
 
 def find_source(given: pathlib.Path | None, work: pathlib.Path, say: Callable[[str], None]) -> pathlib.Path:

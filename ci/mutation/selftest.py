@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 import unittest
 
-from . import draw, known, source, trial
+from . import draw, known, source, state, trial
 
 SAMPLE = '''// SPDX-License-Identifier: GPL-2.0
 /* if (a == b) return -EINVAL; in a comment is no code */
@@ -143,10 +143,29 @@ class Knowing(unittest.TestCase):
 
     def test_only_suites_that_come_by_it_run_and_the_nearest_first(self) -> None:
         verdicts = {"map/hash::a": "passed", "map/ringbuf::b": "passed", "prog::c": "passed"}
-        baseline = trial.Baseline("", verdicts, {"00": [9], "map/ringbuf": [1], "prog": [1, 2]}, 1)
+        baseline = trial.Baseline({}, verdicts, {"00": [9], "map/ringbuf": [1], "prog": [1, 2]}, 1)
         for number, stages in [(1, [["map/ringbuf"], ["prog"]]), (2, [["prog"]]), (3, []), (9, [["map/ringbuf"], ["map/hash", "prog"]])]:
             self.assertEqual(baseline.stages(number, "ringbuf.c"), stages, number)
 
     def test_cases_that_differ(self) -> None:
-        baseline = trial.Baseline("", {"a": "passed", "b": "passed", "c": "skipped"}, {}, 1)
+        baseline = trial.Baseline({}, {"a": "passed", "b": "passed", "c": "skipped"}, {}, 1)
         self.assertEqual(trial.differing({"a": "lost", "b": "failed", "c": "skipped", "d": "failed"}, baseline), ["b", "a"])
+
+    def test_a_survivor_is_tried_again_with_what_has_changed(self) -> None:
+        mutant = draw.mutants("sample.c", SAMPLE)[-1]
+        with tempfile.TemporaryDirectory() as place:
+            cases, results = pathlib.Path(place) / "cases", pathlib.Path(place) / "results.json"
+            cases.mkdir()
+            for name in ("kept", "changed", "gone"):
+                (cases / f"{name}.yaml").write_text(name)
+            before = state.State(results, state.suites_of(cases), "kernel")
+            before.put(mutant, trial.Result("survived", [], ""))
+            self.assertIsNotNone(before.get(mutant))
+            (cases / "gone.yaml").unlink()
+            (cases / "changed.yaml").write_text("other")
+            (cases / "new.yaml").write_text("new")
+            after = state.State(results, state.suites_of(cases), "kernel")
+            self.assertIsNone(after.get(mutant))
+            self.assertEqual(after.survived(mutant), {"kept"})
+            after.put(mutant, trial.Result("killed", ["new::a"], ""))
+            self.assertEqual(after.survived(mutant), set())

@@ -58,7 +58,7 @@ class TrialError(Exception):
 class Baseline(NamedTuple):
     """What the kernel does as it is."""
 
-    suite: str  # the sha256 of the case files
+    suites: dict[str, str]  # a hash of each file
     verdicts: Verdicts  # without those that are not always the same
     seen: dict[str, list[int]]  # the mutants that each suite comes by
     seconds: float
@@ -149,11 +149,14 @@ class Runner:
             "boot_timeout": 60, "time_factor": 2,
         })
 
-    def baseline(self) -> Baseline:
-        """Without a mutant, twice; once to see what each suite comes by."""
+    def baseline(self, suites: dict[str, str], earlier: Baseline | None) -> Baseline:
+        """Without a mutant, twice; once to see what each suite comes by. Only suites that are new, or others than before, are run."""
         begun = time.monotonic()
-        watched, document = self.run(0, [], 3600, self.watched_cases())
-        usual, other = self.run(0, [], 3600)
+        changed = [suite for suite, hashed in suites.items() if not earlier or earlier.suites.get(suite) != hashed]
+        selection = [f"{suite}::*" for suite in changed] if earlier else []
+        watchers = [f"{suite}{SEEN_SUITE}::*" for suite in [BOOT, *changed]] if earlier else []
+        watched, document = self.run(0, watchers + selection, 3600, self.watched_cases())
+        usual, _ = self.run(0, selection, 3600)
         lost = document["targets"][0].get("lost")
         if lost:
             raise TrialError(f"the kernel without a mutant cannot be used: {json.dumps(lost)}")
@@ -161,7 +164,12 @@ class Runner:
         seen = seen_in(document)
         if not any(seen.values()):
             raise TrialError("the kernel does not say which mutants it came by")
-        return Baseline(other["suite"]["sha256"], steady, seen, (time.monotonic() - begun) / 2)
+        seconds = (time.monotonic() - begun) / 2
+        if earlier:
+            kept = {case: verdict for case, verdict in earlier.verdicts.items()
+                    if case.split("::")[0] in suites.keys() - set(changed)}
+            seconds, steady, seen = max(seconds, earlier.seconds), {**kept, **steady}, {**earlier.seen, **seen}
+        return Baseline(suites, steady, seen, seconds)
 
     def watched_cases(self) -> pathlib.Path:
         """The case files, with the one that sees behind each."""
@@ -172,12 +180,16 @@ class Runner:
             file.with_suffix(f"{SEEN_SUITE}.yaml").write_text(SEEN)
         return watched
 
-    def try_out(self, number: int, mutant: Mutant, baseline: Baseline) -> Result:
-        """Whether any case tells this mutant from the kernel as it is: first those of the nearest suites that come by it."""
+    def try_out(self, number: int, mutant: Mutant, baseline: Baseline, survived: set[str]) -> Result:
+        """Whether any case tells this mutant from the kernel as it is: first those of the nearest suites that come by it, and of
+        suites that it is known to survive none."""
         stages = baseline.stages(number, mutant.file)
         if not stages:
             return Result("not reached", [], "no case comes by it")
-        for suites in stages:
+        for stage in stages:
+            suites = [suite for suite in stage if suite not in survived]
+            if not suites:
+                continue
             selection = [f"{suite}::*" for suite in suites]
             limit = baseline.limit(suites)
             verdicts, _ = self.run(number, selection, limit)
