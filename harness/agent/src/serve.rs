@@ -40,10 +40,11 @@ pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>
     let mut more = tell(&mut stream, &FromAgent::Ready { version: WIRE_VERSION, facts })?;
     while more {
         more = match read_frame(&mut stream) {
+            Ok(ToAgent::Run { id, plan }) if plan.steps.is_empty() => {
+                sys::fire_timer();
+                tell(&mut stream, &FromAgent::Ran { id, observation: Box::new(cases.nothing()) })?
+            }
             Ok(ToAgent::Run { id, plan }) => {
-                if plan.steps.is_empty() {
-                    sys::fire_timer();
-                }
                 tell(&mut stream, &FromAgent::Started { id })?
                     && match cases.run(&plan, stream.watched()) {
                         Outcome::Ran(seen) => {

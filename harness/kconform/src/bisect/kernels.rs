@@ -146,7 +146,7 @@ impl Found {
         let own = own_kernel(path, images, cache)?;
         if !self.has(&name) {
             // A snapshot of each of many kernels, for a single use, would fill the disk.
-            self.targets.push(Target { start: Start::Cold, ..Target::of_image(&name, Arc::new(own.image)) });
+            self.targets.push(Target::of_image(&name, Arc::new(own.image)).starting(Start::Cold));
         }
         Ok(())
     }

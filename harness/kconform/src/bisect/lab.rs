@@ -102,7 +102,7 @@ impl Trial {
             }
         }
         // A snapshot would be made for this one kernel and never be of use again.
-        let target = Target { start: Start::Cold, ..Target::of_image(name, image) };
+        let target = Target::of_image(name, image).starting(Start::Cold);
         let (mut results, mut release) = (vec![Vec::new(); cases.len()], None);
         for _ in 0..self.confirm.max(1) {
             let document = run_once(cases, &target)?;

@@ -14,19 +14,20 @@ use crate::report::document::Document;
 use crate::report::{Progress, Style, Wanted, failures, gather, passes, summary};
 use crate::run::{Options, TargetRun, exit_status, run as run_cases};
 use crate::select::Selection;
+use crate::target::{EarlyGuests, Target};
 
 pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
     Wanted::check(&args.reports)?;
+    interrupt::watch()?;
+    let mut chosen = choose(&args.targets, &args.kernels, args.images.as_deref());
+    let _early = chosen.as_mut().ok().map(|chosen| start_guests(&mut chosen.targets, args));
+    // What is wrong with case files is said first.
     let suites = load_suites(&args.suite.paths)?;
     let identity = suites.identity.clone();
     let mut cases = Selection::from(&args.select).apply(suites.right(style.color)?)?;
     let shard = args.shard.map(|wish| shard::keep(wish, args.times.as_deref(), &mut cases)).transpose()?;
     let cases: Arc<[Case]> = cases.into();
-    interrupt::watch()?;
-    let mut chosen = choose(&args.targets, &args.kernels, args.images.as_deref())?;
-    if args.cold {
-        chosen.targets.iter_mut().for_each(|target| target.start = Start::Cold);
-    }
+    let chosen = chosen?;
     // A report on standard output must be alone there.
     let mut out: Box<dyn Write> = match args.reports.iter().any(|wanted| wanted.path.is_none()) {
         true => Box::new(std::io::stderr()),
@@ -52,9 +53,21 @@ pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
     Ok(exit_status(&runs))
 }
 
+/// Has guests start while case files are read.
+fn start_guests(targets: &mut [Target], args: &RunArgs) -> EarlyGuests {
+    if args.cold {
+        targets.iter_mut().for_each(|target| target.start = Start::Cold);
+    }
+    let jobs = jobs(args);
+    Target::start_early(targets, jobs)
+}
+
+fn jobs(args: &RunArgs) -> usize {
+    args.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
+}
+
 fn options(args: &RunArgs, targets: usize) -> Options {
-    let cpus = std::thread::available_parallelism().map_or(1, usize::from);
-    let jobs = args.jobs.map_or(cpus, usize::from);
+    let jobs = jobs(args);
     let isolate = args.isolate == Some(Isolate::Guest);
     Options {
         jobs,

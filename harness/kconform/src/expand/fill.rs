@@ -1,7 +1,7 @@
 //! Filling in parameters, then resolving merges.
 
 use std::cell::Cell;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::load::names::name_length;
 use crate::load::reader::Reader;
@@ -39,7 +39,7 @@ impl Filler<'_> {
             Kind::List(items) => Kind::List(items.iter().map(|item| self.node(item)).collect()),
             Kind::Map(entries) => Kind::Map(self.entries(entries)),
         };
-        Rc::new(Node::new(node.span, kind))
+        Arc::new(Node::new(node.span, kind))
     }
 
     fn entries(&mut self, entries: &[Entry]) -> Vec<Entry> {
@@ -143,7 +143,7 @@ impl Filler<'_> {
         }
         filled.push_str(&text[at..]);
         let scalar = Scalar { text: filled, plain: scalar.plain, verbatim: None };
-        Rc::new(Node::new(node.span, Kind::Scalar(scalar)))
+        Arc::new(Node::new(node.span, Kind::Scalar(scalar)))
     }
 
     fn param(&mut self, name: &str, span: Span) -> Option<NodeRef> {
@@ -156,7 +156,7 @@ impl Filler<'_> {
             self.reader.wrong(span, format!("parameter ${name} stands for itself"));
             // Any word will do, so that nothing else is said of it.
             let zero = Scalar { text: "0".to_owned(), plain: true, verbatim: None };
-            return Some(Rc::new(Node::new(span, Kind::Scalar(zero))));
+            return Some(Arc::new(Node::new(span, Kind::Scalar(zero))));
         }
         self.nesting += 1;
         let filled = self.node(value);

@@ -7,7 +7,7 @@ mod table;
 pub(crate) use fill::{fill, resolved};
 pub(crate) use table::{Variant, variants};
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::load::tree::{NodeRef, Span};
 
@@ -15,7 +15,7 @@ use crate::load::tree::{NodeRef, Span};
 #[derive(Clone, Debug)]
 pub(crate) struct Param {
     /// Its name.
-    pub(crate) name: Rc<str>,
+    pub(crate) name: Arc<str>,
     /// Where the name is written.
     pub(crate) span: Span,
     /// What stands for `$name`; it may have other parameters in it.

@@ -1,6 +1,6 @@
 //! `each` and `matrix`: the rows of a table, the points of a matrix, and their labels.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::load::names::is_name;
 use crate::load::reader::{Reader, find};
@@ -111,7 +111,7 @@ fn same_columns(reader: &mut Reader, mut rows: Vec<Variant>) -> Vec<Variant> {
 
 /// A parameter of a matrix.
 struct Axis {
-    name: Rc<str>,
+    name: Arc<str>,
     span: Span,
     values: Vec<NodeRef>,
 }

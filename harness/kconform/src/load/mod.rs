@@ -24,6 +24,10 @@ use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use rayon::iter::{
+    IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator,
+};
+
 use crate::case::{Case, Probe};
 use crate::place::{File, Mistake};
 
@@ -56,23 +60,14 @@ pub struct Loaded {
 
 /// Reads case files. Pure: the same texts give the same cases on any machine.
 pub fn load(files: &[SuiteFile]) -> Loaded {
-    let mut loaded = Loaded::default();
-    let mut opened: Vec<_> = files.iter().map(Opened::new).collect();
-    for file in &mut opened {
-        file.read_probes();
-    }
+    let mut opened: Vec<_> = files.par_iter().with_max_len(1).map(Opened::new).collect();
     let shared: Vec<Probes> =
         opened.iter_mut().filter(|f| f.is_shared()).map(|f| std::mem::take(&mut f.probes)).collect();
     let mut suites = HashMap::new();
-    for file in &mut opened {
-        file.note_suite(&mut suites);
-        let probes: Vec<&Probes> = std::iter::once(&file.probes).chain(&shared).collect();
-        let cases = match &file.entries {
-            Some(entries) => suite::cases(&mut file.reader, &file.suite, entries, &probes),
-            None => Vec::new(),
-        };
-        loaded.cases.extend(cases);
-    }
+    opened.iter_mut().for_each(|file| file.note_suite(&mut suites));
+    let cases: Vec<Vec<Case>> =
+        opened.par_iter_mut().with_max_len(1).map(|file| file.cases(&shared)).collect();
+    let mut loaded = Loaded { cases: cases.into_iter().flatten().collect(), ..Loaded::default() };
     loaded.probes.extend(shared.iter().flat_map(Probes::readable).cloned());
     for file in opened {
         loaded.probes.extend(file.probes.readable().cloned());
@@ -82,7 +77,7 @@ pub fn load(files: &[SuiteFile]) -> Loaded {
     loaded
 }
 
-/// A file whose YAML is read.
+/// A file whose YAML and probes are read.
 struct Opened {
     suite: Arc<str>,
     reader: Reader,
@@ -98,7 +93,18 @@ impl Opened {
             reader.wrong(Span { start: 0, end: 0 }, "an empty file");
         }
         let entries = root.and_then(|root| suite::file_entries(&mut reader, &root));
-        Opened { suite: from.suite.clone(), reader, entries, probes: Probes::default() }
+        let mut opened = Opened { suite: from.suite.clone(), reader, entries, probes: Probes::default() };
+        opened.read_probes();
+        opened
+    }
+
+    /// Its cases, which may need probes of its own and shared ones.
+    fn cases(&mut self, shared: &[Probes]) -> Vec<Case> {
+        let probes: Vec<&Probes> = std::iter::once(&self.probes).chain(shared).collect();
+        match &self.entries {
+            Some(entries) => suite::cases(&mut self.reader, &self.suite, entries, &probes),
+            None => Vec::new(),
+        }
     }
 
     /// Two files of one suite would have cases of the same ids.

@@ -1,6 +1,6 @@
 //! What `$name` stands for at a step: values saved by the steps before it.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::reader::Reader;
 use super::tree::Span;
@@ -30,12 +30,12 @@ pub(crate) struct Names {
     /// Names that were saved where they cannot be seen any more, or not at all, and why.
     gone: Vec<(String, Span, &'static str)>,
     /// The parameters of the case, which were filled in before.
-    params: Vec<Rc<str>>,
+    params: Vec<Arc<str>>,
 }
 
 impl Names {
     /// For a case with these parameters, of which no step is read yet.
-    pub(crate) fn with_params(params: Vec<Rc<str>>) -> Names {
+    pub(crate) fn with_params(params: Vec<Arc<str>>) -> Names {
         Names { params, ..Names::default() }
     }
 

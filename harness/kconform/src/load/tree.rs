@@ -1,7 +1,7 @@
 //! YAML text as a tree in which every word has its place. What a word means is decided later: a scalar is text here.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
@@ -22,7 +22,7 @@ pub(crate) struct Span {
 }
 
 /// A node; shared, because aliases and parameters put it at many places.
-pub(crate) type NodeRef = Rc<Node>;
+pub(crate) type NodeRef = Arc<Node>;
 
 /// A scalar, list or mapping.
 #[derive(Debug)]
@@ -52,7 +52,7 @@ pub(crate) enum Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     /// The key's text.
-    pub(crate) key: Rc<str>,
+    pub(crate) key: Arc<str>,
     /// Where the key is written.
     pub(crate) key_span: Span,
     /// The value.
@@ -206,7 +206,7 @@ enum Content {
     /// A key that is none has no text: its value is dropped.
     Map {
         entries: Vec<Entry>,
-        key: Option<(Option<Rc<str>>, Span)>,
+        key: Option<(Option<Arc<str>>, Span)>,
     },
 }
 
@@ -225,7 +225,7 @@ impl Builder<'_, '_> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let node = self.scalar(&text, style, tag.as_deref(), span);
-                self.add(Rc::new(node), anchor);
+                self.add(Arc::new(node), anchor);
             }
             Event::SequenceStart(anchor, tag) => {
                 self.open(span, anchor, tag.is_some(), Content::List(Vec::new()))?;
@@ -317,7 +317,7 @@ impl Builder<'_, '_> {
             Content::Map { entries, .. } => Kind::Map(entries),
         };
         let span = Span { start: frame.start.min(end), end };
-        self.add(Rc::new(Node::new(span, kind)), frame.anchor);
+        self.add(Arc::new(Node::new(span, kind)), frame.anchor);
         self.check_size(span)
     }
 
@@ -363,7 +363,7 @@ impl Builder<'_, '_> {
                         let what = if node.scalar().is_some() { "nothing" } else { node.what() };
                         self.reader.wrong(node.span, format!("{what} as a key"));
                     }
-                    *key = Some((text.map(Rc::from), node.span));
+                    *key = Some((text.map(Arc::from), node.span));
                 }
             },
         }

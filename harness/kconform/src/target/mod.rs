@@ -1,5 +1,6 @@
 //! The kernels that cases run on. Native, guest and ssh differ only in how an agent's stream is reached.
 
+mod early;
 pub(crate) mod guest;
 mod leaks;
 mod native;
@@ -15,6 +16,7 @@ use kconform_abi::Arch;
 use crate::guest::Start;
 use crate::guest::image::Image;
 use crate::kernel::Kernel;
+pub use early::EarlyGuests;
 pub use native::AGENT;
 pub use session::{Broken, LastWords, Session};
 pub use worker::{CaseResult, Note, Worker};
@@ -28,6 +30,8 @@ pub struct Target {
     pub kind: TargetKind,
     /// How guests are started.
     pub start: Start,
+    /// Its first guest, if that is on its way.
+    early: Option<early::Early>,
 }
 
 /// How a target's agent is reached.
@@ -66,36 +70,37 @@ pub struct Unusable {
 impl Target {
     /// All targets that there are: `native`, then the images.
     pub fn all(images: &[Arc<Image>]) -> Vec<Target> {
-        let native = Target { name: "native".into(), kind: TargetKind::Native, start: Start::Warm };
-        let guest = |image: &Arc<Image>| Target {
-            name: image.name.clone(),
-            kind: TargetKind::Guest(image.clone()),
-            start: Start::Warm,
-        };
+        let native = Target::new("native", TargetKind::Native);
+        let guest = |image: &Arc<Image>| Target::of_image(&image.name, image.clone());
         std::iter::once(native).chain(images.iter().map(guest)).collect()
     }
 
     /// The target of that name, which may be an image's alias (and is then what the target is called).
     pub fn named(name: &str, images: &[Arc<Image>]) -> Option<Target> {
         if name == "native" {
-            return Some(Target { name: name.into(), kind: TargetKind::Native, start: Start::Warm });
+            return Some(Target::new(name, TargetKind::Native));
         }
         if let Some(destination) = name.strip_prefix("ssh:").filter(|d| !d.is_empty()) {
             // ssh://user@host:port is a destination as it is.
             let destination = if destination.starts_with("//") { name } else { destination };
-            return Some(Target {
-                name: name.into(),
-                kind: TargetKind::Ssh(destination.into()),
-                start: Start::Warm,
-            });
+            return Some(Target::new(name, TargetKind::Ssh(destination.into())));
         }
         let image = images.iter().find(|i| i.name == name || i.aliases.iter().any(|a| a == name))?;
-        Some(Target { name: name.into(), kind: TargetKind::Guest(image.clone()), start: Start::Warm })
+        Some(Target::of_image(name, image.clone()))
     }
 
     /// A guest of an image, under a name of its own.
     pub fn of_image(name: &str, image: Arc<Image>) -> Target {
-        Target { name: name.into(), kind: TargetKind::Guest(image), start: Start::Warm }
+        Target::new(name, TargetKind::Guest(image))
+    }
+
+    /// The same target, whose guests are started so.
+    pub fn starting(self, start: Start) -> Target {
+        Target { start, ..self }
+    }
+
+    fn new(name: &str, kind: TargetKind) -> Target {
+        Target { name: name.into(), kind, start: Start::Warm, early: None }
     }
 
     /// Whether its kernel is a guest's, of which there can be several.
@@ -137,6 +142,9 @@ impl Target {
     /// # Errors
     /// What is missing or went wrong.
     pub fn open(&self) -> Result<Opened, Unusable> {
+        if let Some(opened) = self.early.as_ref().and_then(early::Early::take) {
+            return opened;
+        }
         match &self.kind {
             TargetKind::Native => self.open_native(),
             TargetKind::Guest(image) => guest::open(image, self.start),

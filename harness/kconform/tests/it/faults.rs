@@ -268,6 +268,17 @@ fn an_interruption_ends_guests(
     if !is_set_up(arch) {
         return;
     }
+    // Beside other tests a machine may be late once or twice.
+    let times: Vec<Duration> =
+        (0..3).map(|_| interrupted(arch, by, more)).take_while(|t| *t > SOON).collect();
+    assert!(times.len() < 3, "it took {times:?}");
+}
+
+/// How long an interrupted run may go on.
+const SOON: Duration = Duration::from_secs(2);
+
+/// How long a run goes on that is interrupted while its guests run, or boot.
+fn interrupted(arch: &str, by: Signal, more: &[&str]) -> Duration {
     let place = place(&fault("waits"));
     let report = place.folder().join("report.json");
     let wanted = format!("json={}", report.display());
@@ -283,12 +294,13 @@ fn an_interruption_ends_guests(
     let begun = Instant::now();
     signal(run.child.id() as i32, by);
     let (said, _place) = run.end();
-    assert!(begun.elapsed() < Duration::from_secs(10), "it took {:?}", begun.elapsed());
+    let took = begun.elapsed();
     assert_eq!(said.status, Some(130), "{}", said.all());
     assert!(said.out.contains("interrupted: this report is partial"), "{}", said.all());
     let document: serde_json::Value =
         serde_json::from_slice(&std::fs::read(&report).expect("a report")).expect("JSON");
     assert_eq!(document["partial"], true);
+    took
 }
 
 fn until(child: &mut Child, done: impl Fn(u32) -> bool) {

@@ -72,6 +72,24 @@ fn a_faulty_case_costs_the_others_nothing(#[values("x86_64", "riscv64", "aarch64
     assert_eq!(said.counts(arch), "12 passed, 3 failed, 2 timed out, 1 crashed", "{}", said.all());
 }
 
+/// A guest starts while case files are read; where there turns out to be nothing to run, it is gone again.
+#[rstest]
+#[case::mistakes("cases: [{name: x, steps: [{dupp: [0]}]}]", "no-pattern", "did you mean `dup`?")]
+#[case::nothing_selected("cases: [{name: x, steps: [{dup: [0]}]}]", "other::*", "no case")]
+fn a_guest_that_nobody_needs_is_ended(
+    #[case] file: &str,
+    #[case] pattern: &str,
+    #[case] says: &str,
+    #[values(&[], &["--cold"])] more: &[&str],
+) {
+    if !is_set_up("x86_64") {
+        return;
+    }
+    let words = ["run", "--target", "x86_64,riscv64", pattern];
+    let said = Place::with(file).say(&[&words[..], more].concat()).assert_status(2);
+    assert!(said.err.contains(says), "{}", said.all());
+}
+
 /// What one case leaves on its kernel is not there for the next; and the report keeps to the order of the file.
 #[rstest]
 fn an_isolated_case_has_a_kernel_for_itself(#[values("1", "2")] jobs: &str) {

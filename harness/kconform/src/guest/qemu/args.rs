@@ -22,8 +22,10 @@ pub(super) const QMP_SOCKET: &str = "qmp";
 ///   so per-CPU maps have their slots (`-smp 1,maxcpus=N` does not do: newer kernels and riscv64 then count one; see
 ///   [`is_described`] for what does there);
 /// - warnings and worse go to the console, which is a slow device;
-/// - a panic reboots at once, which `-no-reboot` makes QEMU's end, after the trace was printed.
-const CMDLINE: &[&str] = &["maxcpus=1", "loglevel=5", "panic=-1", "rdinit=/init"];
+/// - a panic reboots at once, which `-no-reboot` makes QEMU's end, after the trace was printed;
+/// - sessions have no scheduling groups of their own, and pressure is not accounted: each case is a session, and the code
+///   that makes and ends a group, or counts at each switch, is a tenth of what a restored guest translates first.
+const CMDLINE: &[&str] = &["maxcpus=1", "loglevel=5", "panic=-1", "rdinit=/init", "noautogroup", "psi=0"];
 
 /// What differs between architectures in QEMU.
 #[derive(Clone, Copy, Debug)]

@@ -36,7 +36,8 @@ impl Process {
         let mut command = match find_program("setpriv") {
             Some(setpriv) => {
                 let mut command = Command::new(setpriv);
-                command.args(["--pdeathsig", "KILL", "--"]).arg(program);
+                // Without a locale it need not read one, which takes as long as all else it does.
+                command.env("LC_ALL", "C").args(["--pdeathsig", "KILL", "--"]).arg(program);
                 command
             }
             None => Command::new(program),

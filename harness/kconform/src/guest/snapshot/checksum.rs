@@ -20,7 +20,7 @@ pub(super) fn of_file(file: &File) -> io::Result<u32> {
     let size = file.metadata()?.len();
     let mut hash = Hasher::new();
     hash.update(&size.to_le_bytes());
-    let mut block = vec![0; BLOCK as usize];
+    let (mut block, zeros) = (vec![0; BLOCK as usize], vec![0; BLOCK as usize]);
     let mut at = 0;
     while let Some(data) = next_data(file, at)? {
         at = data.max(at) / BLOCK * BLOCK;
@@ -28,7 +28,7 @@ pub(super) fn of_file(file: &File) -> io::Result<u32> {
         while at < end {
             let wanted = BLOCK.min(size - at) as usize;
             file.read_exact_at(&mut block[..wanted], at)?;
-            if block[..wanted].iter().any(|&byte| byte != 0) {
+            if block[..wanted] != zeros[..wanted] {
                 hash.update(&at.to_le_bytes());
                 hash.update(&block[..wanted]);
             }

@@ -229,7 +229,7 @@ fn unmade(error: GuestError) -> Unmade {
     }
 }
 
-/// Lets a restored guest run an empty case: one that hangs is better found now.
+/// Asks a restored guest for an empty case: one that hangs is better found now.
 fn answers(guest: &Guest) -> Result<(), String> {
     let asked = || -> Result<FromAgent, Box<dyn std::error::Error>> {
         let mut stream = guest.stream()?;

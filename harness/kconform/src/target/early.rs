@@ -1,0 +1,62 @@
+//! Guests that are started before anybody asks for them: while case files are read, which takes longer than a restore.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use super::{Opened, Target, Unusable};
+use crate::guest::qemu::end_all;
+
+/// How often it is looked whether a guest that nobody wants any more is gone.
+const GLANCE: Duration = Duration::from_millis(5);
+
+type Starting = JoinHandle<Result<Opened, Unusable>>;
+
+/// The first guest of a target, on its way. Clones mean the same one.
+#[derive(Clone, Debug)]
+pub(super) struct Early(Arc<Mutex<Option<Starting>>>);
+
+/// Ends the guests that nobody came to ask for.
+#[derive(Debug)]
+#[must_use]
+pub struct EarlyGuests(Vec<Early>);
+
+impl Early {
+    /// The guest, for the first to ask.
+    pub(super) fn take(&self) -> Option<Result<Opened, Unusable>> {
+        let starting = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        let gone =
+            |_| Err(Unusable { what: "a guest could not be started".into(), mend: None, not_set_up: false });
+        Some(starting.join().unwrap_or_else(gone))
+    }
+}
+
+impl Target {
+    /// Starts the first guest of each of the first targets, as many as run at a time, on threads of their own.
+    pub fn start_early(targets: &mut [Target], jobs: usize) -> EarlyGuests {
+        let guests = targets.iter_mut().take(jobs).filter(|target| target.is_guest());
+        let starting = guests.map(|target| {
+            let own = target.clone();
+            let early = Early(Arc::new(Mutex::new(Some(thread::spawn(move || own.open())))));
+            target.early = Some(early.clone());
+            early
+        });
+        EarlyGuests(starting.collect())
+    }
+}
+
+impl Drop for EarlyGuests {
+    fn drop(&mut self) {
+        for early in &self.0 {
+            let Some(starting) = early.0.lock().unwrap_or_else(PoisonError::into_inner).take() else {
+                continue;
+            };
+            // What it has on the disk goes with its thread. One that boots hears of nothing but its end.
+            while !starting.is_finished() {
+                end_all();
+                thread::sleep(GLANCE);
+            }
+            drop(starting.join());
+        }
+    }
+}
