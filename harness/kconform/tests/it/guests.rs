@@ -74,7 +74,7 @@ fn a_faulty_case_costs_the_others_nothing(#[values("x86_64", "riscv64", "aarch64
 
 /// A guest starts while case files are read; where there turns out to be nothing to run, it is gone again.
 #[rstest]
-#[case::mistakes("cases: [{name: x, steps: [{dupp: [0]}]}]", "no-pattern", "did you mean `dup`?")]
+#[case::mistakes("cases: [{name: x, steps: [{dupp: [0]}]}]", "no-pattern", "did you mean dup?")]
 #[case::nothing_selected("cases: [{name: x, steps: [{dup: [0]}]}]", "other::*", "no case")]
 fn a_guest_that_nobody_needs_is_ended(
     #[case] file: &str,
