@@ -12,6 +12,7 @@
 mod areas;
 mod bench;
 mod block;
+mod btf;
 mod call;
 mod case;
 mod exec;

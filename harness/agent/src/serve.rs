@@ -7,7 +7,7 @@ use crate::facts::facts;
 use crate::setup::{self, Failed, Fds};
 use crate::signals::Signals;
 use crate::stream::{Kind, Stream};
-use crate::{panic, sys};
+use crate::{btf, panic, sys};
 
 /// Serves the host at the other end of fd 0 (and 1) until it says `Quit` or goes away; `scratch` is the directory in
 /// which cases may leave files. The exit status: 0, or 1 when the agent could not go on.
@@ -56,6 +56,9 @@ pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>
                         }
                         Outcome::Abandoned => false,
                     }
+            }
+            Ok(ToAgent::Btf { queries }) => {
+                tell(&mut stream, &FromAgent::Btf { answers: btf::answers(&queries) })?
             }
             Ok(ToAgent::Quit) => return Ok(()),
             Err(WireError::Closed) => false,

@@ -5,6 +5,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kconform_plan::BtfQuery;
+
 use crate::place::{Place, Placed};
 
 /// One runnable case.
@@ -30,6 +32,10 @@ pub struct Case {
     pub exclusive: bool,
     /// Never on the host's own kernel.
     pub guest_only: bool,
+    /// It has a guest for itself, which is thrown away afterwards.
+    pub fresh: bool,
+    /// What it asks of the kernel's own types.
+    pub btf: Vec<BtfQuery>,
     /// Probes that must find their feature.
     pub needs: Vec<Arc<Probe>>,
     /// Expected failures; the first whose condition is met counts.
@@ -103,6 +109,8 @@ pub struct Probe {
     pub since: Option<Placed<Vec<u32>>>,
     /// The errno of the last step that means absence.
     pub absent: Placed<i32>,
+    /// What it asks of the kernel's own types.
+    pub btf: Vec<BtfQuery>,
     /// The steps.
     pub steps: Vec<Step>,
 }
@@ -310,6 +318,8 @@ pub enum Term {
     Constant(String),
     /// A value saved by an earlier step.
     Saved(String),
+    /// What the kernel's own BTF says: `btf_id(struct tcp_congestion_ops)`.
+    Btf(BtfQuery),
 }
 
 /// A part of a buffer.
@@ -366,6 +376,13 @@ pub enum PieceKind {
         count: Expr,
         /// What.
         piece: Box<Piece>,
+    },
+    /// `{struct: [name, {member: …}]}`: a structure of the kernel's own, zeros but for these members.
+    Struct {
+        /// The question for its size.
+        size: BtfQuery,
+        /// Questions for the members' offsets, and what is written there.
+        members: Vec<(BtfQuery, Piece)>,
     },
     /// `{bytes: $x}`: a saved buffer.
     Saved(String),

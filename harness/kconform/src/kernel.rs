@@ -1,11 +1,12 @@
 //! What is known of a kernel, and whether it has what a case requires.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use kconform_abi::Arch;
-use kconform_plan::Facts;
+use kconform_plan::{BtfAnswer, BtfQuery, BtfWant, Facts};
 
+use crate::btf::kind_word;
 use crate::case::{Comparison, KernelRange, Requires};
 
 /// The kernel of a target, as its agent found it.
@@ -29,6 +30,8 @@ pub struct Kernel {
     pub uid: u32,
     /// `CONFIG_…` names and their values, when they can be known. Shared: there are thousands, and kernels are cloned.
     pub config: Option<Arc<HashMap<String, String>>>,
+    /// What it said of its own types. Shared, as the config is.
+    pub btf: Arc<BTreeMap<BtfQuery, BtfAnswer>>,
     /// It is the kernel that the harness itself runs on.
     pub host: bool,
 }
@@ -58,6 +61,7 @@ impl Kernel {
             in_user_namespace: !facts.initial_user_namespace,
             uid: facts.uid,
             config: config.map(|text| Arc::new(parse_config(text))),
+            btf: Arc::default(),
             host,
         }
     }
@@ -101,6 +105,26 @@ impl Kernel {
             Some(true) if !self.has_capability(CAP_BPF) => unmet(self.lacks_capability(CAP_BPF)),
             _ => Ok(()),
         }
+    }
+
+    /// What its own BTF says of a type.
+    ///
+    /// # Errors
+    /// What it lacks.
+    pub fn btf(&self, query: &BtfQuery) -> Result<u64, Unmet> {
+        let name = format!("{} {}", kind_word(query.kind), query.name);
+        let member = match &query.want {
+            BtfWant::Offset(member) | BtfWant::Index(member) => member,
+            BtfWant::Id | BtfWant::Size => "",
+        };
+        let reason = match self.btf.get(query) {
+            Some(BtfAnswer::Number(number)) => return Ok((*number).into()),
+            Some(BtfAnswer::NoType) => format!("needs {name} in the kernel's BTF"),
+            Some(BtfAnswer::NoMember) => format!("needs a {member} in {name} of the kernel's BTF"),
+            Some(BtfAnswer::BitField) => format!("needs a {member} in {name} that begins at a byte"),
+            Some(BtfAnswer::NoBtf) | None => "needs the kernel's BTF (/sys/kernel/btf/vmlinux)".into(),
+        };
+        Err(Unmet { reason })
     }
 
     /// Says that a capability is missing, and why.

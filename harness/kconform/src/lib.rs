@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bisect;
+mod btf;
 pub mod case;
 pub mod cli;
 pub mod coverage;

@@ -6,11 +6,13 @@
 //! `eventually` step is tried again) and the host what to say about it; the agent itself reports observations only.
 #![forbid(unsafe_code)]
 
+mod btf;
 mod expect;
 mod observation;
 mod plan;
 mod wire;
 
+pub use btf::{BtfAnswer, BtfQuery, BtfWant};
 pub use expect::{Expect, Got, Mismatch, Ret, Want, number_in};
 pub use observation::{
     Bytes, ChildEnd, End, Facts, Iteration, Observation, Record, RecordKind, Saved, Trouble, is_error,

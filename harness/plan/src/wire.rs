@@ -4,10 +4,10 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Facts, Observation, Plan};
+use crate::{BtfAnswer, BtfQuery, Facts, Observation, Plan};
 
 /// The version of the messages; both ends must agree. Any change of a type of this crate makes a new one.
-pub const WIRE_VERSION: u32 = 3;
+pub const WIRE_VERSION: u32 = 4;
 
 /// The longest message that is sent or taken, in bytes.
 pub const MAX_FRAME: usize = 256 << 20;
@@ -28,6 +28,11 @@ pub enum ToAgent {
         id: u64,
         /// The case.
         plan: Box<Plan>,
+    },
+    /// Say what the kernel's BTF has of these types; only asked while no case is in flight.
+    Btf {
+        /// The questions.
+        queries: Vec<BtfQuery>,
     },
     /// End: power the guest off, or exit.
     Quit,
@@ -54,6 +59,11 @@ pub enum FromAgent {
         id: u64,
         /// What was seen.
         observation: Box<Observation>,
+    },
+    /// The answers to [`ToAgent::Btf`], in the order of the questions.
+    Btf {
+        /// What the kernel's BTF says.
+        answers: Vec<BtfAnswer>,
     },
     /// So many more bytes were read off a serial line: there is room for others. Only said there.
     Took {

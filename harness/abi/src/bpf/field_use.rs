@@ -27,6 +27,53 @@ pub fn field_use(command: &Command, field: &Field) -> Option<Use> {
     }
 }
 
+/// Why no case can have a call that succeeds with the field set; `None` where one can.
+pub fn never_set(command: &Command, field: &Field) -> Option<&'static str> {
+    reason(NEVER_SET, command, field)
+}
+
+/// Why no value of the field is refused; `None` where one is.
+pub fn never_refused(command: &Command, field: &Field) -> Option<&'static str> {
+    reason(NEVER_REFUSED, command, field)
+}
+
+fn reason(rows: Reasons, command: &Command, field: &Field) -> Option<&'static str> {
+    rows.iter().find(|(of, name, _)| *of == command.name && *name == field.name).map(|(.., why)| *why)
+}
+
+/// Commands, fields of theirs, and the reason.
+type Reasons = &'static [(&'static str, &'static str, &'static str)];
+
+const NEVER_SET: Reasons = &[
+    (
+        "BPF_MAP_CREATE",
+        "map_ifindex",
+        "bpf_map_offload_map_alloc: a device must take offloaded maps (netdevsim, a SmartNIC)",
+    ),
+    (
+        "BPF_MAP_CREATE",
+        "value_type_btf_obj_fd",
+        "bpf_struct_ops_map_alloc: a module must bring a structure for struct_ops (the selftests' bpf_testmod)",
+    ),
+    (
+        "BPF_PROG_LOAD",
+        "prog_ifindex",
+        "bpf_dev_offload_check: a device whose driver takes XDP, which is a module everywhere",
+    ),
+    (
+        "BPF_LINK_CREATE",
+        "netfilter.flags",
+        "bpf_nf_enable_defrag: its one flag needs nf_defrag_ipv4, which is a module everywhere",
+    ),
+    ("BPF_ENABLE_STATS", "type", "bpf_enable_stats: the one type there is is 0"),
+];
+
+const NEVER_REFUSED: Reasons = &[
+    ("BPF_PROG_LOAD", "kern_version", "bpf_prog_load: not looked at since Linux 5.0"),
+    ("BPF_LINK_CREATE", "perf_event.bpf_cookie", "bpf_perf_link_attach: any number is a cookie"),
+    ("BPF_LINK_CREATE", "tracing.cookie", "bpf_tracing_prog_attach: any number is a cookie"),
+];
+
 /// Commands, and fields of theirs.
 type Rows = &'static [(&'static [&'static str], &'static [&'static str])];
 
@@ -62,6 +109,8 @@ const NOT_ITS_OWN: Rows = &[
     (&["BPF_LINK_GET_FD_BY_ID"], &["start_id", "prog_id", "map_id", "btf_id"]),
     (&["BPF_PROG_QUERY"], &["count"]),
     (&["BPF_PROG_ATTACH", "BPF_PROG_DETACH"], &["relative_id"]),
+    (&["BPF_PROG_DETACH"], &["replace_bpf_fd"]),
+    (&["BPF_MAP_UPDATE_BATCH", "BPF_MAP_DELETE_BATCH"], &["in_batch", "out_batch", "flags"]),
     (&["BPF_LINK_CREATE"], &["tcx.relative_id", "netkit.relative_id", "tracing.target_btf_id"]),
 ];
 
@@ -87,15 +136,7 @@ const UNUSED: Rows = &[
     (&["BPF_MAP_DELETE_ELEM"], &["value", "flags"]),
     (&["BPF_MAP_GET_NEXT_KEY"], &["flags"]),
     (&["BPF_MAP_FREEZE"], &["key", "value", "flags"]),
-    (
-        &[
-            "BPF_MAP_LOOKUP_BATCH",
-            "BPF_MAP_LOOKUP_AND_DELETE_BATCH",
-            "BPF_MAP_UPDATE_BATCH",
-            "BPF_MAP_DELETE_BATCH",
-        ],
-        &["flags"],
-    ),
+    (&["BPF_MAP_LOOKUP_BATCH", "BPF_MAP_LOOKUP_AND_DELETE_BATCH"], &["flags"]),
     (&["BPF_OBJ_GET"], &["bpf_fd"]),
     (NEXT_ID, &["open_flags"]),
     (&["BPF_PROG_GET_FD_BY_ID", "BPF_BTF_GET_FD_BY_ID", "BPF_LINK_GET_FD_BY_ID"], &["next_id", "open_flags"]),

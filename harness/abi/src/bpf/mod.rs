@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::LazyLock;
 
 use commands::COMMANDS;
-pub use field_use::{Use, field_use};
+pub use field_use::{Use, field_use, never_refused, never_set};
 pub use map_types::{ElementCommand, Gives, MapType, map_type, map_types};
 pub use program_types::{LinkType, ProgramType, link_types, program_types};
 pub use returns::{Return, Returns, returns};

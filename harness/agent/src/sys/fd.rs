@@ -114,8 +114,13 @@ pub(crate) fn seek(fd: c_int, offset: i64, whence: c_int) -> Result<()> {
 
 /// All that a file holds; for files of /proc and /sys, whose size is not known beforehand.
 pub(crate) fn read_file(path: &str) -> Result<Vec<u8>> {
+    read_file_of(path, 0)
+}
+
+/// All of a file that has about so many bytes: memory for a large one is mapped at once, and given back.
+pub(crate) fn read_file_of(path: &str, size: usize) -> Result<Vec<u8>> {
     let fd = open(&c_string(path), libc::O_RDONLY)?;
-    let mut all = Vec::new();
+    let mut all = Vec::with_capacity(size);
     let mut chunk = [0; 4096];
     let ended = loop {
         match read(fd, &mut chunk) {

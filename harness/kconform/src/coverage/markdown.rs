@@ -59,6 +59,14 @@ fn facts(section: &Section, out: &mut String) {
             format!("| {} | {} | {} |", row.name, names(row.of(State::There)), names(row.of(State::Missing)));
         out.push_str(&(line + "\n"));
     }
+    let beyond = || section.rows.iter().flat_map(|row| row.of(State::Beyond).map(move |fact| (row, fact)));
+    if beyond().next().is_some() {
+        out.push_str("\nBeyond:\n\n");
+    }
+    for (row, fact) in beyond() {
+        let remark = fact.remark.as_deref().unwrap_or_default();
+        out.push_str(&format!("- {}, {}: {remark}\n", row.name, fact.name));
+    }
 }
 
 fn plain(section: &Section, out: &mut String) {

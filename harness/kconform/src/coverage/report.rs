@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use kconform_abi::bpf::{self, ElementCommand, Gives, Use, field_use};
+use kconform_abi::bpf::{self, ElementCommand, Gives, Use, field_use, never_refused, never_set};
 use kconform_abi::errno;
 use serde::Serialize;
 
@@ -211,10 +211,17 @@ fn fields(seen: &Seen) -> Vec<Row> {
         let Some(command) = bpf::command(row.command) else { continue };
         for field in command.fields {
             let Some(usage) = field_use(command, field) else { continue };
-            let fact = |fact: FieldFact| Fact {
-                name: word(usage, fact).into(),
-                state: State::of(seen.has(command.name, field.name, fact)),
-                remark: None,
+            let fact = |fact: FieldFact| {
+                let beyond = match fact {
+                    FieldFact::Set => never_set(command, field),
+                    FieldFact::Refused => never_refused(command, field),
+                    _ => None,
+                };
+                Fact {
+                    name: word(usage, fact).into(),
+                    state: State::or_beyond(seen.has(command.name, field.name, fact), beyond),
+                    remark: beyond.map(str::to_owned),
+                }
             };
             let facts = asked(usage, field).into_iter().map(fact).collect();
             rows.push(Row { name: format!("{} {}", command.name, field.name), facts });

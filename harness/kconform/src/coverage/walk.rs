@@ -255,7 +255,7 @@ pub(super) fn number(expr: &Expr) -> Option<u64> {
     let value = |term: &Term| match term {
         Term::Number(number) => Some(*number),
         Term::Constant(name) => Arch::ALL.iter().find_map(|&arch| constant(arch, name)),
-        Term::Saved(_) => None,
+        Term::Saved(_) | Term::Btf(_) => None,
     };
     expr.terms.iter().map(value).try_fold(0, |all, term| Some(all | term?))
 }

@@ -3,6 +3,10 @@
 
 use std::ops::Range;
 
+use kconform_plan::BtfQuery;
+
+use crate::btf;
+
 use super::context::CONTEXTS;
 use super::{Constant, InsnError};
 
@@ -13,6 +17,8 @@ pub(super) enum Evaluated {
     Number(i128),
     /// `$name`.
     Saved(String),
+    /// `btf_id(func vfs_read)`.
+    Btf(BtfQuery),
 }
 
 /// An argument's value, and where names stand in it.
@@ -52,6 +58,9 @@ const ALIASES: &[(&str, i128)] = &[
 
 /// Binary operators by precedence, the loosest first.
 const OPERATORS: &[&[&str]] = &[&["|"], &["^"], &["&"], &["<<", ">>"], &["+", "-"], &["*", "/", "%"]];
+
+/// Of what has no number yet.
+const ALONE: &str = "a saved value must stand alone in an instruction, and so must what a type is asked";
 
 /// Reads the argument in `range` of `text`.
 pub(super) fn evaluate(
@@ -119,7 +128,7 @@ impl<'a> Parser<'a> {
             self.take(operator);
             let right = self.binary(level + 1)?;
             let (Evaluated::Number(a), Evaluated::Number(b)) = (left, right) else {
-                return self.error(start, "a saved value must stand alone in an instruction");
+                return self.error(start, ALONE);
             };
             match apply(operator, a, b) {
                 Some(value) => left = Evaluated::Number(value),
@@ -136,7 +145,7 @@ impl<'a> Parser<'a> {
                 continue;
             }
             let Evaluated::Number(value) = self.unary()? else {
-                return self.error(start, "a saved value must stand alone in an instruction");
+                return self.error(start, ALONE);
             };
             return Ok(Evaluated::Number(match sign {
                 "-" => -value,
@@ -174,6 +183,7 @@ impl<'a> Parser<'a> {
             }
             Some(first) if first.is_ascii_digit() => number(word, range)?,
             Some(_) if word == "offsetof" => self.offset_of(start)?,
+            Some(_) if btf::is_question(&self.text[start..self.end]) => return self.btf(start),
             Some(_) => self.constant(word, range)?,
         };
         Ok(Evaluated::Number(value))
@@ -192,6 +202,18 @@ impl<'a> Parser<'a> {
                 None => error.meant(kconform_abi::nearest(name, known)),
             }
         })
+    }
+
+    /// `btf_id(func vfs_read)`, after its first word.
+    fn btf(&mut self, start: usize) -> Result<Evaluated, InsnError> {
+        self.at = self.rest().find(')').map_or(self.end, |at| self.at + at + 1);
+        let query = btf::parse(&self.text[start..self.at]).map_err(|error| InsnError {
+            range: start + error.range.start..start + error.range.end,
+            text: error.text,
+            help: error.help,
+        })?;
+        self.blanks();
+        Ok(Evaluated::Btf(query))
     }
 
     /// `offsetof(struct __sk_buff, cb[1])`, after its first word.

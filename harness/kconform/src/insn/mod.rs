@@ -8,6 +8,8 @@ mod tests;
 
 use std::ops::{Range, RangeInclusive};
 
+use kconform_plan::BtfQuery;
+
 use expr::{Argument, Evaluated, evaluate};
 use macros::{MACROS, Macro, NOT_OURS, Param};
 
@@ -31,6 +33,8 @@ pub struct Insn {
     pub src: u8,
     /// The signed offset.
     pub off: i16,
+    /// The member of a structure whose offset is the offset, which is 0 here then.
+    pub member: Option<BtfQuery>,
     /// The immediate.
     pub imm: Imm,
 }
@@ -47,6 +51,8 @@ pub enum Imm {
         /// Bits that are shifted out.
         shift: u8,
     },
+    /// What the kernel's own BTF says.
+    Btf(BtfQuery),
 }
 
 /// What is wrong with an instruction.
@@ -80,9 +86,11 @@ impl InsnError {
 impl Insn {
     /// The first four bytes, up to the immediate, of `struct bpf_insn` as that byte order has it: the registers are bit
     /// fields, so that the destination is in the low half of its byte on little-endian and in the high one on big-endian.
-    pub fn head(&self, big_endian: bool) -> [u8; 4] {
+    /// `member` is the offset of [`Insn::member`].
+    pub fn head(&self, big_endian: bool, member: i16) -> [u8; 4] {
         let (low, high) = if big_endian { (self.src, self.dst) } else { (self.dst, self.src) };
-        let off = if big_endian { self.off.to_be_bytes() } else { self.off.to_le_bytes() };
+        let off = self.off.wrapping_add(member);
+        let off = if big_endian { off.to_be_bytes() } else { off.to_le_bytes() };
         [self.code, low & 0xf | high << 4, off[0], off[1]]
     }
 }
@@ -216,19 +224,21 @@ struct Fields {
     dst: u8,
     src: u8,
     off: [i16; 2],
+    member: Option<BtfQuery>,
     imm: [Imm; 2],
 }
 
 impl Fields {
     fn new(row: &Macro) -> Fields {
         let imm = [Imm::Number(row.imm), Imm::Number(0)];
-        Fields { code: row.code, dst: 0, src: row.src, off: [0; 2], imm }
+        Fields { code: row.code, dst: 0, src: row.src, off: [0; 2], member: None, imm }
     }
 
     fn set(&mut self, param: Param, value: Evaluated, range: Range<usize>) -> Result<(), InsnError> {
         let value = match value {
             Evaluated::Number(value) => value,
             Evaluated::Saved(name) => return self.set_saved(param, name, range),
+            Evaluated::Btf(query) => return self.set_btf(param, query, range),
         };
         let within = |valid: RangeInclusive<i128>| within(value, valid, &range);
         let bits = |mask: i128, what: &str| match value & !mask {
@@ -272,12 +282,27 @@ impl Fields {
         Ok(())
     }
 
+    fn set_btf(&mut self, param: Param, query: BtfQuery, range: Range<usize>) -> Result<(), InsnError> {
+        match param {
+            Param::Imm => self.imm[0] = Imm::Btf(query),
+            Param::Imm2 => self.imm[1] = Imm::Btf(query),
+            Param::Imm64 => self.imm = [Imm::Btf(query), Imm::Number(0)],
+            Param::Off => self.member = Some(query),
+            _ => {
+                let error = InsnError::new(range, "the kernel's types cannot be asked of here");
+                return Err(error.help("what they say may stand for immediates and offsets only"));
+            }
+        }
+        Ok(())
+    }
+
     fn list(self, row: &Macro) -> Vec<Insn> {
         let [imm, second] = self.imm;
-        let mut list = vec![Insn { code: self.code, dst: self.dst, src: self.src, off: self.off[0], imm }];
+        let Fields { code, dst, src, off: [off, off2], member, .. } = self;
+        let mut list = vec![Insn { code, dst, src, off, member, imm }];
         if row.double {
             // The second half's opcode is 0 (BPF_LD | BPF_W | BPF_IMM), which nothing else has.
-            list.push(Insn { code: 0, dst: 0, src: 0, off: self.off[1], imm: second });
+            list.push(Insn { code: 0, dst: 0, src: 0, off: off2, member: None, imm: second });
         }
         list
     }

@@ -76,7 +76,7 @@ fn constant(name: &str) -> Option<u64> {
 fn bytes(insns: &Insns) -> String {
     let one = |insn: &Insn| {
         let Imm::Number(imm) = insn.imm else { return "saved".to_owned() };
-        let all = [insn.head(false), imm.to_le_bytes()].concat();
+        let all = [insn.head(false, 0), imm.to_le_bytes()].concat();
         all.iter().map(|byte| format!("{byte:02x}")).collect()
     };
     insns.list.iter().map(one).collect::<Vec<String>>().join(" ")
@@ -104,8 +104,8 @@ fn every_macro_has_an_encoding_to_compare_with() {
 fn registers_swap_places_on_big_endian() {
     // LLVM's BPF back end for bpfeb: `w0 = load_acquire((u8 *)(r1 + 0))` is d3 01 00 00 00 00 00 12.
     let insns = parse("BPF_ATOMIC_OP(BPF_B, 0x12, BPF_REG_0, BPF_REG_1, 0x102)", &constant).expect("parses");
-    assert_eq!(insns.list[0].head(true), [0xd3, 0x01, 0x01, 0x02]);
-    assert_eq!(insns.list[0].head(false), [0xd3, 0x10, 0x02, 0x01]);
+    assert_eq!(insns.list[0].head(true, 0), [0xd3, 0x01, 0x01, 0x02]);
+    assert_eq!(insns.list[0].head(false, 0), [0xd3, 0x10, 0x02, 0x01]);
 }
 
 #[rstest]
@@ -213,8 +213,8 @@ proptest! {
     fn raw_instructions_keep_every_field(code: u8, dst in 0u8..16, src in 0u8..16, off: i16, imm: i32) {
         let text = format!("BPF_RAW_INSN({code:#x}, {dst}, {src}, {off}, {imm})");
         let insns = parse(&text, &constant).expect("parses");
-        prop_assert_eq!(&insns.list, &vec![Insn { code, dst, src, off, imm: Imm::Number(imm) }]);
-        let (little, big) = (insns.list[0].head(false), insns.list[0].head(true));
+        prop_assert_eq!(&insns.list, &vec![Insn { code, dst, src, off, member: None, imm: Imm::Number(imm) }]);
+        let (little, big) = (insns.list[0].head(false, 0), insns.list[0].head(true, 0));
         prop_assert_eq!(little[1], dst | src << 4);
         prop_assert_eq!(big[1], src | dst << 4);
         prop_assert_eq!([little[3], little[2]], [big[2], big[3]]);

@@ -1,8 +1,11 @@
 //! Numbers as people write them: `4`, `0x10`, `-1`, `BPF_F_RDONLY | BPF_F_NO_PREALLOC`, `$map`.
 
 use kconform_abi::Arch;
+use kconform_plan::BtfQuery;
 
 use crate::case::{Expr, Term};
+
+use crate::btf;
 
 use super::names::name_length;
 use super::reader::Reader;
@@ -114,12 +117,42 @@ impl Reader {
             self.saved_number(name, span)?;
             return Some(Term::Saved(name.to_owned()));
         }
+        if btf::is_question(text) {
+            return self.btf(text, span).map(Term::Btf);
+        }
         if text.is_empty() || name_length(text) != text.len() {
             let help = "a number is written 16, 0x10, BPF_ANY, A | B or $name; text is passed as {str: …}";
             self.wrong_help(span, format!("`{text}` is not a number"), help);
             return None;
         }
         self.constant(text, span, fit)
+    }
+
+    /// `btf_id(struct tcp_congestion_ops)`.
+    fn btf(&mut self, text: &str, span: Span) -> Option<BtfQuery> {
+        match btf::parse(text) {
+            Ok(query) => {
+                self.asks(&query);
+                Some(query)
+            }
+            Err(error) => {
+                let part = Span { start: span.start + error.range.start, end: span.start + error.range.end };
+                // What a parameter has filled in is not there in the file.
+                let part = if span.end - span.start == text.len() { part } else { span };
+                match error.help {
+                    Some(help) => self.wrong_help(part, error.text, help),
+                    None => self.wrong(part, error.text),
+                }
+                None
+            }
+        }
+    }
+
+    /// Notes what the case asks of the kernel's types.
+    pub(crate) fn asks(&mut self, query: &BtfQuery) {
+        if !self.btf.contains(query) {
+            self.btf.push(query.clone());
+        }
     }
 
     fn constant(&mut self, name: &str, span: Span, fit: Fit<'_>) -> Option<Term> {

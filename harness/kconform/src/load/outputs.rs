@@ -149,6 +149,7 @@ pub(crate) fn is_sized(kind: &PieceKind) -> bool {
         PieceKind::Saved(_) => false,
         PieceKind::List(pieces) | PieceKind::PercpuEach(pieces) => pieces.iter().all(|p| is_sized(&p.kind)),
         PieceKind::PercpuAll(piece) | PieceKind::Times { piece, .. } => is_sized(&piece.kind),
+        PieceKind::Struct { members, .. } => members.iter().all(|(_, p)| is_sized(&p.kind)),
         _ => true,
     }
 }
@@ -158,6 +159,7 @@ pub(crate) fn name_inside(piece: &Piece) -> Option<&Placed<String>> {
     piece.name.as_ref().or_else(|| match &piece.kind {
         PieceKind::List(pieces) | PieceKind::PercpuEach(pieces) => pieces.iter().find_map(name_inside),
         PieceKind::PercpuAll(piece) | PieceKind::Times { piece, .. } => name_inside(piece),
+        PieceKind::Struct { members, .. } => members.iter().find_map(|(_, piece)| name_inside(piece)),
         _ => None,
     })
 }
@@ -176,8 +178,10 @@ pub(crate) fn size(kind: &PieceKind) -> Option<u64> {
         PieceKind::AddrOf(_) => Some(8),
         PieceKind::Insns(insns) => Some(insns.iter().map(|i| 8 * i.value.list.len() as u64).sum()),
         PieceKind::Times { count, piece } => literal(count)?.checked_mul(size(&piece.kind)?),
-        PieceKind::PercpuAll(_) | PieceKind::PercpuEach(_) | PieceKind::Saved(_) | PieceKind::Number(_) => {
-            None
-        }
+        PieceKind::PercpuAll(_)
+        | PieceKind::PercpuEach(_)
+        | PieceKind::Struct { .. }
+        | PieceKind::Saved(_)
+        | PieceKind::Number(_) => None,
     }
 }

@@ -1,7 +1,8 @@
 //! Arguments and the buffers that they point to.
 
+use crate::btf;
 use crate::case::{Address, Arg, Expr, Piece, PieceKind, Term, Text, TextPart};
-use crate::insn::Insns;
+use crate::insn::{Imm, Insns};
 use crate::place::{Place, Placed};
 
 use super::expr::{ADDRESSES, Fit, literal};
@@ -16,7 +17,7 @@ const MOST_BYTES: u64 = 64 << 20;
 /// The keys that say what a piece is.
 pub(crate) const PIECES: &[&str] = &[
     "u8", "u16", "u32", "u64", "i32", "str", "hex", "zero", "fill", "out", "percpu", "list", "addr_of",
-    "insns", "times", "bytes",
+    "insns", "times", "struct", "bytes",
 ];
 
 impl Reader {
@@ -163,6 +164,7 @@ impl Reader {
                 self.no_name_inside(&piece, "times");
                 PieceKind::Times { count: count?, piece: Box::new(piece) }
             }
+            "struct" => self.structure(node, outputs)?,
             _ => PieceKind::Saved(self.saved_bytes(node)?),
         })
     }
@@ -171,6 +173,40 @@ impl Reader {
     pub(crate) fn pieces(&mut self, items: &[NodeRef], outputs: &mut Outputs) -> Option<Vec<Piece>> {
         let pieces: Vec<_> = items.iter().map(|item| self.piece(item, outputs)).collect();
         pieces.into_iter().collect()
+    }
+
+    /// `[name, {member: piece, …}]`.
+    fn structure(&mut self, node: &Node, outputs: &mut Outputs) -> Option<PieceKind> {
+        let [name, members] = self.pair(node, "struct", "[name, {member: piece, …}]")?;
+        let word = self.word(name, "the name of a structure")?;
+        let Some(size) = btf::structure(word) else {
+            let help = "it is written {struct: [tcp_congestion_ops, {flags: {u32: 1}}]}";
+            self.wrong_help(name.span, format!("`{word}` is not the name of a structure"), help);
+            return None;
+        };
+        let Some(entries) = members.entries() else {
+            let text = format!("{} where the members of a structure belong", members.what());
+            self.wrong_help(members.span, text, "write {member: {u32: 1}}");
+            return None;
+        };
+        self.asks(&size);
+        let mut all = Vec::new();
+        for entry in entries {
+            let query = btf::member(&size, &entry.key);
+            match &query {
+                Some(query) => self.asks(query),
+                None => {
+                    let text = format!("`{}` is not the name of a member", entry.key);
+                    self.wrong_help(entry.key_span, text, "a member of a member is written a.b");
+                }
+            }
+            let piece = self.piece(&entry.value, outputs);
+            if let Some(piece) = &piece {
+                self.is_sized(piece);
+            }
+            all.push(query.zip(piece));
+        }
+        Some(PieceKind::Struct { size, members: all.into_iter().collect::<Option<_>>()? })
     }
 
     fn pair<'n>(&mut self, node: &'n Node, what: &str, form: &str) -> Option<[&'n NodeRef; 2]> {
@@ -336,9 +372,12 @@ impl Reader {
             }
         };
         for insn in &insns.list {
-            if let crate::insn::Imm::Saved { name, .. } = &insn.imm {
-                self.saved_number(name, saved_part(node, text, name))?;
+            match &insn.imm {
+                Imm::Saved { name, .. } => self.saved_number(name, saved_part(node, text, name))?,
+                Imm::Btf(query) => self.asks(query),
+                Imm::Number(_) => {}
             }
+            insn.member.iter().for_each(|query| self.asks(query));
         }
         Some(self.placed(node.span, insns))
     }

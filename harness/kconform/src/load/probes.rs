@@ -49,6 +49,7 @@ fn probe(reader: &mut Reader, suite: &str, entry: &Entry) -> Option<Probe> {
     }
     reader.names = Names::default();
     reader.may_set_sysctls = false;
+    reader.btf.clear();
     let node: &Node = &entry.value;
     let entries = reader.mapping(node, "a probe", KEYS)?;
     for key in ["about", "source"] {
@@ -76,6 +77,7 @@ fn probe(reader: &mut Reader, suite: &str, entry: &Entry) -> Option<Probe> {
         since,
         absent: absent?,
         steps: steps?,
+        btf: std::mem::take(&mut reader.btf),
     };
     (reader.hits == before).then_some(probe)
 }

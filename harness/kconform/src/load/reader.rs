@@ -3,6 +3,8 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use kconform_plan::BtfQuery;
+
 use crate::place::{File, Mistake, Place, Placed};
 
 use super::names::{Names, is_name};
@@ -23,6 +25,8 @@ pub(crate) struct Reader {
     pub(crate) case: Option<(Span, Span)>,
     /// Whether the case is exclusive, and never on the host.
     pub(crate) may_set_sysctls: bool,
+    /// What the case being read asks of the kernel's types.
+    pub(crate) btf: Vec<BtfQuery>,
 }
 
 impl Reader {
@@ -37,6 +41,7 @@ impl Reader {
             next_step: 0,
             case: None,
             may_set_sysctls: false,
+            btf: Vec::new(),
         }
     }
 

@@ -13,7 +13,7 @@ use serde_json::{Map, Value, json};
 const PARAMETER: &str = r"^\$[A-Za-z_][A-Za-z0-9_]*$";
 
 /// A number as text: several or-ed, a parameter, digits; single constants are listed by name.
-const NUMBER: &str = r"^\s*(-?[0-9][0-9A-Za-z_]*|\$[A-Za-z_][A-Za-z0-9_]*|[^|]+(\|[^|]+)+)\s*$";
+const NUMBER: &str = r"^\s*(-?[0-9][0-9A-Za-z_]*|\$[A-Za-z_][A-Za-z0-9_]*|btf_(id|size|offset|index)\s*\(.+\)|[^|]+(\|[^|]+)+)\s*$";
 
 /// The schema as it is kept in the repository.
 pub(crate) fn schema() -> String {
@@ -68,7 +68,8 @@ fn definitions() -> Value {
     add(
         "number",
         json!({"anyOf": [
-            {"type": "integer"}, reference("constant", ""), {"type": "string", "pattern": NUMBER},
+            {"type": "integer"}, reference("constant", ""), {"type": "string", "pattern": NUMBER,
+                "description": "16, -1, 0x10, A | B, $name, or what the kernel's own BTF says: btf_id(struct x), btf_size(struct x), btf_offset(struct x, member), btf_index(struct x, member)."},
         ]}),
     );
     add("constant", words(constant_names(), "A constant of the target's own ABI; several are or-ed: A | B."));
@@ -148,6 +149,12 @@ fn case() -> Value {
             ("timeout", seconds("Seconds for the whole case; default 10, more under emulation.")),
             ("exclusive", truth("Nothing else runs on that kernel meanwhile.")),
             ("guest_only", truth("Never on the host's own kernel.")),
+            (
+                "fresh",
+                truth(
+                    "A guest for this case alone, as it has booted, thrown away afterwards; guest_only and exclusive too.",
+                ),
+            ),
             (
                 "needs",
                 reference("texts", "Probes, of this file or of probes.yaml, that must find their feature."),
@@ -427,6 +434,12 @@ fn piece() -> Value {
                 ),
             ),
             ("times", pair("[count, piece]: the piece so often.", "number", "piece")),
+            (
+                "struct",
+                json!({"type": "array", "minItems": 2, "maxItems": 2,
+                "description": "[name, {member: piece}]: a structure of the kernel's own, zeros but for these members; a member of a member is a.b.",
+                "items": [{"type": "string"}, {"type": ["object", "string"], "additionalProperties": {"anyOf": [reference("piece", ""), {"type": "array"}]}}]}),
+            ),
             (
                 "bytes",
                 json!({"type": "string", "pattern": PARAMETER, "description": "A saved buffer: $name."}),

@@ -308,7 +308,7 @@ impl Reader {
             return None;
         };
         if !self.may_set_sysctls {
-            let help = "a case that sets one says exclusive: true and guest_only: true";
+            let help = "a case that sets one says exclusive: true and guest_only: true, or fresh: true";
             self.wrong_help(what.key_span, "a sysctl is set in a case that shares its kernel", help);
         }
         let mut settings = Vec::new();

@@ -25,6 +25,7 @@ pub(super) const CASE_KEYS: &[&str] = &[
     "timeout",
     "exclusive",
     "guest_only",
+    "fresh",
     "needs",
     "known_issue",
     "tags",
@@ -184,7 +185,10 @@ fn case(
         find(entries, key).and_then(|e| reader.truth(&e.value)).unwrap_or(false)
     };
     let (exclusive, guest_only) = (flag(reader, "exclusive"), flag(reader, "guest_only"));
+    let fresh = flag(reader, "fresh");
+    let (exclusive, guest_only) = (exclusive || fresh, guest_only || fresh);
     reader.may_set_sysctls = exclusive && guest_only;
+    reader.btf.clear();
 
     let name_node = find(entries, "name")?.value.clone();
     let name = reader.word(&name_node, "a name")?.trim().to_owned();
@@ -219,6 +223,8 @@ fn case(
         timeout: timeout.unwrap_or(TIMEOUT),
         exclusive,
         guest_only,
+        fresh,
+        btf: std::mem::take(&mut reader.btf),
         needs,
         known_issues,
         tags,

@@ -1,6 +1,6 @@
 //! From pieces as written to the bytes and relocations of a plan's buffers.
 
-use kconform_plan::{Buffer, Piece, Region, Value};
+use kconform_plan::{BtfQuery, Buffer, Piece, Region, Value};
 
 use super::value::{Abi, fits, unmet};
 use crate::case::{self, PieceKind, Text, TextPart};
@@ -190,10 +190,40 @@ impl Memory {
                 let one = self.part(abi, piece)?;
                 self.times(to, times, &one)?;
             }
+            PieceKind::Struct { size, members } => self.structure(abi, to, piece, size, members)?,
             PieceKind::Saved(name) => to.push(Piece::Saved(abi.slot(name))),
             PieceKind::Number(expr) => return unmet(expr, "needs a width here, such as {u32: …}"),
         }
         Ok(())
+    }
+
+    /// A structure's members at their offsets, with zeros between and behind them.
+    fn structure(
+        &mut self,
+        abi: &mut Abi<'_>,
+        to: &mut Pieces,
+        piece: &case::Piece,
+        size_of: &BtfQuery,
+        members: &[(BtfQuery, case::Piece)],
+    ) -> Result<(), Unmet> {
+        let end = abi.kernel.btf(size_of)?;
+        let offsets: Result<Vec<u64>, Unmet> =
+            members.iter().map(|(member, _)| abi.kernel.btf(member)).collect();
+        let mut members: Vec<_> = offsets?.into_iter().zip(members).collect();
+        members.sort_by_key(|(offset, _)| *offset);
+        let no_room = |what: &case::Piece| {
+            let reason = format!("struct {} has no room for this ({})", size_of.name, what.place);
+            Unmet { reason }
+        };
+        let mut at = 0;
+        for (offset, (_, member)) in members {
+            self.zeros(to, offset.checked_sub(at).ok_or_else(|| no_room(member))?)?;
+            let first = to.list.len();
+            to.closed = first;
+            self.write(abi, to, member)?;
+            at = offset + size(&to.list[first..]).ok_or_else(|| no_room(member))?;
+        }
+        self.zeros(to, end.checked_sub(at).ok_or_else(|| no_room(piece))?)
     }
 
     /// A piece by itself. What is named inside stays without its name, for it will be there more than once.
@@ -225,10 +255,16 @@ impl Memory {
     }
 
     fn insn(&mut self, abi: &mut Abi<'_>, to: &mut Pieces, insn: &Insn) -> Result<(), Unmet> {
-        self.bytes(to, insn.head(abi.big_endian()).to_vec())?;
+        let member = insn.member.as_ref().map(|query| abi.kernel.btf(query)).transpose()?.unwrap_or(0);
+        let Ok(member) = i16::try_from(member) else {
+            let reason = format!("no instruction can have an offset of {member} bytes");
+            return Err(Unmet { reason });
+        };
+        self.bytes(to, insn.head(abi.big_endian(), member).to_vec())?;
         self.reserve(4)?;
         to.push(match &insn.imm {
             Imm::Number(number) => Piece::Bytes(abi.bytes(*number as u32 as u64, 4)),
+            Imm::Btf(query) => Piece::Bytes(abi.bytes(abi.kernel.btf(query)?, 4)),
             Imm::Saved { name, shift } => {
                 Piece::Value { value: Value::Slot(abi.slot(name), 0), width: 4, shift: *shift }
             }

@@ -38,6 +38,7 @@ impl<'k> Abi<'k> {
             match term {
                 Term::Number(number) => bits |= number,
                 Term::Constant(name) => bits |= self.constant(name)?,
+                Term::Btf(query) => bits |= self.kernel.btf(query)?,
                 Term::Saved(name) if saved.is_none() => saved = Some(self.slot(name)),
                 Term::Saved(_) => return unmet(expr, "has more than one saved value"),
             }

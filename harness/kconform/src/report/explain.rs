@@ -4,7 +4,9 @@ use std::fmt::Write;
 
 use kconform_abi::bpf::FieldKind;
 use kconform_abi::{Arch, capability, signal};
+use kconform_plan::{BtfQuery, BtfWant};
 
+use crate::btf::kind_word;
 use crate::case::{
     Address, Arg, Attr, AttrSlot, Call, CallStep, Case, Expr, Outcome, Piece, PieceKind, Requires, RetWant,
     Step, StepKind, Term, Text, TextPart,
@@ -49,13 +51,19 @@ impl Words {
             true => self.line(1, "It runs on every kernel."),
             false => self.line(1, &format!("It is skipped unless there is {}.", needs.join(", and "))),
         }
+        let asked: Vec<String> = case.btf.iter().map(type_words).collect();
+        if !asked.is_empty() {
+            self.line(1, &format!("It is skipped unless the kernel's BTF has {}.", asked.join(", and ")));
+        }
         for probe in &case.needs {
             self.line(1, &format!("It is skipped where the probe {} does not find its feature.", probe.name));
         }
         if case.guest_only {
             self.line(1, "It never runs on the host's own kernel.");
         }
-        if case.exclusive {
+        if case.fresh {
+            self.line(1, "It has a guest for itself, which is thrown away afterwards.");
+        } else if case.exclusive {
             self.line(1, "Nothing else runs on the kernel meanwhile.");
         }
         for issue in &case.known_issues {
@@ -207,7 +215,7 @@ impl Words {
                     Some(n) => n,
                     None => return format!("{} ({name} is not there on {})", expr.text, self.arch),
                 },
-                Term::Saved(_) => return expr.text.clone(),
+                Term::Saved(_) | Term::Btf(_) => return expr.text.clone(),
             };
         }
         match (constants, value as i64) {
@@ -254,6 +262,13 @@ impl Words {
             }
             PieceKind::Times { count, piece } => {
                 format!("{} times {}", self.number(count), self.piece(piece))
+            }
+            PieceKind::Struct { size, members } => {
+                let members = members
+                    .iter()
+                    .map(|(member, piece)| format!("{} = {}", member_of(member), self.piece(piece)));
+                let members = members.collect::<Vec<_>>().join("; ");
+                format!("a struct {} of the kernel, zeros but for {members}", size.name)
             }
             PieceKind::Saved(name) => format!("the bytes kept as ${name}"),
             PieceKind::Number(expr) => self.number(expr),
@@ -314,6 +329,23 @@ fn requirements(requires: &Requires) -> Vec<String> {
         None => {}
     }
     all
+}
+
+/// The member that is asked for.
+fn member_of(query: &BtfQuery) -> &str {
+    match &query.want {
+        BtfWant::Offset(member) | BtfWant::Index(member) => member,
+        BtfWant::Id | BtfWant::Size => "",
+    }
+}
+
+/// What is asked of a type, as a thing that the BTF has.
+fn type_words(query: &BtfQuery) -> String {
+    let name = format!("{} {}", kind_word(query.kind), query.name);
+    match member_of(query) {
+        "" => name,
+        member => format!("{member} in {name}"),
+    }
 }
 
 fn names(capabilities: &[u8]) -> String {

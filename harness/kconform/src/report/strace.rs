@@ -2,7 +2,9 @@
 
 use std::collections::HashMap;
 
-use kconform_plan::{Bytes, ChildEnd, End, Observation, Op, RecordKind, Saved, Step as PlanStep, is_error};
+use kconform_plan::{
+    BtfQuery, BtfWant, Bytes, ChildEnd, End, Observation, Op, RecordKind, Saved, Step as PlanStep, is_error,
+};
 
 use crate::case::{
     Address, Arg, Attr, AttrSlot, Call, CallStep, Expr, Piece, PieceKind, Step, StepKind, Term, Text,
@@ -335,6 +337,7 @@ impl Shown<'_> {
             Term::Number(n) => (*n as i64).to_string(),
             Term::Constant(name) => name.clone(),
             Term::Saved(name) => self.saved(name),
+            Term::Btf(_) => expr.text.clone(),
         };
         expr.terms.iter().map(term).collect::<Vec<_>>().join("|")
     }
@@ -399,6 +402,13 @@ impl Shown<'_> {
                 format!("[{}]", insns.join(", "))
             }
             PieceKind::Times { count, piece } => format!("[{} x {}]", self.expr(count), self.piece(piece)),
+            PieceKind::Struct { members, .. } => {
+                let member = |(query, piece): &(BtfQuery, Piece)| match &query.want {
+                    BtfWant::Offset(name) => format!("{name}={}", self.piece(piece)),
+                    _ => self.piece(piece),
+                };
+                format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+            }
             PieceKind::Saved(name) => self.saved(name),
             PieceKind::Number(expr) => self.expr(expr),
         }
@@ -434,6 +444,7 @@ fn has_name(piece: &Piece, name: &str) -> bool {
                 pieces.iter().any(|p| has_name(p, name))
             }
             PieceKind::PercpuAll(inner) | PieceKind::Times { piece: inner, .. } => has_name(inner, name),
+            PieceKind::Struct { members, .. } => members.iter().any(|(_, piece)| has_name(piece, name)),
             _ => false,
         }
 }

@@ -8,12 +8,15 @@ use std::time::{Duration, Instant};
 
 use crate::interrupt;
 use kconform_plan::{
-    Facts, FromAgent, Observation, Plan, SERIAL_SHARE, SERIAL_WINDOW, ToAgent, WIRE_VERSION, WireError,
-    read_frame, write_frame,
+    BtfAnswer, BtfQuery, Facts, FromAgent, Observation, Plan, SERIAL_SHARE, SERIAL_WINDOW, ToAgent,
+    WIRE_VERSION, WireError, read_frame, write_frame,
 };
 
 /// How long an agent may be silent beyond what the case in flight may take, before a target's own factor.
 const GRACE: Duration = Duration::from_secs(5);
+
+/// How long an agent may take to look types up.
+const BTF_TIME: Duration = Duration::from_secs(20);
 
 /// How many plans are sent ahead of the one that runs.
 const AHEAD: usize = 8;
@@ -181,10 +184,25 @@ impl Session {
     pub fn send(&mut self, id: u64, plan: Plan) -> Result<(), Broken> {
         let limit = Duration::from_millis(plan.timeout_ms);
         self.in_flight.push_back((id, limit));
-        let message = ToAgent::Run { id, plan: Box::new(plan) };
-        let Some(line) = &self.line else { return Ok(write_frame(&mut self.writer, &message)?) };
+        self.say(&ToAgent::Run { id, plan: Box::new(plan) })
+    }
+
+    /// Asks what the kernel's BTF has of some types; nothing may be in flight.
+    pub fn btf(&mut self, queries: Vec<BtfQuery>) -> Result<Vec<BtfAnswer>, Broken> {
+        let asked = queries.len();
+        self.say(&ToAgent::Btf { queries })?;
+        let patience = BTF_TIME + self.grace;
+        match wait(&self.frames, Instant::now(), &mut || patience)? {
+            FromAgent::Btf { answers } if answers.len() == asked => Ok(answers),
+            FromAgent::Failed { text } => Err(Broken::Agent(text)),
+            other => Err(Broken::Agent(format!("it said {other:?} out of turn"))),
+        }
+    }
+
+    fn say(&mut self, message: &ToAgent) -> Result<(), Broken> {
+        let Some(line) = &self.line else { return Ok(write_frame(&mut self.writer, message)?) };
         let mut frame = Vec::new();
-        write_frame(&mut frame, &message)?;
+        write_frame(&mut frame, message)?;
         for piece in frame.chunks(SERIAL_SHARE) {
             line.take(piece.len()).map_err(WireError::from)?;
             self.writer.write_all(piece).map_err(WireError::from)?;

@@ -1,11 +1,11 @@
 //! Runs cases on one target: skips what its kernel cannot run, keeps the agent busy, judges what comes back, and starts
 //! a fresh agent when one is lost, so that a fault costs one case.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kconform_plan::{Observation, Plan};
+use kconform_plan::{BtfAnswer, BtfQuery, Observation, Plan};
 
 use super::leaks::Leaks;
 use super::{Broken, LastWords, Opened, Target, Unusable};
@@ -80,9 +80,13 @@ pub struct Worker {
     kernel: Option<Kernel>,
     unusable: Option<Unusable>,
     probes: HashMap<String, Found>,
+    /// What the kernel said of its types: it is the same one whenever the target is started again.
+    types: Arc<BTreeMap<BtfQuery, BtfAnswer>>,
     losses: u32,
     /// Every case has a kernel for itself.
     isolated: bool,
+    /// A case was sent to the agent that is there now.
+    touched: bool,
     leaks: Leaks,
 }
 
@@ -161,8 +165,10 @@ impl Worker {
             kernel: None,
             unusable: None,
             probes: HashMap::new(),
+            types: Arc::default(),
             losses: 0,
             isolated: false,
+            touched: false,
             leaks: Leaks::Ignored,
         }
     }
@@ -203,18 +209,23 @@ impl Worker {
             (0..cases.len()).map(|case| Waiting { case, before: None }).collect();
         let mut flying: VecDeque<Flight> = VecDeque::new();
         while !(queue.is_empty() && flying.is_empty()) {
-            let Some(kernel) = self.open(tell) else {
+            let Some(mut kernel) = self.open(tell) else {
                 let why = self.unusable.as_ref().map(|u| u.what.clone()).unwrap_or_default();
                 for waiting in flying.drain(..).map(|f| f.waiting).chain(queue.drain(..)) {
                     tell(Note::Result(waiting.case, CaseResult::bare(Verdict::Lost(why.clone()))));
                 }
                 return;
             };
+            if flying.is_empty() && !self.ask_types(cases) {
+                continue;
+            }
+            kernel.btf = self.types.clone();
             self.fill(cases, &kernel, &mut queue, &mut flying, tell);
             let Some(first) = flying.front() else { continue };
             tell(Note::Running(first.waiting.case));
+            let fresh = cases[first.waiting.case].fresh;
             self.take(cases, &kernel, &mut queue, &mut flying, tell);
-            if self.isolated {
+            if self.isolated || fresh {
                 self.opened = None;
             }
         }
@@ -242,6 +253,7 @@ impl Worker {
                     self.kernel = Some(opened.kernel.clone());
                     self.leaks = self.leaks.of_a_fresh_kernel();
                     self.opened = Some(opened);
+                    self.touched = false;
                 }
                 Err(unusable) => self.unusable = Some(unusable),
             }
@@ -258,7 +270,9 @@ impl Worker {
         flying: &mut VecDeque<Flight>,
         tell: &mut dyn FnMut(Note),
     ) {
-        let alone = |flying: &VecDeque<Flight>| flying.front().is_some_and(|f| f.waiting.before.is_some());
+        let alone = |flying: &VecDeque<Flight>| {
+            flying.front().is_some_and(|f| f.waiting.before.is_some() || cases[f.waiting.case].fresh)
+        };
         let most = self.opened.as_ref().map_or(1, |opened| opened.session.most_ahead());
         let ahead = if self.isolated || !self.leaks.is_ignored() { 1 } else { most };
         while flying.len() < ahead
@@ -267,10 +281,14 @@ impl Worker {
         {
             let case = cases[next.case];
             let unknown = case.needs.iter().any(|probe| !self.probes.contains_key(&probe.id));
-            if !flying.is_empty() && (next.before.is_some() || unknown) {
+            if !flying.is_empty() && (next.before.is_some() || unknown || case.fresh) {
                 return;
             }
             let prepared = self.prepare(case, kernel);
+            if case.fresh && self.touched && prepared.is_ok() {
+                self.opened = None;
+                return;
+            }
             if self.isolated && unknown {
                 // The probes ran on this kernel; now they are known, and the case gets another.
                 self.opened = None;
@@ -279,6 +297,7 @@ impl Worker {
             let Some(waiting) = queue.pop_front() else { return };
             match prepared {
                 Ok(lowered) => {
+                    self.touched = true;
                     self.leaks.before(opened);
                     // A broken stream is noticed when the answer does not come.
                     let _ = opened.session.send(waiting.case as u64, lowered.plan.clone());
@@ -341,6 +360,9 @@ impl Worker {
     fn prepare(&mut self, case: &Case, kernel: &Kernel) -> Result<Lowered, Verdict> {
         let skip = |unmet: Unmet| Verdict::Skipped(unmet.reason);
         let lowered = lower(case, kernel, self.target.time_factor()).map_err(skip)?;
+        if case.fresh && !self.target.is_guest() {
+            return Err(Verdict::Skipped("needs a guest that is thrown away afterwards (fresh)".into()));
+        }
         for probe in &case.needs {
             if !self.probes.contains_key(&probe.id) {
                 let found = self.probe(probe, kernel);
@@ -354,6 +376,30 @@ impl Worker {
             }
         }
         Ok(lowered)
+    }
+
+    /// Asks the kernel for what the cases and their probes want to know of its types, once, and if they do. `false` when
+    /// the agent was lost over it.
+    fn ask_types(&mut self, cases: &[&Case]) -> bool {
+        let own = cases.iter().flat_map(|case| &case.btf);
+        let probes = cases.iter().flat_map(|case| &case.needs).flat_map(|probe| &probe.btf);
+        let new: BTreeSet<_> = own.chain(probes).filter(|query| !self.types.contains_key(query)).collect();
+        if new.is_empty() {
+            return true;
+        }
+        let queries: Vec<_> = new.into_iter().cloned().collect();
+        let Some(opened) = &mut self.opened else { return false };
+        match opened.session.btf(queries.clone()) {
+            Ok(answers) => {
+                Arc::make_mut(&mut self.types).extend(queries.into_iter().zip(answers));
+                true
+            }
+            Err(_) => {
+                self.opened = None;
+                self.losses += 1;
+                false
+            }
+        }
     }
 
     /// Runs a probe; nothing else is in flight. A guest that dies under it is replaced once.
@@ -377,6 +423,7 @@ impl Worker {
 
     fn ask(&mut self, plan: Plan) -> Result<Observation, Fault> {
         let Some(opened) = &mut self.opened else { return Err(Fault::Gone("there is no agent".into())) };
+        self.touched = true;
         let session = &mut opened.session;
         match session.send(u64::MAX, plan).and_then(|()| session.receive()) {
             Ok((_, observation)) => Ok(observation),

@@ -90,6 +90,26 @@ fn a_guest_that_nobody_needs_is_ended(
     assert!(said.err.contains(says), "{}", said.all());
 }
 
+/// A case that asks for a fresh guest sees nothing of those before it, leaves nothing to those after it, and the others go
+/// on sharing one. (The folder is left by the first case in the guest that the second one may not have.)
+#[rstest]
+fn a_fresh_case_has_a_guest_that_is_thrown_away(#[values("x86_64", "riscv64")] arch: &str) {
+    if !is_set_up(arch) {
+        return;
+    }
+    let words = ["run", "--target", arch, "--verbose", "--jobs", "1", "--cases", "hostile/fresh.yaml"];
+    let said = Place::data().say(&words).assert_status(0);
+    assert_eq!(said.counts(arch), "5 passed", "{}", said.all());
+}
+
+/// It is never run where there is nothing to throw away.
+#[test]
+fn a_fresh_case_is_not_for_the_hosts_kernel() {
+    let words = ["run", "--target", "native", "--cases", "hostile/fresh.yaml", "locks"];
+    let said = Place::data().say(&words).assert_status(0);
+    assert!(said.counts("native").ends_with("2 skipped"), "{}", said.all());
+}
+
 /// What one case leaves on its kernel is not there for the next; and the report keeps to the order of the file.
 #[rstest]
 fn an_isolated_case_has_a_kernel_for_itself(#[values("1", "2")] jobs: &str) {

@@ -114,6 +114,17 @@ proptest! {
 }
 
 #[test]
+fn questions_about_types_and_their_answers_arrive() {
+    let query = |want| BtfQuery { kind: 4, name: "tcp_sock".into(), want };
+    let wants = [BtfWant::Id, BtfWant::Size, BtfWant::Offset("a.b".into()), BtfWant::Index("c".into())];
+    let asked = ToAgent::Btf { queries: wants.map(query).into() };
+    assert_eq!(read_frame::<ToAgent>(&mut framed(&asked).as_slice()).unwrap(), asked);
+    let answers = vec![BtfAnswer::Number(u32::MAX), BtfAnswer::NoBtf, BtfAnswer::BitField];
+    let said = FromAgent::Btf { answers };
+    assert_eq!(read_frame::<FromAgent>(&mut framed(&said).as_slice()).unwrap(), said);
+}
+
+#[test]
 fn the_end_of_a_stream_is_told_from_a_broken_one() {
     assert!(matches!(read_frame::<ToAgent>(&mut [].as_slice()), Err(WireError::Closed)));
     assert!(matches!(read_frame::<ToAgent>(&mut [1, 0].as_slice()), Err(WireError::Io(_))));

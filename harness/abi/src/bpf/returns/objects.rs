@@ -133,7 +133,11 @@ const ENABLE_STATS: &[Return] = &[
 
 const TOKEN_CREATE: &[Return] = &[
     can("E2BIG", "bpf_check_uarg_tail_zero"),
-    can("EACCES", "path_permission (bpffs that cannot be entered)"),
+    cannot(
+        "EACCES",
+        "path_permission",
+        "MAY_ACCESS alone is asked for, which no mode refuses: a security module must do so",
+    ),
     can("EBADF", "bpf_token_create"),
     can("EFAULT", "__sys_bpf"),
     can("EINVAL", "token_create, bpf_token_create (not the root of a bpffs)"),

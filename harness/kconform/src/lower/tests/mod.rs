@@ -2,6 +2,7 @@
 
 mod arches;
 mod blocks;
+mod btf;
 mod calls;
 mod show;
 
@@ -28,6 +29,7 @@ fn kernel(arch: Arch) -> Kernel {
         in_user_namespace: false,
         uid: 0,
         config: None,
+        btf: Arc::default(),
         host: false,
     }
 }
