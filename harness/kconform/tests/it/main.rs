@@ -15,6 +15,7 @@ mod kernels;
 mod kvm;
 mod leftovers;
 mod mutants;
+mod never_run;
 mod privileges;
 mod program;
 mod shards;

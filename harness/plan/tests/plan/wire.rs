@@ -80,7 +80,7 @@ fn numbered(ops: Vec<Op>) -> Vec<Step> {
     ops.into_iter().zip(0..).map(|(op, index)| Step { index, op }).collect()
 }
 
-fn framed(message: &ToAgent) -> Vec<u8> {
+fn framed<T: serde::Serialize>(message: &T) -> Vec<u8> {
     let mut bytes = Vec::new();
     write_frame(&mut bytes, message).unwrap();
     bytes
