@@ -438,7 +438,7 @@ fn piece() -> Value {
                 "struct",
                 json!({"type": "array", "minItems": 2, "maxItems": 2,
                 "description": "[name, {member: piece}]: a structure of the kernel's own, zeros but for these members; a member of a member is a.b.",
-                "items": [{"type": "string"}, {"type": ["object", "string"], "additionalProperties": {"anyOf": [reference("piece", ""), {"type": "array"}]}}]}),
+                "items": [{"type": "string"}, {"type": ["object", "string"], "patternProperties": {"^<<$": {}}, "additionalProperties": reference("piece", "")}]}),
             ),
             (
                 "bytes",

@@ -217,13 +217,17 @@ impl Memory {
         };
         let mut at = 0;
         for (offset, (_, member)) in members {
-            self.zeros(to, offset.checked_sub(at).ok_or_else(|| no_room(member))?)?;
+            self.gap(to, offset.checked_sub(at).ok_or_else(|| no_room(member))?)?;
             let first = to.list.len();
             to.closed = first;
             self.write(abi, to, member)?;
             at = offset + size(&to.list[first..]).ok_or_else(|| no_room(member))?;
         }
-        self.zeros(to, end.checked_sub(at).ok_or_else(|| no_room(piece))?)
+        self.gap(to, end.checked_sub(at).ok_or_else(|| no_room(piece))?)
+    }
+
+    fn gap(&mut self, to: &mut Pieces, bytes: u64) -> Result<(), Unmet> {
+        if bytes == 0 { Ok(()) } else { self.zeros(to, bytes) }
     }
 
     /// A piece by itself. What is named inside stays without its name, for it will be there more than once.

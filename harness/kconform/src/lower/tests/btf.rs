@@ -62,9 +62,9 @@ fn numbers_of_the_kernel_stand_where_numbers_do() {
 )]
 #[case(
     "- write: [1, {struct: [s, {a: {zero: 9}, b: {u64: 1}}]}, 1]",
-    "struct s has no room for this (test.yaml:4:42)"
+    "struct s has no room for this (test.yaml:4:51)"
 )]
-#[case("- write: [1, {struct: [s, {b: {zero: 17}}]}, 1]", "struct s has no room for this (test.yaml:4:19)")]
+#[case("- write: [1, {struct: [s, {b: {zero: 17}}]}, 1]", "struct s has no room for this (test.yaml:4:20)")]
 fn what_a_kernel_lacks_is_said(#[case] step: &str, #[case] reason: &str) {
     assert_eq!(refused(step, &knowing(Arch::X86_64)), reason);
 }
