@@ -1,7 +1,8 @@
 #!/bin/sh
-# The suite on a Slurm cluster, a shard a task of an array. A job that waits for all of
-# them joins the reports:
+# The suite on a Slurm cluster, a shard a task of an array. Kernels and snapshots of guests are in the home folder, which
+# the nodes share, so they are fetched once; a job that waits for all tasks joins the reports:
 #
+#     kconform image fetch x86_64 riscv64
 #     run=$(sbatch --parsable slurm-array.sh)
 #     sbatch --dependency=afterany:"$run" --wrap 'kconform merge reports/shard-*.json --report html=all.html'
 #

@@ -29,6 +29,7 @@ const FILES: &[&str] = &[
     ".github/workflows/nightly.yml",
     "ci/github-example.yml",
     "ci/gitlab-example.yml",
+    "ci/lab/kubernetes-job.yaml",
     "ci/lab/slurm-array.sh",
 ];
 
@@ -51,6 +52,9 @@ fn validator(name: &str) -> Option<PathBuf> {
 #[case("check-jsonschema", &["--builtin-schema", "vendor.github-workflows"], ".github/workflows/ci.yml")]
 #[case("check-jsonschema", &["--builtin-schema", "vendor.github-workflows"], ".github/workflows/nightly.yml")]
 #[case("check-jsonschema", &["--builtin-schema", "vendor.github-workflows"], "ci/github-example.yml")]
+#[case("actionlint", &[], ".github/workflows/ci.yml")]
+#[case("actionlint", &[], ".github/workflows/nightly.yml")]
+#[case("actionlint", &[], "ci/github-example.yml")]
 #[case("check-jsonschema", &["--builtin-schema", "vendor.gitlab-ci"], "ci/gitlab-example.yml")]
 #[case("kubernetes-validate", &["--strict"], "ci/lab/kubernetes-job.yaml")]
 fn their_validators_take_them(#[case] program: &str, #[case] arguments: &[&str], #[case] file: &str) {
@@ -83,12 +87,35 @@ fn every_row_of_the_matrix_is_a_target() {
     assert_eq!(read, matrix);
 }
 
+/// Those that are named without a variable, in a list of the file.
+#[rstest]
+#[case("ci/github-example.yml", &["jobs", "kernel", "strategy", "matrix", "include"], ["target", "arch"])]
+#[case("ci/gitlab-example.yml", &["run", "parallel", "matrix"], ["TARGET", "ARCH"])]
+fn the_targets_of_the_examples_are_there(
+    #[case] file: &str,
+    #[case] path: &[&str],
+    #[case] names: [&str; 2],
+) {
+    let yaml: serde_yaml::Value = serde_yaml::from_str(&text(file)).expect("YAML");
+    let rows = path.iter().fold(&yaml, |value, key| &value[*key]).as_sequence().expect("a list");
+    let images = Images::built_in().expect("images");
+    assert!(!rows.is_empty());
+    for row in rows {
+        let [target, arch] = names.map(|key| row[key].as_str().expect("text"));
+        let image = images.iter().find(|image| image.name == target);
+        assert!(image.is_some() || target == "native", "{target} is no image");
+        assert_eq!(arch, image.map_or("x86_64", |image| image.arch.name()), "{target}");
+    }
+}
+
 /// Lines that call kconform, each as one line, without what the shell or the CI system puts in place of `$…`.
 fn commands(text: &str) -> Vec<String> {
     let mut commands = Vec::new();
     let mut lines = text.lines().map(str::trim).filter(|line| !line.starts_with('#')).peekable();
     while let Some(line) = lines.next() {
-        let Some(at) = line.find("kconform ").filter(|at| !line[..*at].contains("--")) else { continue };
+        // `git -C kconform …` is another program's.
+        let called = |at: &usize| !line[..*at].contains("--") && !line[..*at].ends_with("-C ");
+        let Some(at) = line.find("kconform ").filter(called) else { continue };
         let mut command = line[at..].trim_end_matches('\\').trim().to_owned();
         while let Some(more) = lines.next_if(|line| line.starts_with("--")) {
             command.push(' ');
@@ -113,7 +140,7 @@ fn what_they_call_is_there() {
             assert_eq!(place.say(&words).status, Some(0), "{file}: {command}");
             called += 1;
         }
-        for word in text.split(|c: char| c.is_whitespace() || c == '"' || c == '(') {
+        for word in text.split(|c: char| c.is_whitespace() || "\"([],".contains(c)) {
             let script = word.strip_prefix("kconform/").unwrap_or(word);
             if script.starts_with("ci/") && !script.contains('*') && !script.contains('.') {
                 assert!(checkout().join(script).is_file(), "{file}: {script}");
