@@ -4,6 +4,9 @@ use std::collections::HashMap;
 use std::str::FromStr;
 use std::time::Duration;
 
+/// More shards than anybody has cases for are a mistake.
+pub const MOST_SHARDS: u32 = 65_535;
+
 /// One of several parts of the selected cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Shard {
@@ -38,6 +41,9 @@ pub enum ShardError {
     /// It is outside the count.
     #[error("there is no shard {0}: they are counted from 1 to {count}", count = .0.count)]
     Outside(Shard),
+    /// Nobody means so many.
+    #[error("{0} shards are more than the {MOST_SHARDS} that there may be")]
+    TooMany(u32),
     /// A variable does not hold a number.
     #[error("{name} is {value:?}, which is no number that fits")]
     NoNumber {
@@ -139,7 +145,13 @@ impl Wish {
 
 impl Shard {
     fn checked(self) -> Result<Shard, ShardError> {
-        if (1..=self.count).contains(&self.index) { Ok(self) } else { Err(ShardError::Outside(self)) }
+        if self.count > MOST_SHARDS {
+            Err(ShardError::TooMany(self.count))
+        } else if (1..=self.count).contains(&self.index) {
+            Ok(self)
+        } else {
+            Err(ShardError::Outside(self))
+        }
     }
 
     /// The positions, in rising order, of the cases that are this shard's. Every case is in exactly one shard, and which
@@ -153,7 +165,8 @@ impl Shard {
         let time = |nth: usize| times.get(ids[nth]).map_or(average, |time| time.as_nanos().max(1));
         let mut longest_first: Vec<usize> = (0..ids.len()).collect();
         longest_first.sort_by_key(|nth| (std::cmp::Reverse(time(*nth)), *nth));
-        let mut load = vec![0; self.count as usize];
+        // Every case takes some time, so no shard gets a second one before all have one.
+        let mut load = vec![0; ids.len().min(self.count as usize)];
         let mut mine = Vec::new();
         for nth in longest_first {
             let least = (0..load.len()).min_by_key(|shard| (load[*shard], *shard)).unwrap_or(0);
@@ -188,6 +201,12 @@ mod tests {
     #[case::negative("-1/2", Err(ShardError::Form("-1/2".into())))]
     #[case::counted_from_1("0/8", Err(ShardError::Outside(shard(0, 8))))]
     #[case::past_the_last("9/8", Err(ShardError::Outside(shard(9, 8))))]
+    #[case::blank(" 3/8", Err(ShardError::Form(" 3/8".into())))]
+    #[case::three_numbers("1/2/3", Err(ShardError::Form("1/2/3".into())))]
+    #[case::most("65535/65535", Ok(Wish::This(shard(65_535, 65_535))))]
+    #[case::too_many("1/65536", Err(ShardError::TooMany(65_536)))]
+    #[case::past_all_numbers("1/4294967296", Err(ShardError::Form("1/4294967296".into())))]
+    #[case::auto_of_none("auto/0", Err(ShardError::Form("auto/0".into())))]
     fn a_wish_is_read(#[case] text: &str, #[case] wish: Result<Wish, ShardError>) {
         assert_eq!(text.parse(), wish);
     }
@@ -202,6 +221,19 @@ mod tests {
         "JOB_COMPLETION_INDEX=8",
         Err(ShardError::Outside(shard(9, 8)))
     )]
+    #[case::too_many("auto/65536", "JOB_COMPLETION_INDEX=0", Err(ShardError::TooMany(65_536)))]
+    #[case::gitlab_past_the_last(
+        "auto",
+        "CI_NODE_INDEX=9 CI_NODE_TOTAL=8",
+        Err(ShardError::Outside(shard(9, 8)))
+    )]
+    #[case::gitlab_says_no_count("auto", "CI_NODE_INDEX=3", Err(ShardError::NoCount("CI_NODE_INDEX")))]
+    #[case::negative(
+        "auto/8",
+        "JOB_COMPLETION_INDEX=-1",
+        Err(ShardError::NoNumber { name: "JOB_COMPLETION_INDEX", value: "-1".into() })
+    )]
+    #[case::set_but_empty("auto/8", "JOB_COMPLETION_INDEX=", Err(ShardError::NoIndex))]
     #[case::kubernetes_says_no_count(
         "auto",
         "JOB_COMPLETION_INDEX=0",
@@ -257,7 +289,7 @@ mod tests {
         #[test]
         fn every_case_is_in_exactly_one_shard(
             times in prop::collection::vec(prop::option::of(0_u64..5000), 0..60),
-            count in 1_u32..12,
+            count in prop_oneof![1_u32..12, Just(100)],
         ) {
             let names: Vec<String> = (0..times.len()).map(|nth| format!("case {nth}")).collect();
             let ids: Vec<&str> = names.iter().map(String::as_str).collect();

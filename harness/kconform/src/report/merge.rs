@@ -4,6 +4,10 @@ use std::collections::BTreeMap;
 
 use super::document::{Case, Document, Shard, Target};
 use super::gather::selection;
+use crate::shard::MOST_SHARDS;
+
+/// How many missing shards are named before only their number is told.
+const MOST_NAMED: usize = 20;
 
 /// Why reports cannot be joined.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
@@ -59,9 +63,14 @@ pub struct Gap {
 
 impl std::fmt::Display for Gap {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shards: Vec<String> = self.shards.iter().map(|n| format!("{n}/{}", self.count)).collect();
-        let (s, are) = if shards.len() == 1 { ("", "is") } else { ("s", "are") };
-        write!(f, "shard{s} {} of {} {are} missing", shards.join(", "), self.target)
+        let named = self.shards.iter().take(MOST_NAMED);
+        let named: Vec<String> = named.map(|n| format!("{n}/{}", self.count)).collect();
+        let more = match self.shards.len() - named.len() {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let (s, are) = if self.shards.len() == 1 { ("", "is") } else { ("s", "are") };
+        write!(f, "shard{s} {}{more} of {} {are} missing", named.join(", "), self.target)
     }
 }
 
@@ -148,7 +157,7 @@ impl<'a> Part<'a> {
         let shard = document.shard.clone().unwrap_or_else(whole);
         let right = shard.positions.len() == document.cases.len()
             && shard.positions.iter().all(|nth| u64::from(*nth) < shard.selected)
-            && (1..=shard.count).contains(&shard.index)
+            && (1..=shard.count.min(MOST_SHARDS)).contains(&shard.index)
             && shard.selected <= document.suite.cases;
         match right {
             true => Ok(Part { name, document, shard }),

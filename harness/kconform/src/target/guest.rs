@@ -76,7 +76,7 @@ pub(super) fn open(image: &Image, start: Start) -> Result<Opened, Unusable> {
         Session::open(link, Duration::from_secs(5), factor).map_err(|(broken, words)| match broken {
             Broken::Stale(_) => Unusable {
                 what: format!("{} ({})", broken, agent.display()),
-                mend: Some("ci/agents".into()),
+                mend: Some(build_agents(image.arch.name())),
                 not_set_up: true,
             },
             _ => failed(format!("{broken}; {}", words.what)),
@@ -182,8 +182,22 @@ fn is_of_this_build(path: &Path) -> std::io::Result<bool> {
 fn stale(path: &Path, arch: &str) -> Unusable {
     Unusable {
         what: format!("the agent for {arch} is of another build than kconform ({})", path.display()),
-        mend: Some(format!("ci/agents {arch}")),
+        mend: Some(build_agents(arch)),
         not_set_up: true,
+    }
+}
+
+/// The command that builds the agent for an architecture, as it can be called here.
+fn build_agents(arch: &str) -> String {
+    let checkout = checkout();
+    if !checkout.join("ci/agents").is_file() {
+        return format!(
+            "ci/agents {arch} in kconform's checkout, and KCONFORM_AGENTS=CHECKOUT/target/agents"
+        );
+    }
+    match std::env::current_dir() {
+        Ok(here) if here == checkout => format!("ci/agents {arch}"),
+        _ => format!("{}/ci/agents {arch}", checkout.display()),
     }
 }
 
@@ -222,12 +236,7 @@ fn agent_in_memory() -> std::io::Result<PathBuf> {
 fn no_agent(arch: &str, path: &Path) -> Unusable {
     Unusable {
         what: format!("there is no agent for {arch} ({})", path.display()),
-        mend: Some(match checkout().is_dir() {
-            true => format!("ci/agents {arch}"),
-            false => {
-                format!("ci/agents {arch} in kconform's checkout, and KCONFORM_AGENTS=CHECKOUT/target/agents")
-            }
-        }),
+        mend: Some(build_agents(arch)),
         not_set_up: true,
     }
 }

@@ -127,9 +127,10 @@ impl Place {
         for name in ["CASES", "TARGETS", "ACCEL", "REQUIRE_GUESTS"] {
             command.env_remove(format!("KCONFORM_{name}"));
         }
-        let engines = ["CI_NODE_INDEX", "CI_NODE_TOTAL", "JOB_COMPLETION_INDEX", "SLURM_ARRAY_TASK_ID"];
+        let engines = ["CI_NODE_INDEX", "CI_NODE_TOTAL", "JOB_COMPLETION_INDEX"];
+        let slurm = ["SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT"];
         let terminal = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "NEXTEST", "COLUMNS"];
-        for name in terminal.iter().chain(&engines) {
+        for name in terminal.iter().chain(&engines).chain(&slurm) {
             command.env_remove(name);
         }
         // Cargo's children are told of it, and kconform then says how to run it again by cargo.

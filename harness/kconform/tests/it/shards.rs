@@ -2,10 +2,11 @@
 
 use std::process::Child;
 
-use kconform::report::document::{Document, Status};
+use kconform::report::document::{CaseResult, Document, Status};
 use kconform::report::json;
 use rstest::rstest;
 
+use crate::guests::is_set_up;
 use crate::program::{Place, Said, assert_said};
 
 const SUITE: &str = "cases:
@@ -32,11 +33,15 @@ fn shard_files(count: u32) -> Vec<String> {
     (1..=count).map(|index| format!("s{index}.json")).collect()
 }
 
-/// Runs the shards as processes of their own, all at once.
+/// Runs the shards natively as processes of their own, all at once.
 fn run_shards(place: &Place, count: u32, more: &[&str]) {
+    run_shards_on("native", place, count, more);
+}
+
+fn run_shards_on(targets: &str, place: &Place, count: u32, more: &[&str]) {
     let start = |index: u32| -> Child {
         let mut command = place.command(&[]);
-        command.args(["run", "--quiet", "--target", "native", "--shard", &format!("{index}/{count}")]);
+        command.args(["run", "--quiet", "--target", targets, "--shard", &format!("{index}/{count}")]);
         command.args(["--report", &format!("json=s{index}.json")]).args(more);
         command.stdout(std::process::Stdio::null()).spawn().expect("the program can be started")
     };
@@ -61,7 +66,11 @@ fn read(place: &Place, name: &str) -> Document {
 /// Without what differs from run to run.
 fn timeless(mut document: Document) -> Document {
     document.started.clear();
-    document.targets.iter_mut().for_each(|target| target.elapsed_ns = 0);
+    for target in &mut document.targets {
+        target.elapsed_ns = 0;
+        // Whether its first boot was in this run, or at which attempt it came up.
+        target.remark = None;
+    }
     for result in document.cases.iter_mut().flat_map(|case| &mut case.results) {
         result.duration_ns = 0;
         result.steps.iter_mut().for_each(|step| (step.begun_ns, step.call_ns) = (None, None));
@@ -82,6 +91,78 @@ fn shards_joined_are_the_run_of_all(#[case] count: u32, #[case] more: &[&str]) {
     assert_eq!(timeless(read(&place, "joined.json")), timeless(read(&place, "whole.json")));
 }
 
+/// Suites of the project's own that print no number which the kernel or the C library gives (ids, addresses).
+#[rstest]
+#[case::native("native")]
+#[case::guests("x86_64,riscv64")]
+fn eight_shards_of_the_suite_are_the_run_of_all(#[case] targets: &str) {
+    if targets.split(',').any(|target| target != "native" && !is_set_up(target)) {
+        return;
+    }
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/../../cases/bpf/map");
+    let select = ["--cases", cases, "bpf/map/queue_stack*::*", "bpf/map/lpm_trie::*"];
+    let place = Place::new();
+    place.say(&[&["run", "--target", targets, "--report", "json=whole.json"][..], &select].concat());
+    run_shards_on(targets, &place, 8, &select);
+    let files = shard_files(8);
+    let whole = read(&place, "whole.json");
+    assert!(whole.cases.len() > 90 && !whole.partial, "{} cases", whole.cases.len());
+    let lost = merge(&place, &files[1..], &[]).assert_status(3);
+    assert!(lost.err.contains("shard 1/8 of "), "{}", lost.all());
+    merge(&place, &files, &["--report", "json=joined.json"]).assert_status(0);
+    let (joined, whole) = (timeless(read(&place, "joined.json")), timeless(whole));
+    for (joined, whole) in joined.cases.iter().zip(&whole.cases) {
+        assert_eq!(joined, whole);
+    }
+    assert_eq!(joined, whole);
+}
+
+#[rstest]
+#[case::json("json")]
+#[case::ktap("ktap")]
+#[case::junit("junit")]
+#[case::github("github")]
+#[case::html("html")]
+fn what_is_joined_is_written_in_every_format(#[case] format: &str) {
+    let place = place();
+    run_shards(&place, 3, &[]);
+    merge(
+        &place,
+        &shard_files(3),
+        &["--report", "json=joined.json", "--report", &format!("{format}=merged")],
+    );
+    let wanted = ["report", "joined.json", "--report", &format!("{format}=reported")];
+    place.say(&wanted).assert_status(0);
+    let text = |name: &str| std::fs::read_to_string(place.here().join(name)).expect("a report");
+    assert_eq!(text("merged"), text("reported"));
+    assert!(text("merged").contains("skipped") || format == "github", "{}", text("merged"));
+}
+
+/// A shard whose kernel was never reached, and one that was interrupted, have a report: what they lack is not passed.
+#[test]
+fn a_shard_that_was_lost_or_interrupted_makes_the_whole_partial() {
+    let place = place();
+    run_shards(&place, 3, &[]);
+    let mut second = read(&place, "s2.json");
+    second.partial = true;
+    let lost = second.cases.len() as u64;
+    for result in second.cases.iter_mut().flat_map(|case| &mut case.results) {
+        *result =
+            CaseResult { reason: Some("interrupted".into()), ..CaseResult::bare("native", Status::Lost) };
+    }
+    second.targets[0].counts = [(Status::Lost, lost)].into();
+    second.targets[0].release = None;
+    let place = place.file("s2.json", &serde_json::to_string(&second).expect("JSON"));
+    let said = merge(&place, &shard_files(3), &["--report", "json=joined.json"]).assert_status(3);
+    let joined = read(&place, "joined.json");
+    assert!(joined.partial);
+    assert_eq!(joined.targets[0].counts[&Status::Lost], lost, "{}", said.all());
+    assert!(joined.targets[0].release.is_some(), "the other shards know the kernel");
+    place.say(&["report", "joined.json", "--kcidb=k.json", "--origin", "myci"]).assert_status(0);
+    let submission = std::fs::read_to_string(place.here().join("k.json")).expect("a submission");
+    assert_eq!(submission.matches("\"MISS\"").count() as u64, lost);
+}
+
 #[test]
 fn the_longest_case_has_a_shard_for_itself() {
     let place = place();
@@ -100,8 +181,14 @@ fn the_longest_case_has_a_shard_for_itself() {
 
 #[test]
 fn engines_say_which_shard_it_is() {
-    for (name, value, wish) in [("CI_NODE_INDEX", "2", "auto"), ("JOB_COMPLETION_INDEX", "1", "auto/3")] {
-        let place = place().env(name, value).env("CI_NODE_TOTAL", "3");
+    let engines = [
+        ("CI_NODE_INDEX=2 CI_NODE_TOTAL=3", "auto"),
+        ("JOB_COMPLETION_INDEX=1", "auto/3"),
+        ("SLURM_ARRAY_TASK_ID=12 SLURM_ARRAY_TASK_MIN=11 SLURM_ARRAY_TASK_COUNT=3", "auto"),
+    ];
+    for (name, wish) in engines {
+        let variables = name.split(' ').filter_map(|variable| variable.split_once('='));
+        let place = variables.fold(place(), |place, (name, value)| place.env(name, value));
         place.run(&["--quiet", "--shard", wish, "--report", "json=s.json"]);
         let shard = read(&place, "s.json").shard.expect("a shard");
         assert_eq!((shard.index, shard.count, shard.selected), (2, 3, 13), "{name}");
@@ -165,6 +252,9 @@ fn targets_of_several_machines_are_joined() {
 #[rstest]
 #[case::form("form", &["--shard", "three"])]
 #[case::outside("outside", &["--shard", "9/8"])]
+#[case::counted_from_1("from_1", &["--shard", "0/8"])]
+#[case::of_none("of_none", &["--shard", "1/0"])]
+#[case::too_many("too_many", &["--shard", "1/4000000000"])]
 #[case::nothing_says_it("nothing", &["--shard", "auto"])]
 #[case::times_alone("times_alone", &["--times", "x.json"])]
 #[case::no_times("no_times", &["--shard", "1/2", "--times", "x.json"])]
