@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use kconform::guest::cache::cached;
-use kconform::guest::{BootSpec, CachedKernel, Guest, Image, Images, cache_dir};
+use kconform::guest::{BootSpec, CachedKernel, Guest, Hears, Image, Images, cache_dir};
 
 const ROUNDS: usize = 5;
 
@@ -50,7 +50,7 @@ impl Bench<'_> {
     /// From nothing to the end of a guest whose init powers off at once.
     fn bare(&self) -> Duration {
         let (image, kernel, cache) = (self.image, &self.kernel, self.cache.as_path());
-        let spec = BootSpec { image, kernel, agent: &self.init, cache, cmdline: &[] };
+        let spec = BootSpec { image, kernel, agent: &self.init, cache, cmdline: &[], hears: Hears::NOBODY };
         let begun = Instant::now();
         let booted = Guest::boot(&spec);
         let elapsed = begun.elapsed();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::Duration;
 
-use crate::guest::{BootSpec, Guest, GuestError, Image, cache_dir};
+use crate::guest::{BootSpec, Guest, GuestError, Hears, Image, cache_dir};
 use crate::interrupt;
 use crate::target::guest::{agent_for, kernel};
 
@@ -53,7 +53,8 @@ fn boot(image: &Image, log: &Path) -> Result<(), BootError> {
     let cache = cache_dir().map_err(|error| harness(&error))?;
     let agent = agent_for(image.arch).map_err(|error| harness(&error))?;
     let kernel = kernel(image).map_err(|error| harness(&error))?;
-    let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[] };
+    let spec =
+        BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[], hears: Hears::NOBODY };
     let (console, outcome) = match Guest::boot(&spec) {
         Ok(guest) => {
             let lines = guest.console().lines_from(0).into_iter().map(|line| line.text).collect();

@@ -9,7 +9,7 @@ use super::args::SuiteArgs;
 use super::bisect_args::{BisectArgs, BuildingArgs};
 use super::bisect_images::between_kernels;
 use super::bisect_text::{Teller, endings};
-use super::{CliError, FAILED, LOST, USAGE, load_suites};
+use super::{CliError, FAILED, LOST, Styles, USAGE, load_suites};
 use crate::bisect::build::Recipe;
 use crate::bisect::git::{Bisection, GitError, Limits, Repository};
 use crate::bisect::lab::{KernelLab, LabError, Trial};
@@ -31,15 +31,15 @@ pub(super) fn status(error: &SearchError) -> u8 {
     }
 }
 
-pub(super) fn bisect(args: &BisectArgs, style: Style) -> Result<u8, CliError> {
-    let cases = selected(&args.suite, Selection::from(&args.select), style)?;
+pub(super) fn bisect(args: &BisectArgs, styles: Styles) -> Result<u8, CliError> {
+    let cases = selected(&args.suite, Selection::from(&args.select), styles.out)?;
     interrupt::watch()?;
     match (&args.tree, &args.good, &args.bad) {
         (Some(tree), Some(good), Some(bad)) => {
             let repository = Repository::open(tree).map_err(SearchError::from)?;
-            in_tree(args, &repository, [good, bad], cases, style)
+            in_tree(args, &repository, [good, bad], cases, styles)
         }
-        _ => between_kernels(args, cases, style),
+        _ => between_kernels(args, cases, styles),
     }
 }
 
@@ -69,7 +69,7 @@ fn in_tree(
     repository: &Repository,
     [good, bad]: [&String; 2],
     cases: Vec<Case>,
-    style: Style,
+    styles: Styles,
 ) -> Result<u8, CliError> {
     let lab_error = |error: LabError| CliError::from(SearchError::from(error));
     let recipe = recipe(&args.building)?;
@@ -90,7 +90,7 @@ fn in_tree(
             .collect(),
     };
     let (state, mut table) = open(args, identity).map_err(SearchError::from)?;
-    let mut teller = Teller::new(repository, style, args.quiet);
+    let mut teller = Teller::new(repository, styles.err, args.quiet);
     teller.begins(&state, &recipe.notes(), &table);
     let worktree = state.worktree();
     if args.restart {
@@ -113,8 +113,12 @@ fn in_tree(
     repository.remove_worktree(&worktree).map_err(SearchError::from)?;
     state.remove("build").map_err(SearchError::from)?;
     let mut out = std::io::stdout().lock();
-    write!(out, "{}", endings(repository, &question, &found, &table, style).map_err(SearchError::from)?)?;
-    writeln!(out, "{}", style.dim(&format!("logs and kernels: {}", state.folder().display())))?;
+    write!(
+        out,
+        "{}",
+        endings(repository, &question, &found, &table, styles.out).map_err(SearchError::from)?
+    )?;
+    writeln!(out, "{}", styles.out.dim(&format!("logs and kernels: {}", state.folder().display())))?;
     Ok(exit_status(&found))
 }
 

@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use super::bisect_args::BisectArgs;
 use super::diff::steps;
-use super::{CliError, FAILED, LOST};
+use super::{CliError, FAILED, LOST, Styles};
 use crate::bisect::kernels::{Between, Found, Series, series};
 use crate::case::Case;
 use crate::guest::{Images, cache_dir};
@@ -16,30 +16,31 @@ use crate::report::{Progress, Style, gather};
 use crate::run::{Options, run as run_cases};
 use crate::target::Target;
 
-pub(super) fn between_kernels(args: &BisectArgs, cases: Vec<Case>, style: Style) -> Result<u8, CliError> {
+pub(super) fn between_kernels(args: &BisectArgs, cases: Vec<Case>, styles: Styles) -> Result<u8, CliError> {
     if let Some(option) = args.building.given() {
         return Err(CliError::Usage(format!("{option} is for a tree, and means nothing with --images")));
     }
     let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;
     let found = Found::new(&args.images, &Images::built_in()?, &cache)?;
     for note in &found.notes {
-        eprintln!("{} {note}", style.warn("note:"));
+        eprintln!("{} {note}", styles.err.warn("note:"));
     }
-    let document = observe(&cases.into(), &found.targets, args.quiet);
+    let document = observe(&cases.into(), &found.targets, args.quiet, styles.err);
     let mut out = std::io::stdout().lock();
     let all = series(&document);
-    write!(out, "{}", text(&document, &all, style))?;
+    write!(out, "{}", text(&document, &all, styles.out))?;
     Ok(exit_status(&document, &all))
 }
 
 /// What cases come to on kernels.
-pub(super) fn observe(cases: &Arc<[Case]>, targets: &[Target], quiet: bool) -> Document {
+pub(super) fn observe(cases: &Arc<[Case]>, targets: &[Target], quiet: bool, errors: Style) -> Document {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
     let options =
         Options { jobs, rounds: Some(1), until_fail: false, guests: 1, isolate: false, check_leaks: false };
-    let mut progress = Progress::new(targets, cases, quiet);
+    let mut progress = Progress::new(targets, cases, quiet, errors);
     let started = SystemTime::now();
     let runs = run_cases(cases, targets, options, &mut |target, event| progress.tell(target, event));
+    progress.end();
     gather(cases, &runs, SuiteIdentity::default(), started)
 }
 

@@ -2,7 +2,6 @@
 //! everything below 128 says something of the commit: so trouble of any kind must be above.
 
 use std::fs;
-use std::io::IsTerminal;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -41,8 +40,7 @@ pub(super) fn misused(error: &clap::Error) -> ! {
     error.exit()
 }
 
-pub(super) fn bisect_step(args: &BisectStepArgs) -> ExitCode {
-    let style = Style { color: std::io::stderr().is_terminal() };
+pub(super) fn bisect_step(args: &BisectStepArgs, style: Style) -> ExitCode {
     let status = match catch_unwind(AssertUnwindSafe(|| step(args, style))) {
         Ok(Ok(answer)) => told(&answer, args.building.expect_fail),
         Ok(Err(error)) => {

@@ -10,7 +10,7 @@ use super::bisect_args::CompareArgs;
 use super::bisect_images::observe;
 use super::choose::choose;
 use super::diff::text;
-use super::{CliError, FAILED, LOST, images};
+use super::{CliError, FAILED, LOST, Styles, images};
 use crate::case::Case;
 use crate::interrupt;
 use crate::report::Style;
@@ -19,11 +19,12 @@ use crate::report::document::{Document, Status};
 use crate::select::Selection;
 use crate::target::Target;
 
-pub(super) fn compare(args: &CompareArgs, style: Style) -> Result<u8, CliError> {
+pub(super) fn compare(args: &CompareArgs, styles: Styles) -> Result<u8, CliError> {
+    let style = styles.out;
     let cases: Arc<[Case]> = selected(&args.suite, Selection::from(&args.select), style)?.into();
     interrupt::watch()?;
-    let (before, after) = (target(&args.before, args, style)?, target(&args.after, args, style)?);
-    let document = observe(&cases, &[before, after], args.quiet);
+    let (before, after) = (target(&args.before, args, styles.err)?, target(&args.after, args, styles.err)?);
+    let document = observe(&cases, &[before, after], args.quiet, styles.err);
     let difference = diff(&only(&document, 0), &only(&document, 1), &[])?;
     let mut out = std::io::stdout().lock();
     match args.format {

@@ -11,10 +11,10 @@ use kconform_abi::{Arch, capability};
 use super::args::TargetsArgs;
 use super::choose::default_targets;
 use super::{CliError, LOST, images};
-use crate::guest::cache_dir;
 use crate::guest::image::{DEFAULT_IMAGES, Image};
 use crate::guest::qemu::accel::{self, Accelerator};
 use crate::guest::snapshot;
+use crate::guest::{Hears, cache_dir};
 use crate::report::Style;
 use crate::target::{Opened, Target, TargetKind, Unusable, guest};
 
@@ -101,7 +101,7 @@ pub(super) fn doctor(args: &TargetsArgs, style: Style) -> Result<u8, CliError> {
 fn open_native(images: &[Arc<Image>]) -> Result<Opened, Unusable> {
     let what = "there is no target native".to_owned();
     let missing = Unusable { what, mend: None, not_set_up: false };
-    Target::named("native", images).ok_or(missing)?.open()
+    Target::named("native", images).ok_or(missing)?.open(Hears::NOBODY)
 }
 
 fn print(out: &mut impl Write, sections: &[Section], style: Style) -> std::io::Result<()> {

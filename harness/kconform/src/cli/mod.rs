@@ -153,9 +153,10 @@ pub fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => bisect_step::misused(&error),
     };
-    let style = Style { color: colors(cli.color, std::io::stdout().is_terminal()) };
+    let styles = Styles::wished(cli.color);
+    let style = styles.out;
     let done = match cli.command {
-        Command::Run(args) => run::run(&args, style),
+        Command::Run(args) => run::run(&args, styles),
         Command::Check(args) => check::check(&args, style),
         Command::List(args) => list::list(&args, style),
         Command::Coverage(args) => coverage::print(&args, style),
@@ -163,9 +164,9 @@ pub fn main() -> ExitCode {
         Command::Targets(args) => image::targets(&args, style),
         Command::Doctor(args) => doctor::doctor(&args, style),
         Command::Explain(args) => explain::explain(&args, style),
-        Command::Bisect(args) => bisect::bisect(&args, style),
-        Command::BisectStep(args) => return bisect_step::bisect_step(&args),
-        Command::Compare(args) => compare::compare(&args, style),
+        Command::Bisect(args) => bisect::bisect(&args, styles),
+        Command::BisectStep(args) => return bisect_step::bisect_step(&args, styles.err),
+        Command::Compare(args) => compare::compare(&args, styles),
         Command::Report(args) => report::report(&args),
         Command::Merge(args) => merge::merge(&args, style),
         Command::Diff(args) => diff::diff(&args, style),
@@ -181,10 +182,7 @@ pub fn main() -> ExitCode {
             0
         }
         error => {
-            eprintln!(
-                "{} {error}",
-                Style { color: colors(cli.color, std::io::stderr().is_terminal()) }.bad("error:")
-            );
+            eprintln!("{} {error}", styles.err.bad("error:"));
             error.status()
         }
     });
@@ -196,6 +194,22 @@ fn completions(shell: clap_complete::Shell) -> Result<u8, CliError> {
     clap_complete::generate(shell, &mut Cli::command(), "kconform", &mut script);
     std::io::stdout().write_all(&script)?;
     Ok(0)
+}
+
+/// Whether what is written where is coloured.
+#[derive(Clone, Copy, Debug)]
+struct Styles {
+    /// Standard output.
+    out: Style,
+    /// Standard error.
+    err: Style,
+}
+
+impl Styles {
+    fn wished(wish: Color) -> Styles {
+        let on = |terminal| Style { color: colors(wish, terminal) };
+        Styles { out: on(std::io::stdout().is_terminal()), err: on(std::io::stderr().is_terminal()) }
+    }
 }
 
 /// Whether to use colours, as <https://no-color.org> and <https://bixense.com/clicolors> say.

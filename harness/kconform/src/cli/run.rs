@@ -6,42 +6,45 @@ use std::time::SystemTime;
 
 use super::args::{Isolate, RunArgs};
 use super::choose::choose;
-use super::{CliError, load_suites, shard};
+use super::{CliError, Styles, load_suites, shard};
 use crate::case::Case;
 use crate::guest::Start;
 use crate::interrupt;
-use crate::report::document::Document;
+use crate::report::document::{Document, SuiteIdentity};
 use crate::report::{Progress, Style, Wanted, failures, gather, passes, summary};
 use crate::run::{Options, TargetRun, exit_status, run as run_cases};
 use crate::select::Selection;
 use crate::target::{EarlyGuests, Target};
 
-pub(super) fn run(args: &RunArgs, style: Style) -> Result<u8, CliError> {
+pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
     Wanted::check(&args.reports)?;
+    // A report on standard output must be alone there.
+    let aside = args.reports.iter().any(|wanted| wanted.path.is_none());
+    let style = if aside { styles.err } else { styles.out };
     interrupt::watch()?;
     let mut chosen = choose(&args.targets, &args.kernels, args.images.as_deref());
     let _early = chosen.as_mut().ok().map(|chosen| start_guests(&mut chosen.targets, args));
     // What is wrong with case files is said first.
     let suites = load_suites(&args.suite.paths)?;
-    let identity = suites.identity.clone();
+    let identity = SuiteIdentity { forge: forge(|name| std::env::var(name).ok()), ..suites.identity.clone() };
     let mut cases = Selection::from(&args.select).apply(suites.right(style.color)?)?;
     let shard = args.shard.map(|wish| shard::keep(wish, args.times.as_deref(), &mut cases)).transpose()?;
     let cases: Arc<[Case]> = cases.into();
     let chosen = chosen?;
-    // A report on standard output must be alone there.
-    let mut out: Box<dyn Write> = match args.reports.iter().any(|wanted| wanted.path.is_none()) {
+    let mut out: Box<dyn Write> = match aside {
         true => Box::new(std::io::stderr()),
         false => Box::new(std::io::stdout().lock()),
     };
     for note in &chosen.notes {
         writeln!(out, "{} {note}", style.warn("note:"))?;
     }
-    let mut progress = Progress::new(&chosen.targets, &cases, args.quiet);
+    let mut progress = Progress::new(&chosen.targets, &cases, args.quiet, styles.err);
     let started = SystemTime::now();
     let runs =
         run_cases(&cases, &chosen.targets, options(args, chosen.targets.len()), &mut |target, event| {
             progress.tell(target, event);
         });
+    progress.end();
     report(&mut out, &cases, &runs, args, style)?;
     if interrupt::requested() {
         writeln!(out, "{} interrupted: this report is partial", style.bad("note:"))?;
@@ -111,6 +114,17 @@ fn report(
     Ok(())
 }
 
+/// Where GitHub or GitLab shows the files of the commit that its job has checked out.
+fn forge(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let of = |name: &str| variable(name).filter(|value| !value.is_empty());
+    let github = || {
+        let (server, repository) = (of("GITHUB_SERVER_URL")?, of("GITHUB_REPOSITORY")?);
+        Some(format!("{server}/{repository}/blob/{}", of("GITHUB_SHA")?))
+    };
+    let gitlab = || Some(format!("{}/-/blob/{}", of("CI_PROJECT_URL")?, of("CI_COMMIT_SHA")?));
+    github().or_else(gitlab)
+}
+
 /// The command that runs a case again.
 fn again(args: &RunArgs, targets: &[&str], id: &str) -> String {
     let quoted = |text: &str| {
@@ -146,4 +160,27 @@ fn again(args: &RunArgs, targets: &[&str], id: &str) -> String {
     }
     words.extend(["--exact".into(), format!("'{}'", id.replace('\'', r"'\''"))]);
     words.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::forge;
+
+    #[rstest]
+    #[case::nowhere(&[], None)]
+    #[case::github(
+        &[("GITHUB_SERVER_URL", "https://forge"), ("GITHUB_REPOSITORY", "me/it"), ("GITHUB_SHA", "abc")],
+        Some("https://forge/me/it/blob/abc")
+    )]
+    #[case::gitlab(
+        &[("CI_PROJECT_URL", "https://forge/me/it"), ("CI_COMMIT_SHA", "abc")],
+        Some("https://forge/me/it/-/blob/abc")
+    )]
+    #[case::no_commit(&[("CI_PROJECT_URL", "https://forge/me/it"), ("CI_COMMIT_SHA", "")], None)]
+    fn forges_are_known(#[case] variables: &[(&str, &str)], #[case] address: Option<&str>) {
+        let of = |name: &str| variables.iter().find(|v| v.0 == name).map(|v| v.1.to_owned());
+        assert_eq!(forge(of).as_deref(), address);
+    }
 }

@@ -19,4 +19,4 @@ mod tests;
 pub use cache::{CachedKernel, cache_dir};
 pub use fetch::{FetchError, Progress, fetch};
 pub use image::{Image, ImageError, Images};
-pub use qemu::{BootSpec, Guest, GuestError, Start};
+pub use qemu::{BootSpec, Doing, Guest, GuestError, Hears, Start};

@@ -67,6 +67,10 @@ pub struct SuiteIdentity {
     pub files: Vec<SuiteFile>,
     /// How many cases the files hold, selected or not.
     pub cases: u64,
+    /// Where a forge shows the files as they were, if the run was a job of one: the file's name and `#L` with a line
+    /// follow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forge: Option<String>,
 }
 
 /// A case file.
@@ -245,6 +249,22 @@ impl Status {
     /// Whether this is as it should be.
     pub fn is_fine(self) -> bool {
         matches!(self, Status::Passed | Status::Skipped | Status::ExpectedFailure)
+    }
+
+    /// What the word says of a case.
+    pub fn means(self) -> &'static str {
+        match self {
+            Status::Passed => "Every call did what the case says.",
+            Status::Failed => "A call did something else than the case says.",
+            Status::TimedOut => "It did not come to its end in the time that it has.",
+            Status::Crashed => "The kernel oopsed, panicked or complained of itself meanwhile.",
+            Status::Lost => "Nothing is known of it: the harness or the guest could not do its work.",
+            Status::UnexpectedPass => {
+                "It passed where a known issue says that it fails: the issue may be gone."
+            }
+            Status::ExpectedFailure => "It failed where a known issue says so.",
+            Status::Skipped => "It did not run: the kernel or the user lacks what it needs.",
+        }
     }
 
     /// In words: `timed out`.
@@ -454,9 +474,10 @@ impl CaseResult {
 }
 
 impl Case {
-    /// The targets do not agree on it: being skipped is no difference.
+    /// The targets do not agree on it. Where it was skipped or lost, nothing is known of it, which is no difference.
     pub fn is_divergent(&self) -> bool {
-        let mut ran = self.results.iter().map(|r| r.status).filter(|s| *s != Status::Skipped);
+        let ran = |status: &Status| !matches!(status, Status::Skipped | Status::Lost);
+        let mut ran = self.results.iter().map(|r| r.status).filter(ran);
         let first = ran.next();
         ran.any(|status| Some(status) != first)
     }

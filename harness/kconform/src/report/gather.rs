@@ -60,7 +60,7 @@ pub fn identity(files: &[LoadedFile], cases: usize) -> SuiteIdentity {
     for file in &files {
         all.update(format!("{}  {}\n", file.sha256, file.name));
     }
-    SuiteIdentity { sha256: hex(&all.finalize()), files, cases: cases as u64 }
+    SuiteIdentity { sha256: hex(&all.finalize()), files, cases: cases as u64, forge: None }
 }
 
 /// A digest of which cases are selected, in their order: SHA-256 (hex) over their ids, a line each.

@@ -85,6 +85,15 @@ pub fn schema() -> String {
     serde_json::to_string_pretty(&schema).map(|text| text + "\n").unwrap_or_default()
 }
 
+/// The time until something is done, which is never known well: `5 s`, `3 min`, `2 h`.
+fn seconds_left(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds @ ..90 => format!("{seconds} s"),
+        seconds @ ..5400 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h", seconds.div_ceil(3600)),
+    }
+}
+
 /// `0.21 s`, `3.4 s`, `2 min 05 s`.
 pub fn seconds(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();

@@ -233,7 +233,7 @@ impl TargetRun {
                 self.remark = remark.clone().or(self.remark.take());
             }
             Event::Note(Note::Result(case, result)) => self.take_result(*case, result),
-            Event::Note(Note::Opening(_) | Note::Running(_)) | Event::Round(_) => {}
+            Event::Note(Note::Opening(_) | Note::Doing(_) | Note::Running(_)) | Event::Round(_) => {}
             Event::Finished { elapsed, unusable } => {
                 self.elapsed = *elapsed;
                 self.unusable = unusable.clone();

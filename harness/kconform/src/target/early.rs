@@ -6,15 +6,16 @@ use std::time::Duration;
 
 use super::{Opened, Target, Unusable};
 use crate::guest::qemu::end_all;
+use crate::guest::{Doing, Hears};
 
 /// How often it is looked whether a guest that nobody wants any more is gone.
 const GLANCE: Duration = Duration::from_millis(5);
 
 type Starting = JoinHandle<Result<Opened, Unusable>>;
 
-/// The first guest of a target, on its way. Clones mean the same one.
+/// The first guest of a target, on its way, and what is being done for it. Clones mean the same one.
 #[derive(Clone, Debug)]
-pub(super) struct Early(Arc<Mutex<Option<Starting>>>);
+pub(super) struct Early(Arc<Mutex<Option<Starting>>>, Arc<Mutex<Option<Doing>>>);
 
 /// Ends the guests that nobody came to ask for.
 #[derive(Debug)]
@@ -22,9 +23,12 @@ pub(super) struct Early(Arc<Mutex<Option<Starting>>>);
 pub struct EarlyGuests(Vec<Early>);
 
 impl Early {
-    /// The guest, for the first to ask.
-    pub(super) fn take(&self) -> Option<Result<Opened, Unusable>> {
+    /// The guest, for the first to ask, who hears of what is being done for it just then.
+    pub(super) fn take(&self, hears: Hears<'_>) -> Option<Result<Opened, Unusable>> {
         let starting = self.0.lock().unwrap_or_else(PoisonError::into_inner).take()?;
+        if let Some(doing) = *self.1.lock().unwrap_or_else(PoisonError::into_inner) {
+            (hears.0)(doing);
+        }
         let gone =
             |_| Err(Unusable { what: "a guest could not be started".into(), mend: None, not_set_up: false });
         Some(starting.join().unwrap_or_else(gone))
@@ -37,7 +41,11 @@ impl Target {
         let guests = targets.iter_mut().take(jobs).filter(|target| target.is_guest());
         let starting = guests.map(|target| {
             let own = target.clone();
-            let early = Early(Arc::new(Mutex::new(Some(thread::spawn(move || own.open())))));
+            let doing = Arc::new(Mutex::new(None));
+            let now = doing.clone();
+            let tell = move |doing| *now.lock().unwrap_or_else(PoisonError::into_inner) = Some(doing);
+            let starting = thread::spawn(move || own.open(Hears(&tell)));
+            let early = Early(Arc::new(Mutex::new(Some(starting))), doing);
             target.early = Some(early.clone());
             early
         });

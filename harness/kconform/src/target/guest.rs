@@ -12,7 +12,7 @@ use super::{AGENT, Broken, Opened, Session, Unusable};
 use crate::guest::cache::claimed;
 use crate::guest::image::{AgentPort, DEFAULT_IMAGES, KernelSource};
 use crate::guest::qemu::{Accelerator, BootFailure, has_second_serial, program_of};
-use crate::guest::{BootSpec, Guest, GuestError, Image, Start, cache_dir, snapshot};
+use crate::guest::{BootSpec, Guest, GuestError, Hears, Image, Start, cache_dir, snapshot};
 use crate::health::{excerpt, worst};
 use crate::kernel::Kernel;
 
@@ -37,15 +37,16 @@ pub(super) fn snapshots(image: &Image) -> Vec<String> {
     let (Ok(cache), Ok(kernel), Ok(agent)) = (cache_dir(), kernel(image), agent_for(image.arch)) else {
         return Vec::new();
     };
-    let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[] };
+    let spec =
+        BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[], hears: Hears::NOBODY };
     snapshot::names(&spec).unwrap_or_default()
 }
 
 /// Has a guest.
-pub(super) fn open(image: &Image, start: Start) -> Result<Opened, Unusable> {
+pub(super) fn open(image: &Image, start: Start, hears: Hears<'_>) -> Result<Opened, Unusable> {
     let cache = cache_dir().map_err(|error| failed(error.to_string()))?;
     let (kernel, agent) = (kernel(image)?, agent_for(image.arch)?);
-    let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[] };
+    let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[], hears };
     let (guest, port) = with_some_port(&spec, start).map_err(|error| unusable(&error))?;
     let accel = guest.accelerator();
     let mut remark = match accel.accelerator {

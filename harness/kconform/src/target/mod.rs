@@ -13,8 +13,8 @@ use std::time::Duration;
 
 use kconform_abi::Arch;
 
-use crate::guest::Start;
 use crate::guest::image::Image;
+use crate::guest::{Hears, Start};
 use crate::kernel::Kernel;
 pub use early::EarlyGuests;
 pub use native::AGENT;
@@ -137,17 +137,17 @@ impl Target {
         }
     }
 
-    /// Starts an agent on the target.
+    /// Starts an agent on the target; `hears` is told what is done for a guest meanwhile.
     ///
     /// # Errors
     /// What is missing or went wrong.
-    pub fn open(&self) -> Result<Opened, Unusable> {
-        if let Some(opened) = self.early.as_ref().and_then(early::Early::take) {
+    pub fn open(&self, hears: Hears<'_>) -> Result<Opened, Unusable> {
+        if let Some(opened) = self.early.as_ref().and_then(|early| early.take(hears)) {
             return opened;
         }
         match &self.kind {
             TargetKind::Native => self.open_native(),
-            TargetKind::Guest(image) => guest::open(image, self.start),
+            TargetKind::Guest(image) => guest::open(image, self.start, hears),
             TargetKind::Ssh(destination) => ssh::open(destination),
         }
     }

@@ -1,6 +1,7 @@
 //! Runs cases on one target: skips what its kernel cannot run, keeps the agent busy, judges what comes back, and starts
 //! a fresh agent when one is lost, so that a fault costs one case.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,6 +11,7 @@ use kconform_plan::{BtfAnswer, BtfQuery, Observation, Plan};
 use super::leaks::Leaks;
 use super::{Broken, LastWords, Opened, Target, Unusable};
 use crate::case::{Case, Probe};
+use crate::guest::{Doing, Hears};
 use crate::interrupt;
 use crate::judge::{Failure, FailureKind, Found, Verdict, judge, judge_probe};
 use crate::kernel::{Kernel, Unmet};
@@ -48,6 +50,8 @@ impl CaseResult {
 pub enum Note {
     /// The target is being started; `true`: again.
     Opening(bool),
+    /// What is being done for its guest.
+    Doing(Doing),
     /// It runs.
     Opened {
         /// What is known of its kernel.
@@ -246,7 +250,9 @@ impl Worker {
         }
         if self.opened.is_none() {
             tell(Note::Opening(self.kernel.is_some()));
-            match self.target.open() {
+            let heard = RefCell::new(&mut *tell);
+            let opened = self.target.open(Hears(&|doing| (heard.borrow_mut())(Note::Doing(doing))));
+            match opened {
                 Ok(opened) => {
                     let kernel = Box::new(opened.kernel.clone());
                     tell(Note::Opened { kernel, remark: opened.remark.clone() });

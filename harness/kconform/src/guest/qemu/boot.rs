@@ -12,7 +12,7 @@ use super::args::{self, Memory};
 use super::error::{BootEnd, BootFailure, GuestError};
 use super::launch::{CONNECT, Launched, greeting};
 use super::scratch::Scratch;
-use super::{BootSpec, Guest};
+use super::{BootSpec, Doing, Guest};
 use crate::guest::image::AgentPort;
 use crate::guest::initramfs::{self, Module};
 
@@ -156,6 +156,7 @@ impl<'a> Boot<'a> {
     }
 
     fn once(&self, attempt: &Attempt<'_>) -> Result<Guest, Failure> {
+        (self.spec.hears.0)(Doing::Booting);
         let checked = self.spec.kernel.check(self.spec.image);
         checked.map_err(|error| Failure::Final(error.into()))?;
         // The files may go when QEMU has connected and its agent has spoken.
@@ -172,6 +173,7 @@ impl<'a> Boot<'a> {
 
     /// Starts a guest on a snapshot's memory, where it waits for the rest of its state.
     pub(in crate::guest) fn waiting(&self, accel: &Accel, memory: &Path) -> Result<Waiting, GuestError> {
+        (self.spec.hears.0)(Doing::Restoring);
         let scratch = Scratch::new().map_err(|error| self.start_error(error))?;
         let (memory, accel) = (Memory::Copied(memory), accel.clone());
         let attempt = Attempt { accel, deadline: CONNECT, talkative: false, memory };

@@ -59,6 +59,32 @@ pub struct BootSpec<'a> {
     pub cache: &'a Path,
     /// Words for the kernel's command line, after the image's own.
     pub cmdline: &'a [String],
+    /// Hears of what is being done for a guest, which takes its time.
+    pub hears: Hears<'a>,
+}
+
+/// What is being done for a guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// Its kernel boots.
+    Booting,
+    /// It comes from a snapshot.
+    Restoring,
+}
+
+/// Who hears of what is being done for a guest.
+#[derive(Clone, Copy)]
+pub struct Hears<'a>(pub &'a dyn Fn(Doing));
+
+impl Hears<'_> {
+    /// Nobody does.
+    pub const NOBODY: Hears<'static> = Hears(&|_| {});
+}
+
+impl std::fmt::Debug for Hears<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Hears")
+    }
 }
 
 /// How to have a guest.

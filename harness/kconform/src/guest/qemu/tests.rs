@@ -12,7 +12,7 @@ use rstest::rstest;
 use super::accel::Accelerator;
 use super::args::{Boot, Memory, arguments, describing, is_described};
 use super::console::Console;
-use super::{BootSpec, Guest, GuestError};
+use super::{BootSpec, Guest, GuestError, Hears};
 use crate::guest::cache::{CachedKernel, cache_dir, cached};
 use crate::guest::image::Images;
 
@@ -143,7 +143,14 @@ impl Real {
         };
         // What is known of KVM need not be found out again.
         let _ = std::fs::copy(self.cache.join("kvm.json"), cache.join("kvm.json"));
-        Some(test(&BootSpec { image, kernel: &kernel, agent: &agent, cache, cmdline: &[] }))
+        Some(test(&BootSpec {
+            image,
+            kernel: &kernel,
+            agent: &agent,
+            cache,
+            cmdline: &[],
+            hears: Hears::NOBODY,
+        }))
     }
 }
 

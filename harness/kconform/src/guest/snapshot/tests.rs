@@ -18,7 +18,7 @@ use super::{answers, prune};
 use crate::guest::cache::at;
 use crate::guest::image::{Image, Images};
 use crate::guest::qemu::tests::Real;
-use crate::guest::qemu::{Accelerator, Boot, BootSpec, Guest, Start};
+use crate::guest::qemu::{Accelerator, Boot, BootSpec, Guest, Hears, Start};
 
 /// What would be booted, with nothing but itself.
 struct Parts {
@@ -54,7 +54,14 @@ impl Parts {
         fs::write(&vmlinuz, &self.kernel).unwrap();
         let kernel = at(&vmlinuz, None).unwrap();
         let (agent, cache) = (Path::new("agent"), Path::new("cache"));
-        let spec = BootSpec { image: &self.image, kernel: &kernel, agent, cache, cmdline: &self.cmdline };
+        let spec = BootSpec {
+            image: &self.image,
+            kernel: &kernel,
+            agent,
+            cache,
+            cmdline: &self.cmdline,
+            hears: Hears::NOBODY,
+        };
         let boot = Boot { spec: &spec, qemu: self.qemu.clone(), initramfs: self.initramfs.clone() };
         Key::of(&boot, self.accelerator).unwrap()
     }
@@ -296,13 +303,16 @@ fn what_does_not_go_on_is_made_again() {
 fn two_at_once_make_one_snapshot() {
     let cache = tempfile::tempdir().unwrap();
     Real::here().with(IMAGE, cache.path(), |spec| {
+        let BootSpec { image, kernel, agent, cache, cmdline, .. } = *spec;
+        // Who hears of it belongs to one thread.
+        let restored = || restored(&BootSpec { image, kernel, agent, cache, cmdline, hears: Hears::NOBODY });
         std::thread::scope(|scope| {
-            let guests = [scope.spawn(|| restored(spec)), scope.spawn(|| restored(spec))];
+            let guests = [scope.spawn(restored), scope.spawn(restored)];
             for guest in guests {
                 assert_eq!(answers(&guest.join().unwrap()), Ok(()));
             }
         });
-        assert_eq!(Store::new(cache.path()).unwrap().list().len(), 1);
+        assert_eq!(Store::new(cache).unwrap().list().len(), 1);
     });
 }
 
