@@ -173,7 +173,7 @@ impl<'a> Part<'a> {
         let (a, b) = (first.document, self.document);
         let what = if a.kconform != b.kconform {
             format!("kconform {} and {}", a.kconform, b.kconform)
-        } else if a.suite != b.suite {
+        } else if a.suite.sha256 != b.suite.sha256 {
             differing_files(a, b)
         } else if first.shard.selection != self.shard.selection {
             format!("{} cases are selected and {}, not the same", first.shard.selected, self.shard.selected)

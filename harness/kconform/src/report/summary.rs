@@ -142,10 +142,12 @@ fn skips(runs: &[TargetRun], style: Style) -> String {
     out
 }
 
-/// A table of case × target, of those cases whose verdicts differ; being skipped is no difference.
+/// A table of case × target, of those cases whose verdicts differ. Where a case was skipped or lost, nothing is known of
+/// it, which is no difference: a target that is lost would otherwise differ in all cases.
 fn differences(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
     let differs = |nth: &usize| {
-        let mut words = runs.iter().map(|r| r.results[*nth].verdict.word()).filter(|w| *w != "skipped");
+        let mut words =
+            runs.iter().map(|r| r.results[*nth].verdict.word()).filter(|w| !["skipped", "lost"].contains(w));
         let first = words.next();
         words.any(|word| Some(word) != first)
     };

@@ -196,7 +196,7 @@ fn signal(pid: i32, signal: Signal) {
 }
 
 /// The processes that a process has started (proc(5)).
-fn children(of: u32) -> Vec<i32> {
+pub(crate) fn children(of: u32) -> Vec<i32> {
     let tasks = std::fs::read_dir(format!("/proc/{of}/task")).into_iter().flatten().flatten();
     let lists = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("children")).ok());
     lists
@@ -206,7 +206,7 @@ fn children(of: u32) -> Vec<i32> {
 
 /// Whether a QEMU has given its guest the memory that the case takes. A restored guest begins with little: its memory is
 /// a file, of which it has a copy as far as it writes to it, and a touched page counts as anonymous then.
-fn is_under_way(pid: i32) -> bool {
+pub(crate) fn is_under_way(pid: i32) -> bool {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
     let kib: Option<u64> = line.and_then(|line| line.split_whitespace().next()?.parse().ok());

@@ -130,7 +130,9 @@ impl Place {
         let engines = ["CI_NODE_INDEX", "CI_NODE_TOTAL", "JOB_COMPLETION_INDEX"];
         let slurm = ["SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_TASK_MIN", "SLURM_ARRAY_TASK_COUNT"];
         let terminal = ["NO_COLOR", "CLICOLOR", "CLICOLOR_FORCE", "NEXTEST", "COLUMNS"];
-        for name in terminal.iter().chain(&engines).chain(&slurm) {
+        let forges =
+            ["GITHUB_SERVER_URL", "GITHUB_REPOSITORY", "GITHUB_SHA", "CI_PROJECT_URL", "CI_COMMIT_SHA"];
+        for name in terminal.iter().chain(&engines).chain(&slurm).chain(&forges) {
             command.env_remove(name);
         }
         // Cargo's children are told of it, and kconform then says how to run it again by cargo.

@@ -41,6 +41,8 @@ struct Data<'a> {
     started: &'a str,
     partial: bool,
     sha256: &'a str,
+    /// The address of the case files' checkout at a forge.
+    forge: Option<&'a str>,
     all: u64,
     statuses: Vec<Value>,
     targets: Vec<Value>,
@@ -88,8 +90,9 @@ struct ResultCell {
     log: usize,
     #[serde(skip_serializing_if = "none")]
     remark: usize,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    flaky: bool,
+    /// How often it came to what, if not always to the same.
+    #[serde(skip_serializing_if = "none")]
+    flaky: usize,
 }
 
 fn none(text: &usize) -> bool {
@@ -113,8 +116,12 @@ impl<'a> Data<'a> {
             started: &document.started,
             partial: document.partial,
             sha256: &document.suite.sha256,
+            forge: document.suite.forge.as_deref(),
             all: document.suite.cases,
-            statuses: Status::ALL.iter().map(|s| json!({"word": s.word(), "fine": s.is_fine()})).collect(),
+            statuses: Status::ALL
+                .iter()
+                .map(|s| json!({"word": s.word(), "fine": s.is_fine(), "means": s.means()}))
+                .collect(),
             targets: document.targets.iter().map(target).collect(),
             suites,
             cases,
@@ -174,7 +181,7 @@ fn cell(result: &CaseResult, texts: &mut Texts) -> ResultCell {
         wrong: wrong.map(|text| texts.add(text)).collect(),
         log: texts.add(result.kernel_log.iter().map(|line| shown(line)).collect::<Vec<_>>().join("\n")),
         remark: texts.add(result.remark.as_deref().map(one_line).unwrap_or_default()),
-        flaky: result.is_flaky(),
+        flaky: texts.add(result.flakiness().unwrap_or_default()),
     }
 }
 

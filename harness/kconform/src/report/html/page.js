@@ -41,6 +41,10 @@ function header() {
   const there = data.statuses.map((_, s) => s).filter((s) => s === 0 || data.targets.some((t) => t.counts[s]));
   const headings = ["Target", "Kernel", ...there.map((s) => data.statuses[s].word), "time"];
   byId("targets").tHead.append(make("tr", {}, ...headings.map((h) => make("th", { scope: "col" }, h))));
+  const meanings = data.statuses.filter((_, s) => there.includes(s)).flatMap((status) => [
+    make("dt", {}, `${SYMBOLS[status.word]} ${status.word}`), make("dd", {}, status.means),
+  ]);
+  byId("words").append(...meanings);
   for (const target of data.targets) {
     const kernel = make("td", {}, target.kernel);
     if (target.lost) kernel.append(make("div", { class: "bad" }, `lost: ${target.lost}`));
@@ -70,10 +74,13 @@ function more(row, nth) {
     say("the case says", make("code", {}, text(cell.wrong[2])));
     say("at", text(cell.wrong[3]));
     cell.wrong.slice(4).forEach((also) => say("also", text(also)));
-    if (data.statuses[cell.s].word === "expected failure") say("known issue", text(cell.says));
+    const word = data.statuses[cell.s].word;
+    if (word === "expected failure") say("known issue", text(cell.says));
+    else if (word !== "failed") say("why", text(cell.says));
   } else if (cell.says) {
     say("why", text(cell.says));
   }
+  say("flaky", text(cell.flaky).replace(/^flaky: /, ""));
   say("note", text(cell.remark));
   td.append(list);
   if (cell.steps) {
@@ -81,17 +88,24 @@ function more(row, nth) {
     for (const line of text(cell.steps).split("\n")) {
       pre.append(line.startsWith(">") ? make("mark", {}, line) : line, "\n");
     }
-    td.append("Steps", pre);
+    td.append(make("h3", {}, "Steps"), pre);
   }
-  if (cell.log) td.append("The kernel said", make("pre", { class: "log", tabindex: "0", "aria-label": "kernel log" }, text(cell.log)));
+  if (cell.log) td.append(make("h3", {}, "The kernel said"), make("pre", { class: "log", tabindex: "0", "aria-label": "kernel log" }, text(cell.log)));
   const end = make("dl");
   const add = (name, content) => content && end.append(make("dt", {}, name), make("dd", {}, content));
   add("source", text(row.source));
   add("tags", text(row.tags));
-  add("case", `${text(row.file)}:${row.line}`);
-  add("again", make("code", {}, `kconform run --target ${target} --exact '${idOf(row).replaceAll("'", "'\\''")}'`));
+  add("case", make("a", { href: caseAddress(row) }, `${text(row.file)}:${row.line}`));
+  add("run it again", make("code", {}, `kconform run --target ${target} --exact '${idOf(row).replaceAll("'", "'\\''")}'`));
   td.append(end);
   return make("tr", { class: "more" }, td);
+}
+
+// The case file: at the commit where the forge has it, else beside the page if that lies where kconform ran.
+function caseAddress(row) {
+  const file = text(row.file);
+  const local = file.split("/").map(encodeURIComponent).join("/");
+  return data.forge && !file.startsWith("/") ? `${data.forge}/${local}#L${row.line}` : local;
 }
 
 function toggle(button) {
@@ -152,11 +166,11 @@ function fill(section, numbers, whole, all = false) {
 function section(title, numbers, open, whole = false) {
   const bad = numbers.filter((n) => data.cases[n].results.some(isBad)).length;
   const tally = `${numbers.length} case${numbers.length === 1 ? "" : "s"}`;
-  const summary = make("summary", {}, title, make("span", { class: "tally" }, tally));
+  const summary = make("summary", {}, make("h2", {}, title), make("span", { class: "tally" }, tally));
   if (bad) summary.lastChild.append(", ", make("span", { class: "bad" }, `${bad} not as it should be`));
   const head = make("tr", {}, make("th", { scope: "col" }, "Case"), ...data.targets.map((t) => make("th", { scope: "col" }, t.name)));
   const table = make("table", { class: "matrix" }, make("caption", {}, title), make("thead", {}, head), make("tbody"));
-  const details = make("details", {}, summary, table, make("div", { class: "rest", "aria-hidden": "true" }));
+  const details = make("details", { class: whole && "worst" }, summary, table, make("div", { class: "rest", "aria-hidden": "true" }));
   details.show = (all) => {
     if (!details.filled) {
       details.filled = true;
@@ -216,7 +230,7 @@ function show() {
   const failing = found.filter((n) => rank(n) === 1);
   const sections = [];
   if (differ.length) sections.push(section("Targets differ", differ, true, true));
-  if (failing.length) sections.push(section("Not as it should be, on all targets alike", failing, true, true));
+  if (failing.length) sections.push(section("Not as it should be, without targets that differ", failing, true, true));
   const suites = new Map();
   for (const number of found) {
     const suite = data.cases[number].suite;
@@ -252,7 +266,7 @@ function openFromAddress(address) {
   const find = () => document.querySelector(`tr[data-row="${number}"] .cell[data-target="${nth}"]`);
   if (!find()) {
     const suite = data.suites[data.cases[number].suite];
-    const details = [...document.querySelectorAll("details")].find((d) => d.querySelector("caption").textContent === suite);
+    const details = [...document.querySelectorAll("main details")].find((d) => d.querySelector("caption").textContent === suite);
     if (!details) return;
     details.open = true;
     details.show(true);
@@ -282,8 +296,11 @@ function options() {
     }
   }
   [...errnos].sort().forEach((errno) => add("errno", errno, errno));
-  const state = new URLSearchParams(location.hash.slice(1));
-  for (const id of ["text", "status", "target", "errno"]) if (state.get(id)) byId(id).value = state.get(id);
+  setFilter(new URLSearchParams(location.hash.slice(1)));
+}
+
+function setFilter(state) {
+  for (const id of ["text", "status", "target", "errno"]) byId(id).value = state.get(id) ?? "";
   byId("divergent").checked = state.has("divergent");
 }
 
@@ -292,7 +309,7 @@ const later = () => {
   clearTimeout(waiting);
   waiting = setTimeout(show, 120);
 };
-byId("filter").addEventListener("input", later);
+["input", "change"].forEach((kind) => byId("filter").addEventListener(kind, later));
 byId("filter").addEventListener("reset", later);
 byId("filter").addEventListener("submit", (event) => event.preventDefault());
 byId("suites").addEventListener("click", (event) => {
@@ -331,11 +348,34 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// On paper everything that the filter leaves is unfolded.
-addEventListener("beforeprint", () => document.querySelectorAll("details").forEach((details) => {
-  details.show(true);
-  details.open = true;
-}));
+// On paper everything that the filter leaves is unfolded, and what is not as it should be is opened: nobody can click there.
+const ON_PAPER = 200; // so many cells
+addEventListener("beforeprint", () => {
+  document.querySelectorAll("main details").forEach((details) => {
+    details.show(true);
+    details.open = true;
+  });
+  const rows = [...document.querySelectorAll(".worst tbody tr[data-row]")];
+  rows.flatMap((tr) => cells(tr).filter((button) => button.matches(".bad")).map((button) => [tr, button]))
+    .filter(([, button]) => button.getAttribute("aria-expanded") !== "true")
+    .slice(0, ON_PAPER)
+    .reverse() // each is put right after its row
+    .forEach(([tr, button]) => {
+      const opened = more(data.cases[tr.dataset.row], Number(button.dataset.target));
+      opened.classList.add("paper");
+      tr.after(opened);
+    });
+});
+addEventListener("afterprint", () => document.querySelectorAll("tr.paper").forEach((tr) => tr.remove()));
+
+// Another address was pasted.
+addEventListener("hashchange", () => {
+  const state = new URLSearchParams(location.hash.slice(1));
+  if (state.toString() === kept.toString()) return;
+  setFilter(state);
+  show();
+  openFromAddress(`#${state}`);
+});
 
 const wanted = location.hash;
 header();

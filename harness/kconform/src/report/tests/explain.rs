@@ -31,6 +31,48 @@ cases:
         eventually: 2
       - openat: [AT_FDCWD, null, "O_DIRECTORY | O_CLOEXEC"]
         errno: EFAULT
+  - name: every form
+    exclusive: true
+    guest_only: true
+    needs: closing
+    steps:
+      - exec: [{close: [0]}]
+      - unprivileged: {capabilities: [CAP_BPF], steps: [{close: [0]}]}
+      - parallel: [[{close: [0]}], [{close: [0]}]]
+      - memfd_create: [{str: x}, 0]
+        save: made
+      - send_fd: {fd: $made, steps: [{close: [$fd]}]}
+      - sysctl: {kernel.unprivileged_bpf_disabled: 0, steps: [{close: [0]}]}
+      - open: [{str: /}, O_RDONLY]
+      - mmap: [0, 4096, PROT_READ, MAP_ANONYMOUS | MAP_PRIVATE, -1, 0]
+        save: address
+      - peek: [$address, 8]
+      - poke: [$address, {u64: 5}]
+      - bpf: [BPF_MAP_CREATE, unmapped]
+      - bpf: [BPF_MAP_CREATE, {map_type: 1, "@120": {u8: 1}}]
+      - write: [1, {u8: [1, 2]}, 2]
+      - write: [1, {u16: [1, 2]}, 4]
+      - write: [1, {hex: "de ad"}, 2]
+      - write: [1, {zero: 16}, 16]
+      - write: [1, {fill: [0xff, 16]}, 16]
+      - write: [1, {list: [{u32: 1}, {addr_of: [{str: x}]}, {times: [2, {u8: 1}]}]}, 14]
+      - bpf: [BPF_MAP_UPDATE_ELEM, {map_fd: $made, key: {u32: 0}, value: {percpu: {u32: 7}}}]
+      - bpf: [BPF_MAP_UPDATE_ELEM, {map_fd: $made, key: {u32: 0}, value: {percpu: [{u32: 7}, {u32: 8}]}}]
+      - read: [0, {out: 16, as: text}, 16]
+        save: {kept: text}
+      - write: [1, {bytes: $kept}, 16]
+      - write: [1, readonly, 1]
+      - write: [1, kernel, 1]
+      - close: [$made]
+        ret: 7
+      - kill: [0, SIGBUS]
+        signal: SIGBUS
+probes:
+  closing:
+    since: "2.0"
+    absent: EBADF
+    steps:
+      - close: [0]
 "#;
 
 #[rstest]
@@ -40,6 +82,6 @@ fn words(#[case] arch: Arch) {
     let file = Arc::new(File { path: "cases/sample.yaml".into(), text: CASE.into() });
     let loaded = load(&[SuiteFile { suite: "sample".into(), file }]);
     assert_eq!(loaded.mistakes, []);
-    let text = explain(&loaded.cases[0], arch, Style { color: false });
+    let text: String = loaded.cases.iter().map(|case| explain(case, arch, Style { color: false })).collect();
     insta::assert_snapshot!(format!("explain_{arch}"), text);
 }

@@ -1,20 +1,13 @@
-//! KernelCI's own validator takes what `report --kcidb` writes. `ci/validators` gets it; without it there is nothing to
-//! compare with, and the test says so (`KCONFORM_REQUIRE_VALIDATORS=1`: and fails).
+//! KernelCI's own validator takes what `report --kcidb` writes.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Stdio};
 
 use rstest::rstest;
 use serde_json::Value;
 
-use super::kunit::cached;
+use super::readers;
 use super::sample::document;
 use crate::report::kcidb::{Submission, SubmissionError};
-
-const VALIDATE: &str = "
-import json, sys, kcidb_io
-kcidb_io.schema.LATEST.validate(json.load(sys.stdin))
-";
 
 fn submission(builds: &[(&str, &str)]) -> Submission {
     let builds = builds.iter().map(|(target, id)| ((*target).to_owned(), (*id).to_owned()));
@@ -29,21 +22,9 @@ fn parsed(submission: &Submission) -> Value {
 #[case::own_builds(&[])]
 #[case::known_builds(&[("native", "maestro:1234"), ("x86_64", "maestro:5678")])]
 fn kernel_ci_takes_it(#[case] builds: &[(&str, &str)]) {
-    let Some(python) = cached("validators/bin/python") else {
-        assert!(std::env::var_os("KCONFORM_REQUIRE_VALIDATORS").is_none(), "run ci/validators first");
-        eprintln!("ignored: KernelCI's validator is not there; ci/validators gets it");
-        return;
-    };
-    let mut python = Command::new(python)
-        .args(["-c", VALIDATE])
-        .stdin(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("python");
     let text = submission(builds).of(&document()).expect("right names");
-    std::io::Write::write_all(&mut python.stdin.take().expect("a pipe"), text.as_bytes()).expect("it reads");
-    let output = python.wait_with_output().expect("it ends");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let Some(python) = readers::validator("python") else { return };
+    assert_eq!(readers::said(&python, "kcidb.py", &[], &text), "");
 }
 
 #[test]

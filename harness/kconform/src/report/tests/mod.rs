@@ -3,10 +3,14 @@
 mod diff;
 mod explain;
 mod html;
+mod junit;
 mod kcidb;
 mod kunit;
+#[path = "../../../tests/readers/mod.rs"]
+mod readers;
 mod sample;
 mod schema;
+mod summary;
 
 use rstest::rstest;
 

@@ -162,6 +162,7 @@ pub(super) fn document() -> Document {
             sha256: "ab".repeat(32),
             files: vec![SuiteFile { name: "bpf/map/array.yaml".into(), sha256: "cd".repeat(32) }],
             cases: 9,
+            forge: None,
         },
         targets,
         cases,
