@@ -169,6 +169,15 @@ fn mistakes_are_marked() {
         "BPF_LDX_MEM(BPF_W, BPF_REG_0, BPF_REG_1, offsetof(struct __sk_buff, len[1]))",
         "BPF_LDX_MEM(BPF_W, BPF_REG_0, BPF_REG_1, offsetof(__sk_buff, len))",
         "BPF_MOV64_IMM(BPF_REG_0, größe)",
+        "BPF_MOV64_IMM(BPF_REG_0, (1 + 2",
+        "BPF_MOV64_IMM(BPF_REG_0, $)",
+        "BPF_LDX_MEM(BPF_W, BPF_REG_0, BPF_REG_1, offsetof(struct __sk_buff, len",
+        "BPF_LDX_MEM(BPF_W, BPF_REG_0, BPF_REG_1, offsetof(struct __sk_buff, cb[$x]))",
+        "BPF_ENDIAN(3, BPF_REG_0, 16)",
+        "BPF_JUMP(BPF_JMP | BPF_JEQ, 0, 0, 0)",
+        "__BPF_STMT(BPF_RET | BPF_K, 0)",
+        "BPF_MOV64_PERCPU_REG(BPF_REG_0, BPF_REG_1)",
+        "BPF_CALL_IMM(f)",
     ];
     insta::assert_snapshot!(mistakes.map(shown).join("\n"));
 }

@@ -1,0 +1,264 @@
+//! What every error says, each made by hand: a person may meet any of them, most of them seldom. `ci/messages` tells when
+//! one is missing here.
+
+use std::fmt::Display;
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use kconform::bisect::boot::BootError;
+use kconform::bisect::build::BuildError;
+use kconform::bisect::git::GitError;
+use kconform::bisect::kernels::KernelsError;
+use kconform::bisect::lab::LabError;
+use kconform::bisect::state::StateError;
+use kconform::cli::{CliError, SuiteError};
+use kconform::guest::cache::CacheError;
+use kconform::guest::commands::FetchCommandError;
+use kconform::guest::own_kernel::OwnKernelError;
+use kconform::guest::qemu::{BootEnd, BootFailure};
+use kconform::guest::{FetchError, GuestError, ImageError};
+use kconform::load::files::Error as FilesError;
+use kconform::report::WantedError;
+use kconform::report::diff::DiffError;
+use kconform::report::json::ReadError;
+use kconform::report::kcidb::SubmissionError;
+use kconform::report::merge::{Gap, MergeError};
+use kconform::select::NothingSelected;
+use kconform::shard::{Shard, ShardError};
+use kconform::target::{Broken, Unusable};
+use kconform_abi::Arch;
+use kconform_plan::WireError;
+
+fn io_error() -> io::Error {
+    io::Error::from_raw_os_error(13)
+}
+
+fn json_error() -> serde_json::Error {
+    serde_json::from_str::<u8>("{").expect_err("it is none")
+}
+
+fn path(text: &str) -> PathBuf {
+    text.into()
+}
+
+fn text(text: &str) -> String {
+    text.into()
+}
+
+/// All of one kind, a line each.
+fn told(errors: &[&dyn Display]) -> String {
+    errors.iter().map(|error| format!("{error}\n")).collect()
+}
+
+fn assert_told(name: &str, errors: &[&dyn Display]) {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(format!("errors_{name}"), told(errors)));
+}
+
+#[test]
+fn of_guests() {
+    let attempt = |end: BootEnd, console: &[&str]| BootFailure {
+        end,
+        console: console.iter().map(|line| text(line)).collect(),
+    };
+    let ends = [
+        attempt(BootEnd::Panicked, &[]),
+        attempt(BootEnd::PoweredOff, &[]),
+        attempt(BootEnd::Ended { status: text("exit status: 1") }, &[]),
+        attempt(BootEnd::Silent { waited: Duration::from_secs(60) }, &[]),
+        attempt(BootEnd::Garbled { why: text("a first message of 9 bytes") }, &[]),
+        attempt(BootEnd::KvmFailed { line: text("KVM internal error") }, &["one line", "KVM internal error"]),
+    ];
+    let silent = vec![attempt(BootEnd::Silent { waited: Duration::from_secs(60) }, &[])];
+    let image = || text("x86_64");
+    assert_told(
+        "guests",
+        &[
+            &GuestError::NoQemu {
+                program: text("qemu-system-x86_64"),
+                package: text("qemu-system-x86"),
+                arch: Arch::X86_64,
+            },
+            &GuestError::NotFetched { image: image() },
+            &GuestError::Read { path: path("kernel"), source: io_error() },
+            &GuestError::DiskFull { directory: path("/tmp") },
+            &GuestError::Start { program: text("qemu-system-x86_64"), source: io_error() },
+            &GuestError::Refused { image: image(), text: text("invalid option") },
+            &GuestError::NeverUp { image: image(), attempts: ends.into() },
+            &GuestError::NeverUp { image: image(), attempts: silent },
+        ],
+    );
+}
+
+#[test]
+fn of_kernels_that_are_fetched_or_given() {
+    let package = || text("linux-image-amd64");
+    let arch = Arch::Riscv64;
+    assert_told(
+        "kernels",
+        &[
+            &CacheError::NoPlace,
+            &CacheError::Read { path: path("cache/kernels"), source: io_error() },
+            &CacheError::Changed { path: path("vmlinuz"), image: text("x86_64") },
+            &CacheError::Manifest {
+                path: path("manifest.json"),
+                source: json_error(),
+                image: text("x86_64"),
+            },
+            &FetchError::NotFetched { image: text("own"), path: path("vmlinuz") },
+            &FetchError::NoApt { program: text("apt-get") },
+            &FetchError::NoKeyring,
+            &FetchError::NoMirror { variable: "KCONFORM_MIRROR" },
+            &FetchError::DiskFull { text: text("E: You don't have enough free space") },
+            &FetchError::Command { command: text("apt-get download x"), text: text("exit status: 100") },
+            &FetchError::PackageList { package: package() },
+            &FetchError::Hash { package: package(), expected: text("ab"), found: text("cd") },
+            &FetchError::Missing { package: package(), what: text("kernel below /boot") },
+            &FetchError::Io(io_error()),
+            &FetchCommandError::Fetch { image: text("x86_64"), source: Box::new(FetchError::NoKeyring) },
+            &ImageError::Read { path: path("vm/x.yaml"), source: io_error() },
+            &ImageError::Parse {
+                path: path("vm/x.yaml"),
+                line: 2,
+                column: 3,
+                message: text("unknown field `x`"),
+            },
+            &ImageError::Ambiguous { name: text("x"), first: text("one"), second: text("two") },
+            &ImageError::Unknown { name: text("x"), known: vec![text("x86_64"), text("riscv64")] },
+            &OwnKernelError::Read { path: path("vmlinuz"), source: io_error() },
+            &OwnKernelError::Unknown(path("README")),
+            &OwnKernelError::NotBuilt {
+                tree: path("linux"),
+                looked_for: vec![text("arch/x86/boot/bzImage"), text("vmlinux")],
+            },
+            &OwnKernelError::Packed { path: path("Image"), method: text("lzma") },
+            &OwnKernelError::NoMachine { path: path("Image"), arch },
+            &KernelsError::Nothing { word: text("x86_65"), nearest: Some(text("x86_64")) },
+            &KernelsError::Nothing { word: text("toaster"), nearest: None },
+            &KernelsError::Read { path: path("kernels"), source: io_error() },
+            &KernelsError::TooFew(0),
+            &KernelsError::TooFew(1),
+        ],
+    );
+}
+
+#[test]
+fn of_a_search_for_a_commit() {
+    let status = ExitStatus::from_raw(0x7f00);
+    assert_told(
+        "searches",
+        &[
+            &GitError::NoGit(io_error()),
+            &GitError::NoRepository { tree: path("linux"), text: text("not a git repository") },
+            &GitError::NoCommit { tree: path("linux"), rev: text("v9.9") },
+            &GitError::Failed { what: text("worktree add"), text: text("it exists") },
+            &GitError::Mute(text("?")),
+            &StateError::NoPlace,
+            &StateError::Io { path: path("state"), source: io_error() },
+            &StateError::Busy(path("state")),
+            &StateError::Damaged { path: path("table.json"), source: json_error() },
+            &StateError::Another { path: path("state"), found: text("v6.11 to v6.12") },
+            &LabError::Interrupted,
+            &LabError::Io { path: path("log"), source: io_error() },
+            &LabError::Checkout { commit: text("0123456789ab"), log: path("git.log") },
+            &LabError::Guest(text("qemu-system-x86_64 is not installed")),
+            &BuildError::Io { path: path("build"), source: io_error() },
+            &BuildError::Command { status, log: path("build.log") },
+            &BootError::Kernel(text("its kernel panicked")),
+            &BootError::Harness(text("no agent")),
+            &BootError::Interrupted,
+        ],
+    );
+}
+
+#[test]
+fn of_reports() {
+    let two = || (text("a.json"), text("b.json"));
+    let (first, second) = two();
+    let twice = MergeError::Twice { target: text("x86_64"), shard: text("1/2"), first, second };
+    let (first, second) = two();
+    assert_told(
+        "reports",
+        &[
+            &WantedError::Format { name: text("xml") },
+            &WantedError::NoName("json"),
+            &WantedError::Stdout("json"),
+            &WantedError::Twice(path("a.json")),
+            &WantedError::NoFolder(path("no/a.json")),
+            &ReadError::Form(json_error()),
+            &ReadError::Other,
+            &ReadError::Version { format: text("kconform-report"), version: 2 },
+            &DiffError::NoTargets(text("native"), text("x86_64")),
+            &DiffError::NoCases,
+            &DiffError::NoTarget { side: "second", name: text("x"), known: text("native") },
+            &MergeError::Nothing,
+            &MergeError::Differs { first, second, what: text("the case files are not the same") },
+            &MergeError::Missing(vec![Gap { target: text("x86_64"), shards: vec![2, 3], count: 3 }]),
+            &twice,
+            &MergeError::Holes,
+            &MergeError::Broken(text("a.json")),
+            &SubmissionError::Origin(text("My CI")),
+            &SubmissionError::Build(text("1234")),
+            &SubmissionError::NoTarget { name: text("x"), known: text("native") },
+        ],
+    );
+}
+
+#[test]
+fn of_the_command_line() {
+    assert_told(
+        "command_line",
+        &[
+            &FilesError::Io { path: path("cases"), source: io_error() },
+            &FilesError::Nothing(path("cases")),
+            &FilesError::Yml(path("a.yml")),
+            &SuiteError::Mistakes { count: 1, text: text("error: …") },
+            &SuiteError::Mistakes { count: 2, text: text("error: …") },
+            &NothingSelected { what: text("no case is called \"x\""), nearest: Some(text("y")) },
+            &NothingSelected { what: text("no case is called \"x\""), nearest: None },
+            &ShardError::Form(text("3")),
+            &ShardError::Outside(Shard { index: 9, count: 8 }),
+            &ShardError::NoNumber { name: "CI_NODE_INDEX", value: text("x") },
+            &ShardError::NoIndex,
+            &ShardError::NoCount("JOB_COMPLETION_INDEX"),
+            &CliError::NoTarget { name: text("x86_65"), nearest: Some(text("x86_64")) },
+            &CliError::NoTarget { name: text("toaster"), nearest: None },
+            &CliError::Fetch(text("no place")),
+            &CliError::Report { path: path("a.json"), error: io_error() },
+            &CliError::Unreadable { path: path("a.json"), error: io_error() },
+            &CliError::NoReport { path: path("a.json"), error: ReadError::Other },
+            &CliError::Shard(ShardError::Form(text("3"))),
+            &CliError::Usage(text("a mistake")),
+            &CliError::Output(io_error()),
+        ],
+    );
+}
+
+#[test]
+fn of_agents() {
+    assert_told(
+        "agents",
+        &[
+            &WireError::Io(io_error()),
+            &WireError::Closed,
+            &WireError::Length(4_294_967_295),
+            &kconform_plan::read_frame::<u64>(&mut &[1, 0, 0, 0, 0xff][..]).expect_err("no number"),
+            &Broken::Stream(WireError::Closed),
+            &Broken::Silent(Duration::from_millis(3400)),
+            &Broken::Agent(text("the port to the host is gone")),
+            &Broken::Interrupted,
+            &Broken::Stale(text("its sources are ab, not cd")),
+            &Unusable {
+                what: text("there is no agent"),
+                mend: Some(text("ci/agents riscv64")),
+                not_set_up: true,
+            },
+            &Unusable { what: text("there is no agent"), mend: None, not_set_up: true },
+        ],
+    );
+}
