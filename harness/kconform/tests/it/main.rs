@@ -16,7 +16,6 @@ mod guests;
 mod kernels;
 mod kvm;
 mod leftovers;
-mod messages;
 mod mutants;
 mod never_run;
 mod privileges;
