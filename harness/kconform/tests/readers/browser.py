@@ -20,7 +20,7 @@ from pypdf import PdfReader
 from selenium import webdriver
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.support.ui import WebDriverWait
+from selenium.webdriver.support.ui import Select, WebDriverWait
 
 PATIENCE = 60  # seconds: the machine may be busy
 
@@ -57,8 +57,8 @@ class Person:
             self.driver.switch_to.active_element.send_keys(getattr(Keys, word, word))
 
     def choose(self, selector, shown):
-        """Chooses by typing what an option begins with."""
-        self.find(selector).send_keys(shown)
+        """Chooses an option. Typing its first letters would depend on how quickly they follow each other."""
+        Select(self.find(selector)).select_by_visible_text(shown)
 
     def click(self, selector):
         self.find(selector).click()
