@@ -8,6 +8,7 @@ use crate::log::{Log, State};
 use crate::runner::Runner;
 use crate::scratch::Scratch;
 use crate::signals::{self, Signals};
+use crate::spare::Spare;
 use crate::sys::{self, Ended};
 use crate::sysctl::Before;
 use crate::{heap, panic};
@@ -19,6 +20,8 @@ pub(crate) struct Cases {
     pub(crate) scratch: Scratch,
     pub(crate) kernel_log: KernelLog,
     pub(crate) oom_score: OomScore,
+    /// The next case's process, if there is one already.
+    pub(crate) spare: Option<Spare>,
 }
 
 /// The agent's /proc/self/oom_score_adj, open, and what it says.
@@ -33,7 +36,7 @@ impl OomScore {
 
     /// Forks a child that goes first when memory runs out. The score is inherited, and two writes here to an open fd are
     /// cheaper than one open in each child.
-    fn fork(&self) -> sys::Result<libc::pid_t> {
+    pub(crate) fn fork(&self) -> sys::Result<libc::pid_t> {
         let Some((fd, own)) = &self.0 else { return sys::fork() };
         let _ = sys::write_start(*fd, b"1000");
         let forked = sys::fork();
@@ -115,7 +118,10 @@ impl Cases {
         self.observe(sys::now(), End::Finished, Swept::default())
     }
 
-    fn start(&self, plan: &Plan, began: u64) -> sys::Result<libc::pid_t> {
+    fn start(&mut self, plan: &Plan, began: u64) -> sys::Result<libc::pid_t> {
+        if let Some(case) = self.spare.take().and_then(Spare::begin) {
+            return Ok(case);
+        }
         let forked = self.oom_score.fork();
         if forked == Ok(0) {
             self.be_case(plan, began)
@@ -127,8 +133,7 @@ impl Cases {
         heap::start_afresh();
         panic::tell_log(self.log);
         be_clean();
-        let slots = vec![None; plan.slots as usize];
-        Runner::new(self.log, began, slots, Vec::new()).run(&plan.steps)
+        run_steps(self.log, plan, began)
     }
 
     fn wait(&self, case: libc::pid_t, deadline: u64, watched: &mut Option<libc::pollfd>) -> Waited {
@@ -174,6 +179,12 @@ impl Cases {
     }
 }
 
+/// The case itself, in its process.
+pub(crate) fn run_steps(log: Log, plan: &Plan, began: u64) -> ! {
+    let slots = vec![None; plan.slots as usize];
+    Runner::new(log, began, slots, Vec::new()).run(&plan.steps)
+}
+
 /// Reaps all that has ended; how the case's own process did, if it is among that.
 fn reap(case: libc::pid_t) -> Option<(Ended, Left)> {
     let mut main = None;
@@ -188,15 +199,20 @@ fn reap(case: libc::pid_t) -> Option<(Ended, Left)> {
 }
 
 /// The agent's own fds are all below this.
-const MOST_OWN: i32 = 32;
+pub(crate) const MOST_OWN: i32 = 32;
 
 /// Makes a freshly forked process what each case begins with. (umask, limits, the working directory and the signals'
 /// dispositions are the agent's own since its start.)
 pub(crate) fn be_clean() {
+    sys::close_from(0, MOST_OWN);
+    be_clean_but_for_fds();
+}
+
+/// As [`be_clean`], where fds from 3 on are seen to by somebody else.
+pub(crate) fn be_clean_but_for_fds() {
     signals::unblock();
     sys::new_session();
     let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0);
-    sys::close_from(0, MOST_OWN);
     // Three fds of one description, opened here so that no case can change another's.
     if sys::open_kept(c"/dev/null", libc::O_RDWR) == Ok(0) {
         let _ = sys::dup(0);

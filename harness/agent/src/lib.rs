@@ -31,6 +31,7 @@ mod scratch;
 mod serve;
 mod setup;
 mod signals;
+mod spare;
 mod stream;
 mod sys;
 mod sysctl;

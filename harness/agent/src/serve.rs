@@ -6,6 +6,7 @@ use crate::case::{Cases, Outcome};
 use crate::facts::facts;
 use crate::setup::{self, Failed, Fds};
 use crate::signals::Signals;
+use crate::spare::Spare;
 use crate::stream::{Kind, Stream};
 use crate::{btf, panic, sys};
 
@@ -37,9 +38,12 @@ fn set_up(scratch: &str) -> Result<(Stream, Cases), Failed> {
 /// Says `Ready` and runs what comes, until the host says `Quit` or goes away.
 pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>) -> Result<(), Failed> {
     let facts = Box::new(facts(&cases.kernel_log, remarks));
+    if stream.kind != Kind::Host {
+        cases.spare = Spare::fork(&cases);
+    }
     let mut more = tell(&mut stream, &FromAgent::Ready { version: WIRE_VERSION, facts })?;
     while more {
-        more = match read_frame(&mut stream) {
+        more = match next_message(&mut stream, &mut cases) {
             Ok(ToAgent::Run { id, plan }) if plan.steps.is_empty() => {
                 sys::fire_timer();
                 tell(&mut stream, &FromAgent::Ran { id, observation: Box::new(cases.nothing()) })?
@@ -69,6 +73,14 @@ pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>
         Kind::Host => Ok(()),
         // The host does not close it as long as the guest is to run.
         Kind::Port | Kind::Serial => Err("the port to the host is gone".into()),
+    }
+}
+
+/// Reads a message. The spare process, if there is one, may have to read it too.
+fn next_message(stream: &mut Stream, cases: &mut Cases) -> Result<ToAgent, WireError> {
+    match &mut cases.spare {
+        Some(spare) => read_frame(&mut spare.listen(stream)),
+        None => read_frame(stream),
     }
 }
 

@@ -122,5 +122,12 @@ pub(crate) fn cases(signals: Signals, scratch: &str) -> Result<Cases, Failed> {
     let capacity = (sys::memory() / 8).clamp(1 << 20, log::CAPACITY as u64) as usize;
     let log = Log::new(capacity).map_err(failed("mmap the log"))?;
     let scratch = Scratch::make(scratch).map_err(failed(scratch))?;
-    Ok(Cases { log, signals, scratch, kernel_log: KernelLog::open(), oom_score: OomScore::open() })
+    Ok(Cases {
+        log,
+        signals,
+        scratch,
+        kernel_log: KernelLog::open(),
+        oom_score: OomScore::open(),
+        spare: None,
+    })
 }

@@ -55,6 +55,22 @@ pub(crate) fn close_from(first: u32, most: i32) {
     }
 }
 
+/// close_range(2) of all fds below `end`; before 5.9, which lacks it, one by one.
+pub(crate) fn close_below(end: c_int) {
+    // SAFETY: no memory is involved.
+    if unsafe { libc::syscall(libc::SYS_close_range, 0, end - 1, 0) } != 0 {
+        (0..end).for_each(close);
+    }
+}
+
+/// pipe2(2), close-on-exec: the end to read from and the one to write to.
+pub(crate) fn pipe() -> Result<(c_int, c_int)> {
+    let mut ends = [0; 2];
+    // SAFETY: `ends` is a valid place for two fds.
+    check(unsafe { libc::pipe2(ends.as_mut_ptr(), libc::O_CLOEXEC) })?;
+    Ok((ends[0], ends[1]))
+}
+
 /// fcntl(2) with a number.
 pub(crate) fn fcntl(fd: c_int, command: c_int, arg: c_int) -> Result<c_int> {
     // SAFETY: only commands that take numbers are used here.

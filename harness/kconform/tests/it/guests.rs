@@ -217,3 +217,47 @@ fn what_outlives_a_case_is_found(#[values("x86_64", "riscv64")] arch: &str) {
     let said = run(&["--check-leaks", "--isolate", "guest"]).assert_status(1);
     assert_eq!(said.counts(arch), "3 passed, 4 failed", "{}", said.all());
 }
+
+/// The first case of a restored guest has a process that was there before; it cannot tell that from one of its own.
+#[rstest]
+fn the_first_case_of_a_guest_begins_like_any_other(#[values("x86_64", "riscv64")] arch: &str) {
+    if !is_set_up(arch) {
+        return;
+    }
+    let steps = "      - getpid: []
+        save: pid
+      - getsid: [0]
+        ret: $pid
+      - getppid: []
+        ret: 1
+      - rt_sigprocmask: [SIG_BLOCK, null, {out: 8}, 8]
+        expect: {arg2: {u64: 0}}
+      - fcntl: [2, F_GETFD, 0]
+        ret: 0
+      - fcntl: [3, F_GETFD, 0]
+        errno: EBADF
+      - fcntl: [32, F_GETFD, 0]
+        errno: EBADF
+      - fcntl: [33, F_GETFD, 0]
+        errno: EBADF
+      - dup: [0]
+        ret: 3
+      - openat: [AT_FDCWD, {str: /proc/self/oom_score_adj}, O_RDONLY]
+        ret: 4
+      - read: [4, {out: 5}, 5]
+        expect: {arg1: {hex: 31 30 30 30 0a}}
+";
+    // More than a pipe holds at a time.
+    let long = "      - umask: [18]\n        ret: 18\n".repeat(2000);
+    let cases: String = ["first", "second", "third"]
+        .iter()
+        .map(|name| {
+            format!("  - name: {name}\n    steps:\n{steps}{}", if *name == "third" { &long } else { "" })
+        })
+        .collect();
+    let place = Place::with(&format!("cases:\n{cases}"));
+    for more in [&[][..], &["--isolate", "guest"], &["--cold"]] {
+        let said = place.say(&[&["run", "--target", arch][..], more].concat()).assert_status(0);
+        assert_eq!(said.counts(arch), "3 passed", "{}", said.all());
+    }
+}

@@ -16,6 +16,7 @@ mod guests;
 mod kernels;
 mod kvm;
 mod leftovers;
+mod library;
 mod mutants;
 mod never_run;
 mod privileges;
