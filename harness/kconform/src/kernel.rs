@@ -239,6 +239,14 @@ mod tests {
     }
 
     #[test]
+    fn a_config_that_cannot_be_known_is_not_guessed() {
+        let kernel = Kernel { config: None, ..kernel(0, true) };
+        let config = vec![("CONFIG_BPF".to_owned(), true)];
+        let unmet = kernel.meets(&Requires { config, ..Requires::default() }).expect_err("nobody knows");
+        assert_eq!(unmet.reason, "needs CONFIG_BPF, and this kernel's config cannot be known");
+    }
+
+    #[test]
     fn a_missing_capability_says_where_it_would_count() {
         let requires = Requires { capabilities: vec![CAP_BPF], ..Requires::default() };
         let reason = kernel(u64::MAX, false).meets(&requires).expect_err("not held").reason;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, channel};
 use std::time::Duration;
 
 use crate::guest::{BootSpec, Guest, GuestError, Hears, Image, cache_dir};
@@ -36,13 +36,19 @@ pub fn boots(image: &Arc<Image>, log: &Path) -> Result<(), BootError> {
     let (image, log) = (image.clone(), log.to_owned());
     // A guest that never speaks is waited for for minutes, which Ctrl-C must not.
     std::thread::spawn(move || sender.send(boot(&image, &log)));
+    outcome(&receiver)
+}
+
+fn outcome(receiver: &Receiver<Result<(), BootError>>) -> Result<(), BootError> {
     loop {
         match receiver.recv_timeout(GLANCE) {
             Ok(outcome) => return outcome,
             Err(RecvTimeoutError::Timeout) if interrupt::requested() => return Err(BootError::Interrupted),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => {
-                return Err(BootError::Harness("the boot ended without a word".into()));
+                return Err(BootError::Harness(
+                    "kconform panicked while it booted the kernel; see above".into(),
+                ));
             }
         }
     }
@@ -74,4 +80,19 @@ fn boot(image: &Image, log: &Path) -> Result<(), BootError> {
     fs::write(log, console.join("\n") + "\n")
         .map_err(|error| harness(&format!("{}: {error}", log.display())))?;
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A thread that panics has said why on standard error.
+    #[test]
+    fn a_panic_is_no_kernels_fault() {
+        let (sender, receiver) = channel();
+        drop(sender);
+        let error = outcome(&receiver).expect_err("nobody said anything");
+        assert!(matches!(error, BootError::Harness(_)));
+        assert_eq!(error.to_string(), "kconform panicked while it booted the kernel; see above");
+    }
 }

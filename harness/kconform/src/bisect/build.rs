@@ -163,7 +163,12 @@ impl Recipe {
 
     /// What the user should know of the kernels that it makes.
     pub fn notes(&self) -> Vec<String> {
-        let no_btf = self.command.is_none() && self.config.is_none() && !has("pahole");
+        self.notes_where(has("pahole"))
+    }
+
+    /// The same, where pahole is installed or not.
+    fn notes_where(&self, pahole: bool) -> Vec<String> {
+        let no_btf = self.command.is_none() && self.config.is_none() && !pahole;
         let note = "the kernels are built without BTF, since pahole is not here (package dwarves); cases that need it cannot be tested";
         no_btf.then(|| note.to_owned()).into_iter().collect()
     }
@@ -283,6 +288,8 @@ fn failure(log: &Path, status: ExitStatus) -> String {
 
 #[cfg(test)]
 mod tests {
+    use rstest::rstest;
+
     use super::*;
 
     #[test]
@@ -290,5 +297,42 @@ mod tests {
         for arch in Arch::ALL {
             assert_eq!(MakeNames::of(*arch).arch, *arch);
         }
+    }
+
+    fn recipe(command: Option<&str>) -> Recipe {
+        Recipe { arch: Arch::X86_64, command: command.map(str::to_owned), config: None, jobs: 1 }
+    }
+
+    #[test]
+    fn what_kernels_without_btf_mean_is_said_beforehand() {
+        let without = recipe(None).notes_where(false);
+        let note = "the kernels are built without BTF, since pahole is not here (package dwarves); cases that need it cannot be tested";
+        assert_eq!(without, [note]);
+        // With pahole there is nothing to say, and of the user's own command nothing is known.
+        assert_eq!([recipe(None).notes_where(true), recipe(Some("make")).notes_where(false)], [[""; 0]; 2]);
+    }
+
+    /// What a build command leaves behind that makes no kernel.
+    #[rstest]
+    #[case::nothing("true", "the build made neither B/arch/x86/boot/bzImage nor K/kernel")]
+    #[case::a_status("exit 3", "the build ended with exit status: 3")]
+    #[case::words("echo one; echo two; exit 3", "one\ntwo")]
+    #[case::many_words("seq 100; exit 3", "89\n90\n91\n92\n93\n94\n95\n96\n97\n98\n99\n100")]
+    #[case::errors("echo f.c:1: error: x; seq 100; exit 3", "f.c:1: error: x")]
+    fn failures_are_told(#[case] command: &str, #[case] why: &str) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let [build, keep] = ["build", "keep"].map(|name| folder.path().join(name));
+        fs::create_dir(&keep).expect("a folder");
+        let site = Site {
+            source: folder.path(),
+            build: &build,
+            keep: &keep,
+            state: folder.path(),
+            commit: "0123456789abcdef",
+        };
+        let built = recipe(Some(command)).build(&site).expect("the command is there");
+        let Built::Not(said) = built else { panic!("{built:?}") };
+        let said = said.replace(&*build.to_string_lossy(), "B").replace(&*keep.to_string_lossy(), "K");
+        assert_eq!(said, why);
     }
 }

@@ -16,4 +16,4 @@ pub mod search;
 pub mod state;
 pub mod table;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -105,7 +105,14 @@ pub struct State {
     folder: PathBuf,
     identity: Identity,
     /// Held as long as this lives.
-    _lock: File,
+    lock: File,
+}
+
+impl Drop for State {
+    fn drop(&mut self) {
+        // Closing is not enough: a process that another thread has just forked holds the same lock until it is another program.
+        let _ = self.lock.unlock();
+    }
 }
 
 impl State {
@@ -123,7 +130,8 @@ impl State {
             return Err(StateError::Busy(folder));
         }
         end_marked(&folder);
-        let path = folder.join("state.json");
+        let state = State { folder, identity, lock };
+        let path = state.folder.join("state.json");
         let table = match fs::read(&path) {
             _ if restart => None,
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
@@ -131,16 +139,15 @@ impl State {
             Ok(text) => {
                 let saved: Saved = serde_json::from_slice(&text)
                     .map_err(|source| StateError::Damaged { path: path.clone(), source })?;
-                if saved.identity != identity {
+                if saved.identity != state.identity {
                     let Identity { old, new, arch, .. } = saved.identity;
                     let found =
                         format!("{} to {} on {arch}", super::git::short(&old), super::git::short(&new));
-                    return Err(StateError::Another { path: folder, found });
+                    return Err(StateError::Another { path: state.folder.clone(), found });
                 }
                 Some(saved.table.without_lost())
             }
         };
-        let state = State { folder, identity, _lock: lock };
         let table = match table {
             Some(table) => table,
             None => {

@@ -24,7 +24,7 @@ use crate::shard::Wish;
   kconform image fetch riscv64            get a guest's kernel
 
 Exit status: 0 all as expected; 1 a case was not; 2 usage, or mistakes in case files;
-3 the harness or a guest could not do its work."
+3 the harness or a guest could not do its work; 130 interrupted."
 )]
 pub(super) struct Cli {
     /// What to do.

@@ -131,7 +131,7 @@ fn open(args: &BisectArgs, identity: Identity) -> Result<(State, crate::bisect::
 }
 
 /// What is looked for, if the two ends can be its ends.
-fn question(
+pub(super) fn question(
     args: &BisectArgs,
     repository: &Repository,
     [good, bad]: [&String; 2],

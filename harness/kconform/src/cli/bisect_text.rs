@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::path::Path;
 use std::time::Duration;
 
 use crate::bisect::answer::Answer;
@@ -31,14 +32,7 @@ impl<'a> Teller<'a> {
 
     /// What is to be known beforehand.
     pub(super) fn begins(&self, state: &State, notes: &[String], table: &Table) {
-        for note in notes {
-            self.say(&format!("{} {note}", self.style.warn("note:")));
-        }
-        let folder = state.folder().display();
-        match table.commits.len() {
-            0 => self.say(&format!("the search is kept in {folder}")),
-            known => self.say(&format!("going on with what is known of {known} commits ({folder})")),
-        }
+        self.say(&begins(state.folder(), notes, table, self.style));
     }
 
     /// An id and the first line of its message.
@@ -48,14 +42,21 @@ impl<'a> Teller<'a> {
     }
 
     pub(super) fn hear(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Case(case) => self.say(&self.style.strong(&case.id)),
+        if let Some(text) = self.text(event) {
+            self.say(&text);
+        }
+    }
+
+    /// What is said of an event.
+    pub(super) fn text(&self, event: &Event<'_>) -> Option<String> {
+        Some(match event {
+            Event::Case(case) => self.style.strong(&case.id),
             Event::Testing { commit, builds, steps, step_seconds } => {
                 let what = if *builds { "building" } else { "booting" };
                 let left = steps.map_or_else(String::new, |steps| left(steps, *step_seconds));
-                self.say(&format!("  {what} {}{}", self.name(commit), self.style.dim(&left)));
+                format!("  {what} {}{}", self.name(commit), self.style.dim(&left))
             }
-            Event::Tested { record, .. } => self.say(&format!("    {}", self.style.dim(&tested(record)))),
+            Event::Tested { record, .. } => format!("    {}", self.style.dim(&tested(record))),
             Event::Told { commit, answer } => {
                 let word = match answer {
                     Answer::Good => self.style.good("good"),
@@ -66,11 +67,23 @@ impl<'a> Teller<'a> {
                     Answer::Skip(why) => format!(" ({})", why.lines().next().unwrap_or_default()),
                     Answer::Good | Answer::Bad => String::new(),
                 };
-                self.say(&format!("  {word} {}{why}", self.name(commit)));
+                format!("  {word} {}{why}", self.name(commit))
             }
-            Event::Ended(_) => {}
-        }
+            Event::Ended(_) => return None,
+        })
     }
+}
+
+/// What is to be known before a search begins.
+pub(super) fn begins(folder: &Path, notes: &[String], table: &Table, style: Style) -> String {
+    let folder = folder.display();
+    let mut lines: Vec<String> = notes.iter().map(|note| format!("{} {note}", style.warn("note:"))).collect();
+    lines.push(match table.commits.len() {
+        0 => format!("the search is kept in {folder}"),
+        1 => format!("going on with what is known of one commit ({folder})"),
+        known => format!("going on with what is known of {known} commits ({folder})"),
+    });
+    lines.join("\n")
 }
 
 /// `; 3 steps left, about 2 min 05 s`: git's guess does not count the step that is at hand.

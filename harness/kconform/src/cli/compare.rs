@@ -62,7 +62,7 @@ fn only(document: &Document, nth: usize) -> Document {
     document
 }
 
-fn lost(document: &Document, style: Style) -> String {
+pub(super) fn lost(document: &Document, style: Style) -> String {
     let lost = document.targets.iter().filter_map(|target| {
         let lost = target.lost.as_ref()?;
         let mend = lost.mend.as_ref().map_or_else(String::new, |mend| format!("; to mend it: {mend}"));

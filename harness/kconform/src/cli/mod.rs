@@ -22,7 +22,10 @@ mod run;
 mod schema;
 mod shard;
 mod suites;
+#[cfg(test)]
+mod tests;
 
+use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -207,20 +210,21 @@ struct Styles {
 
 impl Styles {
     fn wished(wish: Color) -> Styles {
-        let on = |terminal| Style { color: colors(wish, terminal) };
+        let variable = |name: &str| std::env::var_os(name);
+        let on = |terminal| Style { color: colors(wish, terminal, variable) };
         Styles { out: on(std::io::stdout().is_terminal()), err: on(std::io::stderr().is_terminal()) }
     }
 }
 
 /// Whether to use colours, as <https://no-color.org> and <https://bixense.com/clicolors> say.
-fn colors(wish: Color, terminal: bool) -> bool {
-    let set = |name: &str| std::env::var_os(name).is_some_and(|value| !value.is_empty() && value != "0");
+fn colors(wish: Color, terminal: bool, variable: impl Fn(&str) -> Option<OsString>) -> bool {
+    let set = |name: &str| variable(name).is_some_and(|value| !value.is_empty() && value != "0");
     match wish {
         Color::Always => true,
         Color::Never => false,
-        Color::Auto if std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty()) => false,
+        Color::Auto if variable("NO_COLOR").is_some_and(|value| !value.is_empty()) => false,
         Color::Auto if set("CLICOLOR_FORCE") => true,
-        Color::Auto => terminal && std::env::var_os("CLICOLOR").is_none_or(|value| value != "0"),
+        Color::Auto => terminal && variable("CLICOLOR").is_none_or(|value| value != "0"),
     }
 }
 

@@ -109,7 +109,10 @@ fn report(
     if args.verbose {
         write!(out, "{}", passes(cases, runs, style))?;
     }
-    write!(out, "{}", failures(cases, runs, &|targets, id| again(args, targets, id), style))?;
+    let called = std::env::args().next().unwrap_or_default();
+    let program = program(&called, std::env::var_os("CARGO").is_some());
+    let again = |targets: &[&str], id: &str| again(&program, args, targets, id);
+    write!(out, "{}", failures(cases, runs, &again, style))?;
     write!(out, "{}", summary(cases, runs, style))?;
     Ok(())
 }
@@ -125,20 +128,23 @@ fn forge(variable: impl Fn(&str) -> Option<String>) -> Option<String> {
     github().or_else(gitlab)
 }
 
+/// A word as a shell takes it.
+fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=+:,@%".contains(c);
+    if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+/// How kconform was called. Under `cargo run` the binary has a long path that nobody typed.
+fn program(called: &str, by_cargo: bool) -> String {
+    if by_cargo { "cargo run -q --".into() } else { quoted(called) }
+}
+
 /// The command that runs a case again.
-fn again(args: &RunArgs, targets: &[&str], id: &str) -> String {
-    let quoted = |text: &str| {
-        let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=+:,@%".contains(c);
-        if text.chars().all(plain) { text.to_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
-    };
-    let called = std::env::args().next().unwrap_or_default();
-    // Under `cargo run` the binary has a long path that nobody typed.
-    let program =
-        if std::env::var_os("CARGO").is_some() { "cargo run -q --".into() } else { quoted(&called) };
+fn again(program: &str, args: &RunArgs, targets: &[&str], id: &str) -> String {
     let kernels: Vec<String> = args.kernels.iter().map(|path| path.display().to_string()).collect();
     let (own, named): (Vec<&str>, Vec<&str>) =
         targets.iter().copied().partition(|name| kernels.iter().any(|kernel| kernel == name));
-    let mut words = vec![program, "run".into()];
+    let mut words = vec![program.to_owned(), "run".into()];
     if !named.is_empty() {
         words.extend(["--target".into(), named.join(",")]);
     }
@@ -166,7 +172,45 @@ fn again(args: &RunArgs, targets: &[&str], id: &str) -> String {
 mod tests {
     use rstest::rstest;
 
-    use super::forge;
+    use clap::Parser;
+
+    use super::{again, forge, program};
+    use crate::cli::args::{Cli, Command};
+
+    /// What can be pasted into a shell, with all that makes a difference.
+    #[test]
+    fn the_command_that_runs_a_case_again() {
+        let again = |called: &str, by_cargo, words: &[&str], targets: &[&str]| {
+            let words = [&["kconform", "run"], words].concat();
+            let Command::Run(args) = Cli::try_parse_from(words).expect("right").command else { panic!() };
+            again(&program(called, by_cargo), &args, targets, "s::it's[a,b]") + "\n"
+        };
+        let all = [
+            "--cases",
+            "my cases",
+            "--kernel",
+            "own/bzImage",
+            "--images",
+            "vm",
+            "--cold",
+            "--isolate",
+            "guest",
+            "--check-leaks",
+        ];
+        insta::assert_snapshot!(
+            [
+                again("target/debug/kconform", true, &[], &["native", "x86_64"]),
+                again("/usr/bin/kconform", false, &[], &["native"]),
+                again("./my kconform", false, &all, &["own/bzImage", "x86_64"]),
+            ]
+            .concat(),
+            @r"
+        cargo run -q -- run --target native,x86_64 --exact 's::it'\''s[a,b]'
+        /usr/bin/kconform run --target native --exact 's::it'\''s[a,b]'
+        './my kconform' run --target x86_64 --kernel own/bzImage --cases 'my cases' --images vm --cold --isolate guest --check-leaks --exact 's::it'\''s[a,b]'
+        "
+        );
+    }
 
     #[rstest]
     #[case::nowhere(&[], None)]

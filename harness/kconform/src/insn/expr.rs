@@ -112,6 +112,19 @@ impl<'a> Parser<'a> {
         Err(InsnError::new(start..end, text))
     }
 
+    /// A parenthesis that ends here. There is one further on: they come in pairs, or this would be no argument.
+    fn close(&mut self) -> Result<(), InsnError> {
+        if self.take(")") {
+            return Ok(());
+        }
+        let start = self.at;
+        if self.word().is_empty() {
+            let odd = self.rest().chars().next().map_or(0, char::len_utf8);
+            return Err(InsnError::new(start..start + odd, "a `)` belongs here"));
+        }
+        Err(InsnError::new(start..self.at, "an operator or a `)` is missing before this"))
+    }
+
     /// The longest run of letters, digits and `_` from here.
     fn word(&mut self) -> &'a str {
         let rest = self.rest();
@@ -160,9 +173,7 @@ impl<'a> Parser<'a> {
         let start = self.at;
         if self.take("(") {
             let value = self.binary(0)?;
-            if !self.take(")") {
-                return self.error(start, "this parenthesis is not closed");
-            }
+            self.close()?;
             return Ok(value);
         }
         if self.take("$") {
@@ -241,9 +252,7 @@ impl<'a> Parser<'a> {
         };
         self.blanks();
         let index = self.index(*element)?;
-        if !self.take(")") {
-            return self.error(start, "this offsetof is not closed");
-        }
+        self.close().map_err(|e| e.help(form))?;
         Ok(i128::from(*offset) + i128::from(*element) * index)
     }
 

@@ -1,6 +1,8 @@
 //! From an observation to a verdict: a pure comparison of what was seen with what the case says.
 
 mod failure;
+#[cfg(test)]
+mod tests;
 mod walk;
 
 pub use failure::{Failure, FailureKind, describe_bytes, describe_errno, describe_ret};
@@ -136,7 +138,7 @@ fn judge_steps(steps: &[Step], lowered: &Lowered, seen: &Observation, kernel: &K
     }
     if seen.dropped > 0 && seen.end != End::TimedOut {
         return Verdict::Lost(format!(
-            "{} records found no room: fewer repetitions, or smaller buffers, would do",
+            "what happened found no room ({} records are missing): fewer repetitions, or smaller buffers, would do",
             seen.dropped
         ));
     }

@@ -101,7 +101,8 @@ impl<'a> Walk<'a> {
             Stop::Within(step) if self.dies_as_expected(step, end) => Walked::Held,
             Stop::Within(step) => self.ended(step, at, end, "in this call"),
             Stop::Before(step) if end == ProcessEnd::Finished => Walked::Trouble(format!(
-                "step {step} was not reached, and nothing in the observation says why"
+                "step {} was not reached, and nothing in the observation says why",
+                step + 1
             )),
             Stop::Before(step) => self.ended(step, at, end, "before this step"),
         }
@@ -211,7 +212,7 @@ impl<'a> Walk<'a> {
                         let context = Context { step, lowered, outcome, call, ret, outputs };
                         Walked::Failed(Box::new(context.failure(index, at, &wrong)))
                     }
-                    _ => Walked::Trouble(format!("step {index} of the plan is not a call of the case")),
+                    _ => Walked::Trouble(format!("step {} of the plan is not a call of the case", index + 1)),
                 },
             );
         }
@@ -242,14 +243,15 @@ impl<'a> Walk<'a> {
             Some(Step { kind: StepKind::SendFd { fd, .. }, .. }) if trouble.errno == EBADF => Walked::Failed(
                 Box::new(not_set_up(index, at, fd.place.clone(), "the fd could not be sent", got)),
             ),
-            _ => Walked::Trouble(format!("step {index} could not be set up: {got}")),
+            _ => Walked::Trouble(format!("step {} could not be set up: {got}", index + 1)),
         }
     }
 
     fn ended(&self, index: u32, at: &[u32], end: ProcessEnd, when: &str) -> Walked {
         let Some(step) = self.steps.get(&index) else {
             return Walked::Trouble(format!(
-                "the process ended at step {index}, which the case does not have"
+                "the process ended at step {}, which the case does not have",
+                index + 1
             ));
         };
         let place = match &step.kind {

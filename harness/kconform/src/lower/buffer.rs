@@ -242,7 +242,10 @@ impl Memory {
         self.reserve(width.into())?;
         match abi.value(expr)? {
             Value::Number(number) if fits(number, width.into()) => Ok(Piece::Bytes(abi.bytes(number, width))),
-            Value::Number(_) => unmet(expr, &format!("does not fit in {width} bytes")),
+            Value::Number(_) => {
+                let plural = if width == 1 { "" } else { "s" };
+                unmet(expr, &format!("does not fit in {width} byte{plural}"))
+            }
             value => Ok(Piece::Value { value, width, shift: 0 }),
         }
     }
@@ -297,7 +300,9 @@ impl Memory {
             [] => {}
             [Piece::Bytes(bytes)] => to.push(Piece::Bytes(bytes.repeat(times as usize))),
             [Piece::Zero(count)] => to.push(Piece::Zero(count * times as u32)),
-            list if times.saturating_mul(list.len() as u64) > PIECES as u64 => return too_much(),
+            list if times.saturating_mul(list.len() as u64) > PIECES as u64 => {
+                return Err(Unmet { reason: format!("a buffer is made of more than {PIECES} parts") });
+            }
             list => (0..times).flat_map(|_| list).for_each(|piece| to.push(piece.clone())),
         }
         Ok(())
@@ -318,12 +323,12 @@ impl Memory {
     /// Counts memory, so that a mistyped size is refused and takes nothing down.
     pub(super) fn reserve(&mut self, bytes: u64) -> Result<(), Unmet> {
         self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > MEMORY { too_much() } else { Ok(()) }
+        if self.bytes > MEMORY {
+            let reason = format!("a call asks for more than {} MiB of memory", MEMORY >> 20);
+            return Err(Unmet { reason });
+        }
+        Ok(())
     }
-}
-
-fn too_much<T>() -> Result<T, Unmet> {
-    Err(Unmet { reason: format!("a call asks for more than {} MiB of memory", MEMORY >> 20) })
 }
 
 /// Bytes from one CPU's value to the next one's, and of the largest value itself.

@@ -33,7 +33,7 @@ impl Kind {
         (Kind::Gone, "no longer there"),
         (Kind::Fixed, "fixed"),
         (Kind::RunsNow, "no longer skipped"),
-        (Kind::Changed, "changed under the same verdict"),
+        (Kind::Changed, "changed otherwise"),
     ];
 }
 
@@ -50,7 +50,7 @@ pub struct Change {
     pub before: Option<Status>,
     /// Its verdict in the second.
     pub after: Option<Status>,
-    /// What is said of it in the second report, or else in the first.
+    /// What is said of it in the second report, or else, after `before: `, in the first.
     pub says: String,
     /// What the steps did differently.
     pub steps: Vec<StepChange>,
@@ -216,9 +216,15 @@ pub(crate) fn compare(
         target: target.to_owned(),
         before,
         after,
-        says: is.map(headline).filter(|says| !says.is_empty()).or(was.map(headline)).unwrap_or_default(),
+        says: said(was, is),
         steps,
     })
+}
+
+/// What is said of a case. What was wrong before is no longer so, and is told as such.
+fn said(was: Option<&CaseResult>, is: Option<&CaseResult>) -> String {
+    let of = |result: Option<&CaseResult>| result.map(headline).filter(|says| !says.is_empty());
+    of(is).or_else(|| of(was).map(|says| format!("before: {says}"))).unwrap_or_default()
 }
 
 /// What came instead of what was expected.

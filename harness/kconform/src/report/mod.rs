@@ -21,7 +21,7 @@ mod side_by_side;
 mod strace;
 mod summary;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use explain::explain;
 pub use failure::{Again, failures, passes};

@@ -58,7 +58,8 @@ pub(super) fn details(case: &Case, result: &CaseResult) -> Vec<String> {
         out.extend(transcript(result));
     }
     if let Some(end) = &result.end {
-        out.push(format!("the process was {}", one_line(end)));
+        let was = if end.starts_with("exited") { "" } else { "was " };
+        out.push(format!("the process {was}{}", one_line(end)));
     }
     if !result.kernel_log.is_empty() {
         out.push("the kernel said:".into());

@@ -159,6 +159,7 @@ fn two_rules_broken_by_two_commits() {
     tree.assert_both_found(&said);
     assert!(said.out.contains("    uts: Count from two\n"), "{}", said.all());
     assert!(said.out.contains(" rules | "), "{}", said.all());
+    assert!(said.out.contains("logs and kernels: /"), "{}", said.all());
     assert!(said.err.contains("does not build"), "{}", said.all());
     assert!(said.err.contains("does not boot"), "{}", said.all());
     let mut built = tree.built();

@@ -4,6 +4,7 @@
 mod bisect;
 mod bisect_step;
 mod check;
+mod colors;
 mod command_line;
 mod compare;
 mod doctor;
@@ -13,6 +14,7 @@ mod explain;
 mod faults;
 mod format;
 mod guests;
+mod help;
 mod kernels;
 mod kvm;
 mod leftovers;

@@ -47,3 +47,9 @@ fn a_step_has_one_answer_for_all_cases(#[case] words: &[&str], #[case] word: &st
     let answers: Vec<Answer> = words.iter().map(answer).collect();
     assert_eq!(Answer::of_cases(&answers).word(), word);
 }
+
+#[test]
+fn what_was_lost_without_a_word_is_not_told_to_git() {
+    let lost = crate::report::document::CaseResult::bare("k", Lost);
+    assert_eq!(Answer::of(&lost), Answer::Skip("lost: no reason was given".into()));
+}

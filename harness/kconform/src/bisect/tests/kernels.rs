@@ -27,7 +27,7 @@ fn step(back: &str, errno: Option<&str>) -> Step {
 }
 
 /// A case on kernels of one architecture: release, verdict, and what its only step came to.
-fn document(kernels: &[(&str, Status, &str)]) -> Document {
+pub(crate) fn document(kernels: &[(&str, Status, &str)]) -> Document {
     let target = |(release, ..): &(&str, Status, &str)| Target {
         name: format!("k{release}"),
         release: Some((*release).into()),

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
-mod kernels;
+pub(crate) mod kernels;
 mod processes;
 mod searches;
 mod states;
@@ -14,7 +14,7 @@ use super::git::{Repository, git};
 use crate::report::document::{CaseResult, Status};
 
 /// A repository with a commit for each of these lines, oldest first.
-pub(super) fn history(folder: &Path, subjects: &[&str]) -> (Repository, Vec<String>) {
+pub(crate) fn history(folder: &Path, subjects: &[&str]) -> (Repository, Vec<String>) {
     let run = |words: &[&str]| {
         let mut command = git(folder);
         for who in ["AUTHOR", "COMMITTER"] {
@@ -38,7 +38,7 @@ pub(super) fn history(folder: &Path, subjects: &[&str]) -> (Repository, Vec<Stri
 }
 
 /// A result of which only the verdict matters.
-pub(super) fn result(status: Status) -> CaseResult {
+pub(crate) fn result(status: Status) -> CaseResult {
     let mut result = CaseResult::bare("k", status);
     result.reason = (!matches!(status, Status::Passed | Status::Failed)).then(|| "so it is".to_owned());
     result

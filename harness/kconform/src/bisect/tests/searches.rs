@@ -267,3 +267,51 @@ fn the_users_checkout_is_left_alone() {
     assert_eq!(said(&["worktree", "list"]).lines().count(), 1);
     assert!(!bench.worktree.exists());
 }
+
+/// Builds everything, and says of the cases only at these commits something, `a` being bad from the second on.
+struct Mute(Vec<String>);
+
+impl Lab for Mute {
+    fn build(&mut self, _: &str) -> Result<Made, LabError> {
+        Ok(Made::Kernel("kernel".into()))
+    }
+
+    fn run(&mut self, commit: &str, _: &Record, cases: &[Case]) -> Result<Ran, LabError> {
+        let Some(nth) = self.0.iter().position(|known| known == commit) else {
+            return Ok(Ran::Cases { release: None, records: vec![] });
+        };
+        let result = result(if nth == 0 { Status::Passed } else { Status::Failed });
+        let record = CaseRecord { answer: Answer::of(&result), file: cases[0].file.clone(), result };
+        Ok(Ran::Cases { release: None, records: vec![record] })
+    }
+}
+
+/// A run that comes back without the case is told as what it is: nothing.
+#[rstest]
+#[case::at_an_end(&[0], "should be bad and was not tested", &[])]
+#[case::in_between(&[0, 4], "", &["it was not run"; 3])]
+fn what_is_not_run_is_no_answer(#[case] known: &[usize], #[case] says: &str, #[case] told: &[&str]) {
+    let bench = &mut Bench::new(&["0", "1", "2", "3", "4"], &["a"]);
+    let Question { old, new, expect_fail, .. } = &bench.question;
+    let mut history = Bisection::new(&bench.worktree, old, new, bench.limits.clone(), *expect_fail);
+    let mut skipped = Vec::new();
+    let endings = Search {
+        history: &mut history,
+        lab: &mut Mute(known.iter().map(|nth| bench.ids[*nth].clone()).collect()),
+        table: &mut bench.table,
+        keep: &mut |_| Ok(()),
+        tell: &mut |event| {
+            if let Event::Told { answer: Answer::Skip(why), .. } = event {
+                skipped.push(why.clone());
+            }
+        },
+    }
+    .run(&bench.question)
+    .unwrap();
+    assert_eq!(skipped, told);
+    match &endings[0] {
+        Ending::NotBetween { why, .. } => assert!(why.ends_with(says), "{why}"),
+        Ending::OneOf { commits, .. } => assert_eq!(commits.len(), 4),
+        other => panic!("{other:?}"),
+    }
+}

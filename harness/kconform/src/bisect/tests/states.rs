@@ -2,8 +2,12 @@ use rstest::rstest;
 
 use super::result;
 use crate::bisect::answer::Answer;
+use crate::bisect::build::Recipe;
+use crate::bisect::lab::{KernelLab, Trial};
+use crate::bisect::search::{Lab, Ran};
 use crate::bisect::state::{Identity, State};
 use crate::bisect::table::{CaseRecord, Made, Record, Table};
+use crate::guest::Images;
 use crate::report::document::Status;
 
 fn identity() -> Identity {
@@ -81,4 +85,17 @@ fn the_first_build_is_no_measure_of_the_others() {
         table.commits.insert(commit.into(), Record::new(Made::NotBuilt(String::new()), seconds));
     }
     assert_eq!(table.step_seconds(), Some(44.0));
+}
+
+/// A commit without a kernel is never booted, whoever asks.
+#[test]
+fn what_was_not_built_does_not_boot() {
+    let folder = tempfile::tempdir().unwrap();
+    let (state, _) = State::open(folder.path(), identity(), false).unwrap();
+    let recipe = Recipe { arch: kconform_abi::Arch::Riscv64, command: None, config: None, jobs: 1 };
+    let trial = Trial { images: Images::built_in().unwrap(), confirm: 1 };
+    let mut lab = KernelLab { state: &state, recipe, trial, cases: vec![] };
+    let record = Record::new(Made::NotBuilt("error".into()), 1.0);
+    let ran = lab.run("3", &record, &[]).unwrap();
+    assert_eq!(ran, Ran::NotBooted("there is no kernel".into()));
 }

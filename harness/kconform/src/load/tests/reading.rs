@@ -30,7 +30,9 @@ fn a_probe_of_the_file_goes_before_a_shared_one() {
 fn the_shared_probes_are_no_place_for_cases() {
     let both = format!("{PROBES}cases:\n  - name: x\n    steps: [{{close: [1]}}]\n");
     let loaded = load(&[suite("probes", &both)]);
-    assert_eq!(loaded.mistakes[0].text, "cases beside the shared probes");
+    let told = message::render(&loaded.mistakes, false);
+    assert!(told.starts_with("error: cases beside the shared probes\n"), "{told}");
+    assert!(told.contains("^ this file holds probes that all others share; cases go into another"), "{told}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ const FUNC: u8 = 12;
 const STRUCT: u8 = 4;
 
 /// A kernel with a function f, and struct s { char a; …; long b; } of 24 bytes with a bit field c.
-fn knowing(arch: Arch) -> Kernel {
+pub(super) fn knowing(arch: Arch) -> Kernel {
     let of = |kind, name: &str, want| BtfQuery { kind, name: name.into(), want };
     let offset = |member: &str| of(STRUCT, "s", BtfWant::Offset(member.into()));
     let answers = [

@@ -4,6 +4,7 @@ mod arches;
 mod blocks;
 mod btf;
 mod calls;
+mod refusals;
 mod show;
 
 use std::path::PathBuf;

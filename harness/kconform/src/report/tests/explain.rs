@@ -65,8 +65,15 @@ cases:
       - write: [1, kernel, 1]
       - close: [$made]
         ret: 7
+      - mmap: [0, 4096, PROT_READ, MAP_32BIT, -1, 0]
+      - bpf: [BPF_MAP_LOOKUP_ELEM, $address]
       - kill: [0, SIGBUS]
         signal: SIGBUS
+  - name: the kernel's own types
+    fresh: true
+    steps:
+      - write: [1, {struct: [tcp_congestion_ops, {flags: {u32: 1}, owner: {u64: 2}}]}, 1]
+      - fork: [{close: [btf_id(func vfs_read)]}]
 probes:
   closing:
     since: "2.0"

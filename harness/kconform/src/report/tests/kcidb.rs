@@ -55,6 +55,15 @@ fn every_result_is_a_test_of_a_build() {
     assert_eq!(all("tests", "path")[1], "kconform.bpf.map.array.delete_is_refused");
 }
 
+#[test]
+fn of_a_target_that_was_never_reached_no_release_is_known() {
+    let mut document = document();
+    document.targets[1].release = None;
+    let report: Value =
+        serde_json::from_str(&submission(&[]).of(&document).expect("right names")).expect("JSON");
+    assert_eq!(report["checkouts"][1]["comment"], "Linux unknown: it was never reached");
+}
+
 #[rstest]
 #[case::origin("My CI", &[], SubmissionError::Origin("My CI".into()))]
 #[case::build("myci", &[("native", "1234")], SubmissionError::Build("1234".into()))]

@@ -6,10 +6,12 @@ mod html;
 mod junit;
 mod kcidb;
 mod kunit;
+mod observed;
 #[path = "../../../tests/readers/mod.rs"]
 mod readers;
-mod sample;
+pub(crate) mod sample;
 mod schema;
+mod side_by_side;
 mod summary;
 
 use rstest::rstest;

@@ -123,7 +123,7 @@ fn target(name: &str, nth: usize, cases: &[Case]) -> Target {
 }
 
 /// The report: two targets, of which the second was lost on the way.
-pub(super) fn document() -> Document {
+pub(crate) fn document() -> Document {
     let both = |first, second| vec![result("native", first), result("x86_64", second)];
     let mut flaky = case("bpf/map/hash", "flaky", both(Status::Failed, Status::Passed));
     flaky.results[0].runs = BTreeMap::from([(Status::Passed, 8), (Status::Failed, 2)]);

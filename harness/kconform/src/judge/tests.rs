@@ -1,0 +1,175 @@
+//! What is said of observations, whatever the agent has met: those that no healthy agent and kernel give, too.
+
+use std::sync::Arc;
+
+use kconform_abi::Arch;
+use kconform_plan::{ChildEnd, End, Facts, Observation, Record, RecordKind, Trouble};
+
+use super::{Verdict, judge};
+use crate::case::Case;
+use crate::kernel::Kernel;
+use crate::load::{SuiteFile, load};
+use crate::lower::{Lowered, lower};
+use crate::place::File;
+
+fn case(steps: &str) -> Case {
+    let text = format!(
+        "cases:\n  - name: test\n    guest_only: true\n    exclusive: true\n    timeout: 2\n    steps: {steps}\n"
+    );
+    let file = Arc::new(File { path: "s.yaml".into(), text });
+    let mut loaded = load(&[SuiteFile { suite: "s".into(), file }]);
+    assert_eq!(loaded.mistakes, []);
+    loaded.cases.remove(0)
+}
+
+fn kernel(host: bool) -> Kernel {
+    let facts = Facts { capabilities: u64::MAX, initial_user_namespace: true, ..Facts::default() };
+    Kernel::new(Arch::X86_64, &facts, None, host)
+}
+
+fn lowered(case: &Case) -> Lowered {
+    lower(case, &kernel(false), 1.0).expect("it can be lowered")
+}
+
+fn begun(step: u32) -> (u32, RecordKind) {
+    (step, RecordKind::Begin { args: Vec::new(), slots: Vec::new() })
+}
+
+fn done(step: u32, ret: i64) -> (u32, RecordKind) {
+    (step, RecordKind::Done { ret, outputs: Vec::new(), attempts: 1, call_ns: 0 })
+}
+
+fn trouble(step: u32, what: &str, errno: i32) -> (u32, RecordKind) {
+    (step, RecordKind::Trouble(Trouble { what: what.into(), errno }))
+}
+
+fn child(step: u32, end: ChildEnd) -> (u32, RecordKind) {
+    (step, RecordKind::Child(end))
+}
+
+fn seen(records: &[(u32, RecordKind)], end: End) -> Observation {
+    let record = |(step, kind): &(u32, RecordKind)| Record {
+        step: *step,
+        iteration: Vec::new(),
+        time_ns: 0,
+        kind: kind.clone(),
+    };
+    Observation {
+        records: records.iter().map(record).collect(),
+        end,
+        duration_ns: 0,
+        kernel_log: Vec::new(),
+        taint: None,
+        left_behind: 0,
+        dropped: 0,
+    }
+}
+
+/// All that a verdict says.
+fn told(verdict: &Verdict) -> String {
+    let more = match verdict {
+        Verdict::Failed(failure) | Verdict::TimedOut(failure) => {
+            format!(
+                "{}\n    where: {}\n    expected: {}\n    got: {}",
+                failure.text,
+                failure.place.text(),
+                failure.expected,
+                failure.got
+            )
+        }
+        Verdict::Crashed { what, .. } => what.clone(),
+        Verdict::Lost(why) => why.clone(),
+        other => format!("{other:?}"),
+    };
+    format!("  {}: {more}\n", verdict.word())
+}
+
+/// What a case comes to with these records.
+fn of(steps: &str, records: &[(u32, RecordKind)], end: End) -> String {
+    let case = case(steps);
+    format!("{steps}\n{}", told(&judge(&case, &lowered(&case), &seen(records, end), &kernel(false))))
+}
+
+const TWO: &str = "[{close: [7], errno: EBADF}, {getpid: []}]";
+const FORK: &str = "[{fork: [{close: [7], errno: EBADF}]}]";
+
+#[test]
+fn ends() {
+    let bad = -9;
+    let all = [
+        of(TWO, &[], End::NotStarted(12)),
+        of(TWO, &[begun(0)], End::Exited(3)),
+        of(TWO, &[begun(0)], End::Signaled(11)),
+        of(TWO, &[begun(0)], End::Signaled(64)),
+        of(TWO, &[begun(0)], End::TimedOut),
+        of(TWO, &[begun(0), done(0, bad)], End::Exited(0)),
+        of(TWO, &[begun(0), done(0, bad), begun(1), done(1, 5)], End::Signaled(9)),
+        // Nothing in these says what happened.
+        of(TWO, &[], End::Finished),
+        of(FORK, &[], End::Exited(1)),
+        of(FORK, &[begun(1), child(0, ChildEnd::Finished)], End::Finished),
+        of(FORK, &[begun(1), child(0, ChildEnd::Signaled(9))], End::Finished),
+        of("[{poke: [0, {u8: 1}], signal: SIGSEGV}]", &[begun(0)], End::Signaled(7)),
+    ];
+    insta::assert_snapshot!(all.concat());
+}
+
+#[test]
+fn blocks_that_cannot_be_set_up() {
+    let send = "[{dup: [0], save: made}, {send_fd: {fd: $made, steps: [{close: [$fd]}]}}]";
+    let first = [begun(0), done(0, 5)];
+    let all = [
+        of(FORK, &[trouble(0, "fork", 11)], End::Finished),
+        of(
+            "[{sysctl: {kernel.pid_max: 9, steps: [{getpid: []}]}}]",
+            &[trouble(0, "write /proc/sys/kernel/pid_max", 22)],
+            End::Finished,
+        ),
+        of(send, &[&first[..], &[trouble(1, "sendmsg", 9)]].concat(), End::Finished),
+        of(send, &[&first[..], &[trouble(1, "sendmsg", 12)]].concat(), End::Finished),
+    ];
+    insta::assert_snapshot!(all.concat());
+}
+
+#[test]
+fn returns() {
+    let steps = "[{getpid: []}]";
+    let all = [-1, -512, -4000].map(|ret| of(steps, &[begun(0), done(0, ret)], End::Finished));
+    let ranges = ["{min: 5, max: 6}", "{min: 5}", "{max: 3}", "4"];
+    let ranges = ranges.map(|ret| {
+        of(&format!("[{{getpid: [], ret: {ret}}}]"), &[begun(0), done(0, 1 << 20)], End::Finished)
+    });
+    insta::assert_snapshot!(all.concat() + &ranges.concat());
+}
+
+#[test]
+fn harm_to_the_kernel() {
+    let case = case("[{getpid: []}]");
+    let with = |taint: u64, host: bool| {
+        let fine = seen(&[begun(0), done(0, 5)], End::Finished);
+        let seen = Observation { taint: Some((1, 1 | taint)), ..fine };
+        let verdict = judge(&case, &lowered(&case), &seen, &kernel(host));
+        format!("taint {taint:#x}{}\n{}", if host { " on the host" } else { "" }, told(&verdict))
+    };
+    let faults = [4, 5, 7, 9, 14, 12].map(|bit| with(1 << bit, false));
+    insta::assert_snapshot!(faults.concat() + &with(1 << 9, true) + &with(1 << 12, true) + &with(0, false));
+}
+
+/// A plan that is not the case's, and records that are not all there, are the harness's own trouble.
+#[test]
+fn observations_that_make_no_sense() {
+    let case = case("[{read: [0, {out: 4, as: x}, 4], expect: {x: {u32: 1}}}]");
+    let judged = |lowered: &Lowered, seen: &Observation| told(&judge(&case, lowered, seen, &kernel(false)));
+    let right = lowered(&case);
+    let mut other = right.clone();
+    other.plan.steps[0].index = 7;
+    let mut nameless = right.clone();
+    nameless.calls.get_mut(&0).expect("a call").expects.clear();
+    let all = [
+        judged(&other, &seen(&[begun(7), done(7, -1)], End::Finished)),
+        judged(&other, &seen(&[begun(7)], End::Exited(1))),
+        judged(&nameless, &seen(&[begun(0), done(0, 4)], End::Finished)),
+        judged(&right, &Observation { dropped: 12, ..seen(&[begun(0)], End::Finished) }),
+    ];
+    insta::assert_snapshot!(all.concat());
+}
