@@ -154,20 +154,51 @@ mod tests {
 
     use super::*;
 
-    #[rstest]
-    #[case("[    1.2] Kernel panic - not syncing: sysrq triggered crash", Some("a panic"))]
-    #[case("BUG: KASAN: slab-out-of-bounds in htab_map_update_elem+0x1/0x2", Some("a KASAN report"))]
-    #[case("watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [a:1]", Some("a soft lockup"))]
-    #[case("Unable to handle kernel NULL pointer dereference at virtual address 0", Some("an oops"))]
-    #[case("WARNING: CPU: 0 PID: 1 at kernel/bpf/verifier.c:1 f+0x1/0x2", Some("a kernel warning"))]
-    #[case("kconform-agent[2927]: segfault at 10 ip 0000000000255b59", None)]
-    #[case("traps: a[7] general protection fault ip:1 sp:2 error:0", None)]
-    #[case("random: crng init done", None)]
-    #[case("BUG: unable to handle page fault for address: 0", Some("an oops"))]
-    #[case("Oops [#1]", Some("an oops"))]
-    #[case("kernel BUG at mm/slub.c:1!", Some("a BUG"))]
-    fn lines(#[case] line: &str, #[case] what: Option<&str>) {
-        assert_eq!(fault_in(line).map(|fault| fault.what), what);
+    /// Lines as kernels print them.
+    const LINES: &[&str] = &[
+        "[    1.2] Kernel panic - not syncing: sysrq triggered crash",
+        "BUG: KASAN: slab-out-of-bounds in htab_map_update_elem+0x1/0x2",
+        "BUG: KFENCE: use-after-free read in f+0x1/0x2",
+        "BUG: KMSAN: uninit-value in f+0x1/0x2",
+        "BUG: KCSAN: data-race in f+0x1/0x2 / g+0x1/0x2",
+        "UBSAN: array-index-out-of-bounds in kernel/bpf/core.c:1:2",
+        "watchdog: BUG: soft lockup - CPU#0 stuck for 26s! [a:1]",
+        "watchdog: Watchdog detected hard LOCKUP on cpu 0",
+        "kernel BUG at mm/slub.c:1!",
+        "Oops: general protection fault, probably for non-canonical address 0xdead000000000100: 0000 [#1] SMP",
+        "general protection fault: 0000 [#1] SMP",
+        "traps: PANIC: double fault, error_code: 0x0",
+        "BUG: unable to handle page fault for address: 0",
+        "BUG: kernel NULL pointer dereference, address: 0000000000000008",
+        "Unable to handle kernel NULL pointer dereference at virtual address 0",
+        "Internal error: Oops - BUG: 00000000f2000800 [#1] SMP",
+        "Oops: 0002 [#1] SMP",
+        "Oops [#1]",
+        "WARNING: possible circular locking dependency detected",
+        "WARNING: possible recursive locking detected",
+        "WARNING: inconsistent lock state",
+        "WARNING: suspicious RCU usage",
+        "INFO: task a:1 blocked for more than 122 seconds.",
+        "rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+        "rcu: INFO: rcu_preempt self-detected stall on CPU",
+        "BUG: sleeping function called from invalid context at kernel/a.c:1",
+        "WARNING: CPU: 0 PID: 1 at kernel/bpf/verifier.c:1 f+0x1/0x2",
+        "WARNING: kernel/bpf/verifier.c:1 at f+0x1/0x2, CPU#0: a/1",
+        "------------[ cut here ]------------",
+        "kconform-agent[2927]: segfault at 10 ip 0000000000255b59",
+        "traps: a[7] general protection fault ip:1 sp:2 error:0",
+        "random: crng init done",
+    ];
+
+    #[test]
+    fn what_a_line_says() {
+        let told = LINES.iter().map(|line| match fault_in(line) {
+            Some(Fault { severity, what }) => format!("{severity:?}, {what} <- {line}\n"),
+            None => format!("nothing <- {line}\n"),
+        });
+        insta::assert_snapshot!(told.collect::<String>());
+        let shown = |sign: &str| LINES.iter().any(|line| line.contains(sign));
+        assert!(SIGNS.iter().all(|(sign, ..)| shown(sign)), "each sign is in a line");
     }
 
     #[rstest]

@@ -32,10 +32,7 @@ const TARGETS: &str = "native,x86_64,riscv64";
 /// started when its first selected trial runs, and once for all of them.
 pub fn main(paths: &[&Path]) -> ExitCode {
     let arguments = Arguments::from_args();
-    if let Err(error) = interrupt::watch() {
-        eprintln!("signals cannot be watched: {error}");
-    }
-    match gather(paths) {
+    match interrupt::watch().map_err(CliError::from).and_then(|()| gather(paths)) {
         Ok((trials, shared)) => {
             let conclusion = libtest_mimic::run(&arguments, trials);
             // Guests end before the process does.

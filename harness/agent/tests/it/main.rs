@@ -4,6 +4,7 @@ mod agent;
 mod blocks;
 mod calls;
 mod leftovers;
+mod messages;
 mod plans;
 mod stream;
 mod trouble;

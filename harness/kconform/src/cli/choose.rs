@@ -7,7 +7,7 @@ use super::{CliError, images};
 use crate::guest::Images;
 use crate::guest::cache_dir;
 use crate::guest::image::DEFAULT_IMAGES;
-use crate::guest::own_kernel::own_kernel;
+use crate::guest::own_kernel::{OwnKernel, own_kernel};
 use crate::target::Target;
 
 /// What is run on when nothing is named: the host's kernel, and the usual guests.
@@ -64,25 +64,52 @@ fn own_kernels(kernels: &[PathBuf], folder: Option<&Path>, chosen: &mut Chosen) 
     for path in kernels {
         let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;
         let own = own_kernel(path, &images, &cache)?;
-        if !own.without.is_empty() {
-            let without = own.without.join(", ");
-            chosen.notes.push(format!(
-                "{}: its config lacks {without}; its agent is reached over a second serial port",
-                path.display()
-            ));
-        }
-        if !own.lacks.is_empty() {
-            let lacks = own.lacks.join(", ");
-            chosen
-                .notes
-                .push(format!("{}: its config lacks {lacks}, which a guest needs built in", path.display()));
-        }
+        chosen.notes.extend(notes(path, &own));
         chosen.targets.push(Target::of_image(&path.display().to_string(), Arc::new(own.image)));
     }
     Ok(())
 }
 
+/// What its config lacks, and what follows.
+fn notes(path: &Path, own: &OwnKernel) -> Vec<String> {
+    let mut notes = Vec::new();
+    if !own.without.is_empty() {
+        let without = own.without.join(", ");
+        notes.push(format!(
+            "{}: its config lacks {without}; its agent is reached over a second serial port",
+            path.display()
+        ));
+    }
+    if !own.lacks.is_empty() {
+        let lacks = own.lacks.join(", ");
+        notes.push(format!("{}: its config lacks {lacks}, which a guest needs built in", path.display()));
+    }
+    notes
+}
+
 /// Whether a guest that cannot be used is a failure, as in CI.
 pub(crate) fn guests_required() -> bool {
     std::env::var_os("KCONFORM_REQUIRE_GUESTS").is_some_and(|value| !value.is_empty() && value != "0")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_config_of_ones_own_kernel_lacks_is_said() {
+        let tree = tempfile::tempdir().unwrap();
+        let kernel = tree.path().join("arch/x86/boot/bzImage");
+        std::fs::create_dir_all(kernel.parent().unwrap()).unwrap();
+        let mut bytes = vec![0; 0x202];
+        bytes.extend(b"HdrS");
+        std::fs::write(kernel, bytes).unwrap();
+        let config = include_str!("../../../../vm/kernel.config");
+        let config =
+            config.replace("CONFIG_VIRTIO_CONSOLE=y", "").replace("CONFIG_TMPFS=y", "CONFIG_TMPFS=m");
+        std::fs::write(tree.path().join(".config"), format!("CONFIG_X86_64=y\n{config}")).unwrap();
+        let own = own_kernel(tree.path(), &Images::built_in().unwrap(), tree.path()).unwrap();
+        insta::assert_snapshot!(notes(Path::new("linux"), &own).join("\n"));
+    }
 }

@@ -150,3 +150,88 @@ fn describe(progress: Progress<'_>) -> Option<String> {
         Progress::Unpacking { .. } => return None,
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::guest::cache::{MANIFEST, Manifest, ManifestFile, VMLINUZ, kernels_dir, sha256};
+
+    /// A kernel in the cache as it is fetched.
+    fn keep(image: &Image, cache: &Path) {
+        let KernelSource::Debian(wanted) = &image.kernel else { panic!("its kernel is a file") };
+        let place = kernels_dir(cache).join(&image.name);
+        fs::create_dir_all(place.join("modules")).unwrap();
+        let mut files = vec![VMLINUZ.to_owned()];
+        files.extend(wanted.modules.iter().map(|module| format!("modules/{module}.ko")));
+        let files = files.into_iter().map(|name| {
+            fs::write(place.join(&name), "contents").unwrap();
+            ManifestFile { sha256: sha256(&place.join(&name)).unwrap(), name }
+        });
+        let manifest = Manifest {
+            suite: wanted.suite.clone(),
+            asked: wanted.package.clone(),
+            package: "linux-image-6.12".into(),
+            version: "6.12-1".into(),
+            package_sha256: "ab".into(),
+            release: "6.12-riscv64".into(),
+            files: files.collect(),
+        };
+        fs::write(place.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+    }
+
+    fn images() -> Images {
+        Images::built_in().unwrap()
+    }
+
+    #[test]
+    fn what_is_pruned_and_what_stays_is_told() {
+        let cache = tempfile::tempdir().unwrap();
+        let path = |name: &str| cache.path().join(name);
+        keep(images().find("riscv64").unwrap(), cache.path());
+        for name in ["kernels/gone", "snapshots/riscv64-6.12-0a", "snapshots/gone-0b", "snapshots/used-0c"] {
+            fs::create_dir_all(path(name)).unwrap();
+        }
+        let used = fs::File::open(path("snapshots/used-0c")).unwrap();
+        used.lock_shared().unwrap();
+        let mut out = Vec::new();
+        let keep = ["riscv64-6.12-0a".to_owned()];
+        prune(&images(), &keep, cache.path(), &mut out).unwrap();
+        drop(used);
+        fs::remove_dir_all(path("snapshots/used-0c")).unwrap();
+        prune(&images(), &keep, cache.path(), &mut out).unwrap();
+        insta::assert_snapshot!(String::from_utf8(out).unwrap());
+    }
+
+    #[test]
+    fn whether_a_kernel_is_here_is_told() {
+        let cache = tempfile::tempdir().unwrap();
+        let all = images();
+        let image = all.find("riscv64").unwrap();
+        let mut told = vec![state(image, cache.path())];
+        keep(image, cache.path());
+        told.push(state(image, cache.path()));
+        let mut out = Vec::new();
+        let names = ["riscv64".to_owned()];
+        fetch_images(&all, Wanted::Named(&names), cache.path(), false, &mut out).unwrap();
+        told.push(String::from_utf8(out).unwrap());
+        fs::write(kernels_dir(cache.path()).join(&image.name).join(VMLINUZ), "others").unwrap();
+        told.push(state(image, cache.path()).replace(&*cache.path().to_string_lossy(), "[cache]"));
+        insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn what_a_fetch_does_is_told() {
+        let package = "linux-image-6.12";
+        let told = [
+            Progress::Waiting,
+            Progress::ReadingPackageList { suite: "trixie" },
+            Progress::Downloading { package, bytes: 103_450_000 },
+            Progress::Unpacking { package },
+        ];
+        let told: Vec<_> = told.into_iter().filter_map(describe).collect();
+        insta::assert_snapshot!(told.join("\n"));
+    }
+}

@@ -256,8 +256,14 @@ fn take_out(
 
 /// Unpacks the kernel, its configuration and some modules; the rest of a package is a hundred times as large.
 fn unpack(package: &Path, modules: &[String], into: &Path) -> Result<(), FetchError> {
-    let mut archive =
-        Command::new("dpkg-deb").arg("--fsys-tarfile").arg(package).stdout(Stdio::piped()).spawn()?;
+    let mut command = Command::new("dpkg-deb");
+    command
+        .env("LC_ALL", "C")
+        .arg("--fsys-tarfile")
+        .arg(package)
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut archive = command.spawn()?;
     let wanted = ["./boot/vmlinu[xz]-*", "./boot/config-*", "*/modules/*/vmlinuz", "*/modules/*/config"];
     let mut tar = Command::new("tar");
     tar.arg("--extract").arg("--directory").arg(into).args(["--wildcards", "--no-same-owner"]).args(wanted);
@@ -266,20 +272,19 @@ fn unpack(package: &Path, modules: &[String], into: &Path) -> Result<(), FetchEr
         tar.stdin(stdout);
     }
     let tar = tar.env("LC_ALL", "C").output()?;
-    let text = String::from_utf8_lossy(&tar.stderr).trim().to_owned();
+    // It says little, and that at its end: it does not wait for somebody to read it.
+    let archive = archive.wait_with_output()?;
+    let said = [archive.stderr, tar.stderr].map(|said| String::from_utf8_lossy(&said).into_owned());
     // tar fails when a pattern matches nothing, and some always do; what matters is looked for afterwards.
-    let only_unmatched =
-        text.lines().all(|line| line.contains("Not found in archive") || line.contains("previous errors"));
-    if !only_unmatched {
-        return Err(FetchError::of_command("tar --extract".to_owned(), text));
+    let is_unmatched =
+        |line: &&str| line.contains("Not found in archive") || line.contains("previous errors");
+    let amiss: Vec<_> =
+        said.iter().flat_map(|said| said.lines()).filter(|line| !is_unmatched(line)).map(str::trim).collect();
+    if archive.status.success() && amiss.is_empty() {
+        return Ok(());
     }
-    match archive.wait()?.success() {
-        true => Ok(()),
-        false => Err(FetchError::of_command(
-            format!("dpkg-deb --fsys-tarfile {}", package.display()),
-            "the package cannot be read".to_owned(),
-        )),
-    }
+    let command = format!("dpkg-deb --fsys-tarfile {} | tar --extract", package.display());
+    Err(FetchError::of_command(command, amiss.join("; ")))
 }
 
 /// Gathers what was unpacked under the names of the cache, and writes the manifest.
@@ -380,5 +385,62 @@ fn put_in_place(ready: &Path, place: &Path) -> Result<(), FetchError> {
             Ok(fs::rename(ready, place)?)
         }
         Err(errno) => Err(io::Error::from(errno).into()),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::guest::image::Images;
+
+    #[test]
+    fn a_package_that_is_none_is_told_in_dpkgs_words() {
+        if Command::new("dpkg-deb").arg("--version").output().is_err() {
+            println!("NOT TESTED: dpkg-deb, which is not here");
+            return;
+        }
+        let place = tempfile::tempdir().unwrap();
+        let package = place.path().join("x.deb");
+        fs::write(&package, "no package").unwrap();
+        let error = unpack(&package, &[], place.path()).unwrap_err().to_string();
+        insta::assert_snapshot!(error.replace(&*place.path().to_string_lossy(), "[place]"));
+    }
+
+    #[test]
+    fn a_full_disk_is_known_by_what_programs_say() {
+        let told = [
+            "tar: boot/vmlinuz: Cannot write: No space left on device",
+            "E: You don't have enough free space in /var/cache/apt/archives/.",
+            "E: Unable to locate package linux-image-x",
+        ];
+        let told =
+            told.map(|text| FetchError::of_command("apt-get download x".into(), text.into()).to_string());
+        insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn what_a_package_lacks_is_named() {
+        let images = Images::built_in().unwrap();
+        let KernelSource::Debian(wanted) = &images.find("riscv64").unwrap().kernel else { panic!("a file") };
+        let wanted = DebianKernel { modules: vec!["virtio_console".into()], ..wanted.clone() };
+        let package = Package {
+            name: "linux-image-x".into(),
+            version: "1".into(),
+            depends: Vec::new(),
+            size: 1,
+            sha256: "ab".into(),
+        };
+        let lacks = |files: &[&str]| {
+            let place = tempfile::tempdir().unwrap();
+            let unpacked = place.path().join("unpacked");
+            fs::create_dir(&unpacked).unwrap();
+            for file in files {
+                fs::write(unpacked.join(file), "").unwrap();
+            }
+            lay_out(&package, &wanted, &unpacked, place.path().join("ready")).unwrap_err().to_string()
+        };
+        let told = [lacks(&[]), lacks(&["vmlinuz-new"]), lacks(&["vmlinuz-6.12"])];
+        insta::assert_snapshot!(told.join("\n"));
     }
 }

@@ -352,7 +352,7 @@ impl<'de> Deserialize<'de> for KernelSource {
             type Value = KernelSource;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "where a kernel comes from")
+                write!(f, "where a kernel comes from: `debian: {{suite: …, package: …}}` or `path: …`")
             }
 
             fn visit_map<A: de::MapAccess<'de>>(self, map: A) -> Result<KernelSource, A::Error> {

@@ -65,11 +65,16 @@ impl Archive {
     }
 
     fn write(&mut self, entry: Builder, contents: &[u8]) -> io::Result<()> {
-        let size = u32::try_from(contents.len())
-            .map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, "too large for an initramfs"))?;
+        let size = size(contents.len())?;
         let mut writer = entry.write(std::mem::take(&mut self.bytes), size);
         writer.write_all(contents)?;
         self.bytes = writer.finish()?;
         Ok(())
     }
+}
+
+/// A file's size as the format has it.
+pub(super) fn size(bytes: usize) -> io::Result<u32> {
+    let too_large = "too large for an initramfs, which takes files of less than 4 GiB";
+    u32::try_from(bytes).map_err(|_| io::Error::new(io::ErrorKind::FileTooLarge, too_large))
 }

@@ -83,6 +83,7 @@ fn mistakes_are_told_with_their_places() {
         ("no kernel", LEAST.replace("{debian: {suite: s, package: p}}", "{}")),
         ("two kernels", LEAST.replace("package: p}", "package: p}, path: y")),
         ("modules of a file", LEAST.replace("debian: {suite: s, package: p}", "path: y, modules: [m]")),
+        ("no keys of a kernel", LEAST.replace("{debian: {suite: s, package: p}}", "linux-image-riscv64")),
         ("unknown key of a kernel", LEAST.replace("suite: s", "suit: s")),
         ("wrong type", format!("{LEAST}cpus: many\n")),
         ("not YAML", "about: [".to_owned()),
@@ -107,6 +108,14 @@ fn ones_own_images_win() {
     let images = Images::built_in().unwrap().with(Images::load_all(directory.path()).unwrap()).unwrap();
     assert_eq!(images.find("riscv64-6.12").unwrap().about, "a");
     assert!(images.find("riscv64").is_err() && images.find("x86_64").is_ok());
+}
+
+/// Whoever builds a kernel with everything in it may come near.
+#[test]
+fn a_file_that_an_initramfs_has_no_room_for_is_told() {
+    let error = initramfs::size(u32::MAX as usize + 1).unwrap_err();
+    insta::assert_snapshot!(error, @"too large for an initramfs, which takes files of less than 4 GiB");
+    assert_eq!(initramfs::size(7).unwrap(), 7);
 }
 
 #[test]

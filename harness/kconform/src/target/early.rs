@@ -29,9 +29,10 @@ impl Early {
         if let Some(doing) = *self.1.lock().unwrap_or_else(PoisonError::into_inner) {
             (hears.0)(doing);
         }
-        let gone =
-            |_| Err(Unusable { what: "a guest could not be started".into(), mend: None, not_set_up: false });
-        Some(starting.join().unwrap_or_else(gone))
+        Some(starting.join().unwrap_or_else(|_| {
+            let what = "the guest was not started: kconform panicked over it, as is told above".into();
+            Err(Unusable { what, mend: None, not_set_up: false })
+        }))
     }
 }
 
@@ -66,5 +67,19 @@ impl Drop for EarlyGuests {
             }
             drop(starting.join());
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_over_a_guest_is_that_targets_alone() {
+        let starting: Starting = thread::spawn(|| panic!("as it must"));
+        let early = Early(Arc::new(Mutex::new(Some(starting))), Arc::default());
+        let Some(Err(unusable)) = early.take(Hears::NOBODY) else { panic!("a guest") };
+        insta::assert_snapshot!(unusable, @"the guest was not started: kconform panicked over it, as is told above");
+        assert!(early.take(Hears::NOBODY).is_none());
     }
 }

@@ -1,7 +1,11 @@
 //! A QEMU guest as a target: the agent for its architecture, its kernel, and what its console says when it goes down.
 
+#[cfg(test)]
+mod tests;
+
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +15,7 @@ use super::session::{Keeper, LastWords, Link};
 use super::{AGENT, Broken, Opened, Session, Unusable};
 use crate::guest::cache::claimed;
 use crate::guest::image::{AgentPort, DEFAULT_IMAGES, KernelSource};
-use crate::guest::qemu::{Accelerator, BootFailure, has_second_serial, program_of};
+use crate::guest::qemu::{Accel, Accelerator, BootFailure, has_second_serial, program_of};
 use crate::guest::{BootSpec, Guest, GuestError, Hears, Image, Start, cache_dir, snapshot};
 use crate::health::{excerpt, worst};
 use crate::kernel::Kernel;
@@ -48,25 +52,14 @@ pub(super) fn open(image: &Image, start: Start, hears: Hears<'_>) -> Result<Open
     let (kernel, agent) = (kernel(image)?, agent_for(image.arch)?);
     let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[], hears };
     let (guest, port) = with_some_port(&spec, start).map_err(|error| unusable(&error))?;
-    let accel = guest.accelerator();
-    let mut remark = match accel.accelerator {
-        Accelerator::Kvm => "KVM".to_owned(),
-        Accelerator::Tcg => format!("emulated: {}", accel.why),
-    };
-    if !guest.failed_boots().is_empty() {
-        remark.push_str(&format!("; came up at attempt {}", guest.failed_boots().len() + 1));
-    }
-    if guest.restored() {
-        remark.push_str("; from a snapshot");
-    }
-    if port == AgentPort::Serial {
-        remark.push_str("; without virtio, over a second serial port");
-    }
-    for trouble in guest.remarks() {
-        remark.push_str("; ");
-        remark.push_str(trouble);
-    }
-    let stream = || guest.stream().map_err(|error| failed(format!("the stream to the agent: {error}")));
+    let remark = remark(&Way {
+        accel: guest.accelerator(),
+        failed_boots: guest.failed_boots().len(),
+        restored: guest.restored(),
+        port,
+        remarks: guest.remarks(),
+    });
+    let stream = || guest.stream().map_err(|error| no_stream(&error));
     let reader = Cursor::new(guest.greeting().to_vec()).chain(stream()?);
     let writer = stream()?;
     let factor = f64::from(guest.time_factor());
@@ -80,7 +73,7 @@ pub(super) fn open(image: &Image, start: Start, hears: Hears<'_>) -> Result<Open
                 mend: Some(build_agents(image.arch.name())),
                 not_set_up: true,
             },
-            _ => failed(format!("{broken}; {}", words.what)),
+            _ => failed(words.after(&broken)),
         })?;
     let config = match &kernel.config {
         Some(path) => {
@@ -90,6 +83,37 @@ pub(super) fn open(image: &Image, start: Start, hears: Hears<'_>) -> Result<Open
     };
     let kernel = Kernel::new(image.arch, session.facts(), config.as_deref(), false);
     Ok(Opened { session, kernel, remark: Some(remark) })
+}
+
+/// How a guest came up.
+struct Way<'a> {
+    accel: &'a Accel,
+    failed_boots: usize,
+    restored: bool,
+    port: AgentPort,
+    remarks: &'a [String],
+}
+
+/// What a user may want to know of it.
+fn remark(way: &Way<'_>) -> String {
+    let mut remark = match way.accel.accelerator {
+        Accelerator::Kvm => "KVM".to_owned(),
+        Accelerator::Tcg => format!("emulated: {}", way.accel.why),
+    };
+    if way.failed_boots > 0 {
+        remark.push_str(&format!("; came up at attempt {}", way.failed_boots + 1));
+    }
+    if way.restored {
+        remark.push_str("; from a snapshot");
+    }
+    if way.port == AgentPort::Serial {
+        remark.push_str("; without virtio, over a second serial port");
+    }
+    for trouble in way.remarks {
+        remark.push_str("; ");
+        remark.push_str(trouble);
+    }
+    remark
 }
 
 /// A guest, whose agent is behind a second serial port where the kernel turns out to have no virtio.
@@ -137,8 +161,7 @@ pub(crate) fn agent_for(arch: Arch) -> Result<PathBuf, Unusable> {
         return if path.is_file() { Ok(path) } else { Err(no_agent(arch, &path)) };
     }
     if arch == std::env::consts::ARCH {
-        return own_agent()
-            .map_err(|error| failed(format!("kconform's own agent cannot be unpacked: {error}")));
+        return own_agent().map_err(|error| not_unpacked(&error));
     }
     let folders = [installed(), Some(checkout().join("target/agents"))];
     let places: Vec<PathBuf> =
@@ -180,7 +203,7 @@ fn is_of_this_build(path: &Path) -> std::io::Result<bool> {
     Ok(std::fs::read(path)?.windows(fingerprint.len()).any(|window| window == fingerprint))
 }
 
-fn stale(path: &Path, arch: &str) -> Unusable {
+pub(crate) fn stale(path: &Path, arch: &str) -> Unusable {
     Unusable {
         what: format!("the agent for {arch} is of another build than kconform ({})", path.display()),
         mend: Some(build_agents(arch)),
@@ -190,14 +213,17 @@ fn stale(path: &Path, arch: &str) -> Unusable {
 
 /// The command that builds the agent for an architecture, as it can be called here.
 fn build_agents(arch: &str) -> String {
-    let checkout = checkout();
+    build_agents_in(&checkout(), std::env::current_dir().ok().as_deref(), arch)
+}
+
+fn build_agents_in(checkout: &Path, here: Option<&Path>, arch: &str) -> String {
     if !checkout.join("ci/agents").is_file() {
         return format!(
             "ci/agents {arch} in kconform's checkout, and KCONFORM_AGENTS=CHECKOUT/target/agents"
         );
     }
-    match std::env::current_dir() {
-        Ok(here) if here == checkout => format!("ci/agents {arch}"),
+    match here {
+        Some(here) if here == checkout => format!("ci/agents {arch}"),
         _ => format!("{}/ci/agents {arch}", checkout.display()),
     }
 }
@@ -234,7 +260,7 @@ fn agent_in_memory() -> std::io::Result<PathBuf> {
     Ok(format!("/proc/self/fd/{fd}").into())
 }
 
-fn no_agent(arch: &str, path: &Path) -> Unusable {
+pub(crate) fn no_agent(arch: &str, path: &Path) -> Unusable {
     Unusable {
         what: format!("there is no agent for {arch} ({})", path.display()),
         mend: Some(build_agents(arch)),
@@ -242,11 +268,19 @@ fn no_agent(arch: &str, path: &Path) -> Unusable {
     }
 }
 
+fn not_unpacked(error: &std::io::Error) -> Unusable {
+    failed(format!("kconform's own agent cannot be unpacked: {error}"))
+}
+
+fn no_stream(error: &std::io::Error) -> Unusable {
+    failed(format!("the guest's stream cannot be opened: {error}"))
+}
+
 fn failed(what: String) -> Unusable {
     Unusable { what, mend: None, not_set_up: false }
 }
 
-fn unusable(error: &GuestError) -> Unusable {
+pub(crate) fn unusable(error: &GuestError) -> Unusable {
     let (what, mend) = match error {
         GuestError::NoQemu { program, package, arch } => {
             let option = if DEFAULT_IMAGES.contains(&arch.name()) { "" } else { &format!(" --arch {arch}") };
@@ -268,6 +302,25 @@ struct Running {
     guest: Guest,
 }
 
+/// What became of a guest: what its agent said last, whether QEMU's output ended, how QEMU did, what it said, and whether it
+/// was stopped.
+fn end_of(
+    agent: Option<&str>,
+    over: bool,
+    status: Option<ExitStatus>,
+    error: Option<&str>,
+    stopped: bool,
+) -> String {
+    match (agent, over, status, error) {
+        (Some(said), ..) => format!("the agent gave up: {said}"),
+        (None, true, _, Some(error)) => format!("QEMU ended: {error}"),
+        (None, true, Some(status), None) => format!("QEMU ended ({status})"),
+        (None, true, None, None) => "QEMU ended".into(),
+        (None, false, ..) if stopped => "QEMU was stopped by a signal".into(),
+        (None, false, ..) => "QEMU is still there".into(),
+    }
+}
+
 impl Keeper for Running {
     fn last_words(&mut self) -> LastWords {
         let console = self.guest.console();
@@ -277,18 +330,12 @@ impl Keeper for Running {
         let agent = lines.iter().find_map(|line| line.strip_prefix(AGENT_SAYS));
         // QEMU ends well when the guest powers itself off or resets itself, which no case may make it do; an agent that
         // gives up does, and says why.
-        let well = status.filter(std::process::ExitStatus::success).filter(|_| agent.is_none());
+        let well = status.filter(ExitStatus::success).filter(|_| agent.is_none());
         let said = worst(lines.iter().map(String::as_str)).map(|fault| fault.what);
         let kernel_fault = said.or(well.map(|_| "a reset or a power-off")).map(str::to_owned);
         let stopped = !over && self.guest.is_stopped();
-        let what = match (over, status, self.guest.qemu_errors().last()) {
-            _ if agent.is_some() => format!("the agent gave up: {}", agent.unwrap_or_default()),
-            (true, _, Some(error)) => format!("QEMU ended: {error}"),
-            (true, Some(status), None) => format!("QEMU ended ({status})"),
-            (true, None, None) => "QEMU ended".into(),
-            (false, ..) if stopped => "QEMU was stopped by a signal".into(),
-            (false, ..) => "QEMU is still there".into(),
-        };
+        let errors = self.guest.qemu_errors();
+        let what = end_of(agent, over, status, errors.last().map(String::as_str), stopped);
         LastWords { what, kernel_fault, held_up: stopped, console: excerpt(&lines) }
     }
 

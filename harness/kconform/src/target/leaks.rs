@@ -73,19 +73,24 @@ impl Leaks {
         if verdict != Verdict::Passed || leaked.is_empty() {
             return verdict;
         }
-        let got = leaked.join(", ");
-        Verdict::Failed(Box::new(Failure {
-            kind: FailureKind::Leaked,
-            place: case.place.clone(),
-            step: None,
-            iteration: Vec::new(),
-            text: format!("what the case made outlives its processes: {got}"),
-            expected: "nothing to be left".into(),
-            got,
-            ret: None,
-            also: Vec::new(),
-        }))
+        outlived(case, &leaked)
     }
+}
+
+/// The verdict on a case that left these objects behind.
+pub(super) fn outlived(case: &Case, leaked: &[String]) -> Verdict {
+    let got = leaked.join(", ");
+    Verdict::Failed(Box::new(Failure {
+        kind: FailureKind::Leaked,
+        place: case.place.clone(),
+        step: None,
+        iteration: Vec::new(),
+        text: format!("what the case made outlives its processes: {got}"),
+        expected: "nothing to be left".into(),
+        got,
+        ret: None,
+        also: Vec::new(),
+    }))
 }
 
 fn ask(opened: &mut Opened, plan: Plan) -> Option<Observation> {

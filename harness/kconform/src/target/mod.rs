@@ -70,15 +70,14 @@ pub struct Unusable {
 impl Target {
     /// All targets that there are: `native`, then the images.
     pub fn all(images: &[Arc<Image>]) -> Vec<Target> {
-        let native = Target::new("native", TargetKind::Native);
         let guest = |image: &Arc<Image>| Target::of_image(&image.name, image.clone());
-        std::iter::once(native).chain(images.iter().map(guest)).collect()
+        std::iter::once(Target::native()).chain(images.iter().map(guest)).collect()
     }
 
     /// The target of that name, which may be an image's alias (and is then what the target is called).
     pub fn named(name: &str, images: &[Arc<Image>]) -> Option<Target> {
         if name == "native" {
-            return Some(Target::new(name, TargetKind::Native));
+            return Some(Target::native());
         }
         if let Some(destination) = name.strip_prefix("ssh:").filter(|d| !d.is_empty()) {
             // ssh://user@host:port is a destination as it is.
@@ -87,6 +86,11 @@ impl Target {
         }
         let image = images.iter().find(|i| i.name == name || i.aliases.iter().any(|a| a == name))?;
         Some(Target::of_image(name, image.clone()))
+    }
+
+    /// This machine's own kernel.
+    pub fn native() -> Target {
+        Target::new("native", TargetKind::Native)
     }
 
     /// A guest of an image, under a name of its own.
@@ -154,16 +158,30 @@ impl Target {
 
     fn open_native(&self) -> Result<Opened, Unusable> {
         let failed = |what: String| Unusable { what, mend: None, not_set_up: false };
-        let link = native::start().map_err(|e| failed(format!("the agent could not be started: {e}")))?;
+        let link = native::start().map_err(|error| {
+            let folder = std::env::temp_dir();
+            Unusable {
+                what: format!("the agent could not be started in {}: {error}", folder.display()),
+                mend: Some("set TMPDIR to a folder that programs can be written to and run from".into()),
+                not_set_up: false,
+            }
+        })?;
         let session = Session::open(link, Duration::from_secs(20), 1.0)
-            .map_err(|(broken, words)| failed(format!("{broken}; {}", words.what)))?;
+            .map_err(|(broken, words)| failed(words.after(&broken)))?;
         let facts = session.facts();
-        let arch = Arch::from_name(&facts.machine)
-            .ok_or_else(|| failed(format!("{} is not an architecture that kconform knows", facts.machine)))?;
+        let arch = arch_of(&facts.machine).map_err(failed)?;
         let config = facts.config.as_deref().and_then(config_text);
         let kernel = Kernel::new(arch, facts, config.as_deref(), true);
         Ok(Opened { session, kernel, remark: None })
     }
+}
+
+/// The architecture that a machine says it is of (uname(2)).
+fn arch_of(machine: &str) -> Result<Arch, String> {
+    let known = || Arch::ALL.iter().map(|arch| arch.name()).collect::<Vec<_>>().join(", ");
+    Arch::from_name(machine).ok_or_else(|| {
+        format!("its architecture is {machine}, which kconform does not know, but {}", known())
+    })
 }
 
 /// A kernel's config as text; `/proc/config.gz` is packed.

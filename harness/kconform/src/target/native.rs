@@ -64,13 +64,12 @@ const PAUSE: Duration = Duration::from_millis(2);
 impl Keeper for Native {
     fn last_words(&mut self) -> LastWords {
         let what = match self.child.try_wait() {
-            Ok(Some(status)) => match (status.code(), status.signal()) {
-                (Some(code), _) => format!("the agent exited with status {code}"),
-                (None, Some(n)) => {
-                    let name = kconform_abi::signal::name(n).unwrap_or("a signal");
-                    format!("the agent was killed by {name}")
+            Ok(Some(status)) => match status.code() {
+                Some(code) => format!("the agent exited with status {code}"),
+                None => {
+                    let name = status.signal().and_then(kconform_abi::signal::name);
+                    format!("the agent was killed by {}", name.unwrap_or("a signal"))
                 }
-                (None, None) => "the agent ended".into(),
             },
             _ => "the agent is still there, but silent".into(),
         };
@@ -91,5 +90,33 @@ impl Drop for Native {
         // Whether it can be killed or not, there is nobody left to tell.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    /// What is said of an agent that is this shell script.
+    fn last_words(script: &str) -> String {
+        let (stream, theirs) = UnixStream::pair().unwrap();
+        let mut command = Command::new("sh");
+        let child = command.args(["-c", script]).stdin(Stdio::from(OwnedFd::from(theirs))).spawn().unwrap();
+        drop(command);
+        let mut native = Native { child, stream, _folder: tempfile::tempdir().unwrap() };
+        if !script.starts_with("read") {
+            // It ends by itself, and stays to be asked.
+            let pid = rustix::process::Pid::from_child(&native.child);
+            let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+            rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).unwrap();
+        }
+        native.last_words().what
+    }
+
+    #[test]
+    fn the_end_of_an_agent_is_told() {
+        let scripts = ["exit 3", "kill -KILL $$", "kill -62 $$", "read word"];
+        insta::assert_snapshot!(scripts.map(last_words).join("\n"));
     }
 }

@@ -1,5 +1,8 @@
 //! A kernel with an agent on it: plans go in, observations come out.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -63,6 +66,13 @@ pub struct LastWords {
     pub console: Vec<String>,
 }
 
+impl LastWords {
+    /// Why no more can be had of the agent, and what became of it as far as that is known.
+    pub(super) fn after(&self, broken: &Broken) -> String {
+        if self.what.is_empty() { broken.to_string() } else { format!("{broken}; {}", self.what) }
+    }
+}
+
 /// Why no more can be had of an agent.
 #[derive(Debug, thiserror::Error)]
 pub enum Broken {
@@ -75,6 +85,9 @@ pub enum Broken {
     /// The agent gave up.
     #[error("the agent gave up: {0}")]
     Agent(String),
+    /// The agent said something that does not answer what it was asked: the kind of message.
+    #[error("the agent is not understood: it said {0} out of turn")]
+    OutOfTurn(String),
     /// The user wants everything to end.
     #[error("interrupted")]
     Interrupted,
@@ -129,6 +142,15 @@ impl Line {
     }
 }
 
+impl Broken {
+    /// Of a message its kind alone: an observation may be long.
+    fn out_of_turn(said: &FromAgent) -> Broken {
+        let said = format!("{said:?}");
+        let kind = said.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default();
+        Broken::OutOfTurn(kind.to_owned())
+    }
+}
+
 impl Session {
     /// Waits until the agent is ready. `factor` is how much slower the target is than this machine.
     pub fn open(link: Link, patience: Duration, factor: f64) -> Result<Session, (Broken, LastWords)> {
@@ -160,7 +182,7 @@ impl Session {
                 Ok(Session { frames, writer, keeper, facts: *facts, in_flight: VecDeque::new(), grace, line })
             }
             Ok(FromAgent::Failed { text }) => Err((Broken::Agent(text), keeper.last_words())),
-            Ok(_) => Err((Broken::Agent("it did not say that it is ready".into()), keeper.last_words())),
+            Ok(other) => Err((Broken::out_of_turn(&other), keeper.last_words())),
             Err(broken) => Err((broken, keeper.last_words())),
         }
     }
@@ -195,7 +217,7 @@ impl Session {
         match wait(&self.frames, Instant::now(), &mut || patience)? {
             FromAgent::Btf { answers } if answers.len() == asked => Ok(answers),
             FromAgent::Failed { text } => Err(Broken::Agent(text)),
-            other => Err(Broken::Agent(format!("it said {other:?} out of turn"))),
+            other => Err(Broken::out_of_turn(&other)),
         }
     }
 
@@ -210,12 +232,10 @@ impl Session {
         Ok(())
     }
 
-    /// Waits for the next observation. After an error the session is of no more use; the case in flight is
+    /// Waits for the next observation, of the first plan in flight. After an error the session is of no more use; the case in flight is
     /// [`Session::current`].
     pub fn receive(&mut self) -> Result<(u64, Observation), Broken> {
-        let Some(&(expected, limit)) = self.in_flight.front() else {
-            return Err(Broken::Agent("nothing is in flight".into()));
-        };
+        let (expected, limit) = self.in_flight.front().copied().unwrap_or_default();
         let mut patience = limit + self.grace;
         let begun = Instant::now();
         let mut harmed = false;
@@ -235,7 +255,7 @@ impl Session {
                 }
                 FromAgent::Started { .. } => {}
                 FromAgent::Failed { text } => return Err(Broken::Agent(text)),
-                other => return Err(Broken::Agent(format!("it said {other:?} out of turn"))),
+                other => return Err(Broken::out_of_turn(&other)),
             }
         }
     }

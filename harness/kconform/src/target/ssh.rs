@@ -6,8 +6,6 @@ use std::io::{self, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
-use kconform_abi::Arch;
-
 use super::guest::agent_for;
 use super::session::{Keeper, LastWords, Link};
 use super::{Opened, Session, Unusable};
@@ -27,19 +25,27 @@ const COPY: &str = "umask 077 && d=$(mktemp -d \"${TMPDIR:-/tmp}/kconform-XXXXXX
 pub(super) fn ready() -> Result<(), Unusable> {
     match command().arg("-V").stdin(Stdio::null()).output() {
         Ok(_) => Ok(()),
-        Err(error) => Err(Unusable {
-            what: format!("ssh cannot be run: {error}"),
-            mend: Some("install openssh-client".into()),
-            not_set_up: true,
-        }),
+        Err(error) => Err(no_ssh(&error)),
     }
+}
+
+fn no_ssh(error: &io::Error) -> Unusable {
+    let program = command().get_program().to_string_lossy().into_owned();
+    let mend = match program.as_str() {
+        "ssh" => "install openssh-client",
+        _ => "set KCONFORM_SSH to the ssh that is to be used, or leave it unset",
+    };
+    let what = format!("{program} cannot be run: {error}");
+    Unusable { what, mend: Some(mend.into()), not_set_up: true }
 }
 
 /// Starts an agent there.
 pub(super) fn open(destination: &str) -> Result<Opened, Unusable> {
     let machine = ask(destination, "uname -m", &[])?;
-    let arch = Arch::from_name(machine.trim()).ok_or_else(|| {
-        failed(destination, format!("it is a {}, which kconform does not know", machine.trim()))
+    let arch = super::arch_of(machine.trim()).map_err(|what| Unusable {
+        what: format!("{destination}: {what}"),
+        mend: None,
+        not_set_up: false,
     })?;
     let agent = agent_for(arch)?;
     let agent = std::fs::read(&agent)
@@ -48,7 +54,7 @@ pub(super) fn open(destination: &str) -> Result<Opened, Unusable> {
     let folder = folder.trim();
     let link = start(destination, folder).map_err(|error| failed(destination, error.to_string()))?;
     let session = Session::open(link, PATIENCE, TIME_FACTOR)
-        .map_err(|(broken, words)| failed(destination, format!("{broken}; {}", words.what)))?;
+        .map_err(|(broken, words)| failed(destination, words.after(&broken)))?;
     let config = session.facts().config.as_deref().and_then(super::config_text);
     let kernel = Kernel::new(arch, session.facts(), config.as_deref(), false);
     Ok(Opened { session, kernel, remark: Some(format!("over ssh to {destination}")) })
@@ -80,7 +86,7 @@ fn ask(destination: &str, script: &str, input: &[u8]) -> Result<String, Unusable
         }
         child.wait_with_output()
     };
-    let output = run().map_err(|error| failed(destination, format!("ssh cannot be run: {error}")))?;
+    let output = run().map_err(|error| no_ssh(&error))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
     }
@@ -94,7 +100,7 @@ fn start(destination: &str, folder: &str) -> io::Result<Link> {
         "{quoted}/kconform-agent --scratch {quoted}/scratch; status=$?; rm -rf {quoted}; exit $status"
     );
     let mut child = remote(destination, &script).spawn()?;
-    let missing = || io::Error::other("ssh without its streams");
+    let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
     let (stdin, stdout) = (child.stdin.take().ok_or_else(missing)?, child.stdout.take().ok_or_else(missing)?);
     Ok(Link {
         reader: Box::new(stdout),
@@ -141,5 +147,30 @@ impl Drop for Board {
         }
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_board_that_says_nothing_is_told_from_one_that_is_gone() {
+        let last_words = |script: &str| {
+            let mut command = Command::new("sh");
+            let child = command.args(["-c", script]).stdin(Stdio::piped()).stderr(Stdio::piped());
+            let mut board = Board { child: child.spawn().unwrap() };
+            if script.starts_with("echo") {
+                let pid = rustix::process::Pid::from_child(&board.child);
+                let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
+                rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).unwrap();
+            }
+            let LastWords { what, console, .. } = board.last_words();
+            drop(board.child.stdin.take());
+            [vec![what], console].concat().join("\n    ")
+        };
+        let scripts = ["echo 'Connection to board closed by remote host.' >&2; exit 255", "read word"];
+        insta::assert_snapshot!(scripts.map(last_words).join("\n"));
     }
 }

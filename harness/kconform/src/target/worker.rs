@@ -1,6 +1,9 @@
 //! Runs cases on one target: skips what its kernel cannot run, keeps the agent busy, judges what comes back, and starts
 //! a fresh agent when one is lost, so that a fault costs one case.
 
+#[cfg(test)]
+mod tests;
+
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
@@ -121,14 +124,12 @@ enum Fault {
 
 impl Fault {
     fn new(broken: &Broken, words: LastWords) -> Fault {
-        let LastWords { what, kernel_fault, held_up, console } = words;
+        let what = words.after(broken);
+        let LastWords { kernel_fault, held_up, console, .. } = words;
         match (kernel_fault, broken) {
             (Some(fault), _) => Fault::Kernel { what: fault, console },
-            (None, Broken::Silent(_)) if !held_up => {
-                Fault::Silent { what: format!("{broken}; {what}"), console }
-            }
+            (None, Broken::Silent(_)) if !held_up => Fault::Silent { what, console },
             (None, _) => {
-                let what = if what.is_empty() { broken.to_string() } else { format!("{broken}; {what}") };
                 let last = console[console.len().saturating_sub(LAST_LINES)..].iter();
                 Fault::Gone(last.fold(what, |what, line| format!("{what}\n    {line}")))
             }
@@ -139,6 +140,11 @@ impl Fault {
         match self {
             Fault::Kernel { what, .. } | Fault::Silent { what, .. } | Fault::Gone(what) => what,
         }
+    }
+
+    /// What is said of a case that got its verdict only when it ran again.
+    fn remark(&self) -> String {
+        format!("it ran again on a fresh kernel, after the first went down: {}", self.what())
     }
 
     fn verdict(self, case: &Case) -> Verdict {
@@ -335,12 +341,7 @@ impl Worker {
                     Verdict::Crashed { what, console } if !kernel.host => Fault::Kernel { what, console },
                     verdict => {
                         self.losses = 0;
-                        let remark = waiting.before.map(|fault| {
-                            format!(
-                                "it ran again on a fresh kernel, after the first went down: {}",
-                                fault.what()
-                            )
-                        });
+                        let remark = waiting.before.map(|fault| fault.remark());
                         let seen = Some(Arc::new((lowered, observation)));
                         tell(Note::Result(waiting.case, CaseResult { verdict, seen, remark }));
                         return;

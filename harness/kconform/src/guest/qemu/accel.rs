@@ -7,6 +7,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use kconform_abi::Arch;
 use serde::{Deserialize, Serialize};
 
 use crate::guest::image::Image;
@@ -45,6 +46,36 @@ const KVM_FAILURES: &[&str] = &[
     "error: kvm",
 ];
 
+impl Accel {
+    fn kvm(why: impl Into<String>) -> Accel {
+        Accel { accelerator: Accelerator::Kvm, why: why.into() }
+    }
+
+    fn tcg(why: impl Into<String>) -> Accel {
+        Accel { accelerator: Accelerator::Tcg, why: why.into() }
+    }
+
+    /// KVM, when a guest came up under it.
+    pub(crate) fn proven() -> Accel {
+        Accel::kvm("a guest came up under it on this machine")
+    }
+
+    /// Emulation, when none did: how it ended.
+    pub(crate) fn without_proof(failure: &str) -> Accel {
+        Accel::tcg(format!("/dev/kvm is there but ran no guest: {failure}"))
+    }
+
+    /// Emulation, where KVM cannot even be opened.
+    pub(crate) fn without_kvm(error: &std::io::Error) -> Accel {
+        Accel::tcg(format!("/dev/kvm: {error}"))
+    }
+
+    /// Emulation, which alone runs guests of another architecture than this machine's.
+    pub(crate) fn of_another_arch(arch: Arch) -> Accel {
+        Accel::tcg(format!("{arch} on {}", std::env::consts::ARCH))
+    }
+}
+
 impl Accelerator {
     /// Its name for `-accel`.
     pub fn name(self) -> &'static str {
@@ -71,22 +102,20 @@ pub(in crate::guest) enum Choice {
 
 /// Chooses for an image, from what was found before on this machine.
 pub(super) fn choose(image: &Image, qemu: &Path, cache: &Path) -> Choice {
-    let settled = |accelerator, why: String| Choice::Settled(Accel { accelerator, why });
     match std::env::var(CHOICE).as_deref() {
-        Ok("tcg") => return settled(Accelerator::Tcg, format!("{CHOICE} says so")),
-        Ok("kvm") => return settled(Accelerator::Kvm, format!("{CHOICE} says so")),
+        Ok("tcg") => return Choice::Settled(Accel::tcg(format!("{CHOICE} says so"))),
+        Ok("kvm") => return Choice::Settled(Accel::kvm(format!("{CHOICE} says so"))),
         _ => {}
     }
     if image.arch.name() != std::env::consts::ARCH {
-        let why = format!("a {} guest on {}", image.arch, std::env::consts::ARCH);
-        return settled(Accelerator::Tcg, why);
+        return Choice::Settled(Accel::of_another_arch(image.arch));
     }
     if let Err(error) = OpenOptions::new().read(true).write(true).open("/dev/kvm") {
-        return settled(Accelerator::Tcg, format!("/dev/kvm: {error}"));
+        return Choice::Settled(Accel::without_kvm(&error));
     }
     match Machine::here(qemu).and_then(|machine| recall(&machine, cache)) {
-        Some(Finding { works: true, why, .. }) => settled(Accelerator::Kvm, why),
-        Some(Finding { works: false, why, .. }) => settled(Accelerator::Tcg, why),
+        Some(Finding { works: true, why, .. }) => Choice::Settled(Accel::kvm(why)),
+        Some(Finding { works: false, why, .. }) => Choice::Settled(Accel::tcg(why)),
         None => Choice::Prove,
     }
 }

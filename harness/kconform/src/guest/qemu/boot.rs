@@ -138,8 +138,7 @@ impl<'a> Boot<'a> {
     /// Tries KVM once, and remembers what comes of it. A guest that does not come up under emulation either says
     /// nothing about KVM.
     fn proving_kvm(&self) -> Result<Guest, GuestError> {
-        let why = "a guest came up under it on this machine".to_owned();
-        let accel = Accel { accelerator: Accelerator::Kvm, why };
+        let accel = Accel::proven();
         let attempt = Attempt { accel, deadline: accel::PROOF, talkative: false, memory: Memory::Private };
         let failure = match self.once(&attempt) {
             Ok(guest) => {
@@ -149,8 +148,7 @@ impl<'a> Boot<'a> {
             Err(Failure::Again(failure)) => failure.end.to_string(),
             Err(Failure::Final(error)) => error.to_string(),
         };
-        let why = format!("/dev/kvm is there but ran no guest: {failure}");
-        let guest = self.repeatedly(Accel { accelerator: Accelerator::Tcg, why }, Memory::Private)?;
+        let guest = self.repeatedly(Accel::without_proof(&failure), Memory::Private)?;
         accel::remember(false, &guest.accel.why, &self.qemu, self.spec.cache);
         Ok(guest)
     }

@@ -4,7 +4,7 @@ use std::io::{self, BufRead, Read};
 use std::os::fd::AsFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::process::ChildStderr;
+use std::process::{ChildStderr, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -134,8 +134,14 @@ impl Launched {
     fn exit_status(&self) -> Option<String> {
         let mut fds = [PollFd::from_borrowed_fd(self.process.pidfd.as_fd(), PollFlags::IN)];
         let _ = retry_on_intr(|| poll(&mut fds, Some(&Timespec { tv_sec: 5, tv_nsec: 0 })));
-        Some(self.process.ended().map_or("its stream closed".to_owned(), |status| status.to_string()))
+        Some(how_it_ended(self.process.ended()))
     }
+}
+
+/// How a QEMU ended that has closed the agent's stream.
+pub(super) fn how_it_ended(status: Option<ExitStatus>) -> String {
+    status
+        .map_or("how is not known, but it closed the agent's stream".to_owned(), |status| status.to_string())
 }
 
 /// QEMU's connection to one of its sockets; none if QEMU ends or is stuck.

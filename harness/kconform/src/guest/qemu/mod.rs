@@ -38,12 +38,13 @@ use process::Process;
 /// # Errors
 /// [`GuestError::NoQemu`] when it is not installed.
 pub fn program_of(arch: kconform_abi::Arch) -> Result<std::path::PathBuf, GuestError> {
+    process::find_program(args::qemu(arch).program).ok_or_else(|| not_installed(arch))
+}
+
+/// That the QEMU program for an architecture is not installed.
+pub(crate) fn not_installed(arch: kconform_abi::Arch) -> GuestError {
     let row = args::qemu(arch);
-    process::find_program(row.program).ok_or_else(|| GuestError::NoQemu {
-        program: row.program.to_owned(),
-        package: row.package.to_owned(),
-        arch,
-    })
+    GuestError::NoQemu { program: row.program.to_owned(), package: row.package.to_owned(), arch }
 }
 
 /// What to boot.

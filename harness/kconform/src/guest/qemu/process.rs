@@ -48,9 +48,8 @@ impl Process {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let mut child = spawn_from_lasting_thread(command)?;
-        let taken = io::Error::other("a child without its pipes");
         let (Some(stdout), Some(stderr)) = (child.stdout.take(), child.stderr.take()) else {
-            return Err(taken);
+            return Err(io::ErrorKind::BrokenPipe.into());
         };
         let pidfd = pidfd_open(Pid::from_child(&child), PidfdFlags::empty())?;
         running().push(pidfd.try_clone()?);
@@ -134,7 +133,7 @@ fn spawn_from_lasting_thread(command: Command) -> io::Result<Child> {
         Mutex::new(orders)
     });
     let (reply, answer) = mpsc::channel();
-    let gone = || io::Error::other("the thread that starts processes is gone");
+    let gone = || io::Error::from(io::ErrorKind::BrokenPipe);
     spawner.lock().unwrap_or_else(PoisonError::into_inner).send((command, reply)).map_err(|_| gone())?;
     answer.recv().map_err(|_| gone())?
 }

@@ -9,11 +9,11 @@ use std::time::Duration;
 use kconform_plan::{FromAgent, ToAgent, read_frame, write_frame};
 use rstest::rstest;
 
-use super::accel::Accelerator;
+use super::accel::{self, Accelerator};
 use super::args::{Boot, Memory, arguments, describing, is_described};
 use super::console::Console;
-use super::{BootSpec, Guest, GuestError, Hears};
-use crate::guest::cache::{CachedKernel, cache_dir, cached};
+use super::{BootSpec, Guest, GuestError, Hears, launch};
+use crate::guest::cache::{CachedKernel, at, cache_dir, cached};
 use crate::guest::image::Images;
 
 #[rstest]
@@ -92,6 +92,63 @@ fn a_panic_that_was_told_in_full_ends_the_guest() {
     console.read_all(printed(text), || killed.set(killed.get() + 1));
     assert!(console.panicked() && killed.get() > 0);
     assert_eq!(console.position(), 4);
+}
+
+/// A program instead of QEMU, in a folder.
+fn program(place: &Path, script: &str) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let path = place.join("qemu-system-riscv64");
+    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    path
+}
+
+#[test]
+fn qemu_says_its_version() {
+    let place = tempfile::tempdir().unwrap();
+    let says = |text: &str| accel::version(&program(place.path(), &format!("echo '{text}'"))).unwrap();
+    assert_eq!(says("QEMU emulator version 7.2.22 (Debian 1:7.2)"), "7.2.22 (Debian 1:7.2)");
+    assert_eq!(says("my own QEMU"), "my own QEMU");
+}
+
+#[rstest]
+#[case("KVM internal error. Suberror: 1", true)]
+#[case("emulation failure", true)]
+#[case("error: kvm run failed Bad address", true)]
+#[case("qemu-system-x86_64: error: failed to set MSR 0x10a to 0x0", true)]
+#[case("qemu-system-x86_64: ../target/i386/kvm/kvm.c:1: kvm_buf_set_msrs: Assertion failed", true)]
+#[case("qemu-system-x86_64: warning: host doesn't support requested feature", false)]
+fn a_failure_of_kvm_is_known_by_what_qemu_says(#[case] line: &str, #[case] expected: bool) {
+    assert_eq!(accel::is_kvm_failure(line), expected);
+}
+
+/// What is said of a guest of a QEMU that is this script.
+fn without_guest(name: &str, script: &str) -> String {
+    let place = tempfile::tempdir().unwrap();
+    let qemu = program(place.path(), script);
+    let images = Images::built_in().unwrap();
+    let kernel = at(&qemu, None).unwrap();
+    let spec = BootSpec {
+        image: images.find(name).unwrap(),
+        kernel: &kernel,
+        agent: &qemu,
+        cache: place.path(),
+        cmdline: &[],
+        hears: Hears::NOBODY,
+    };
+    let boot = super::Boot { spec: &spec, qemu: qemu.clone(), initramfs: Vec::new() };
+    let booted = boot.repeatedly(accel::Accel::of_another_arch(spec.image.arch), Memory::Private);
+    booted.unwrap_err().to_string().replace(&*place.path().to_string_lossy(), "[place]")
+}
+
+#[test]
+fn a_qemu_that_does_not_do_its_part_is_told() {
+    let told = [
+        without_guest("riscv64-6.12", "echo 'qemu: unsupported machine type' >&2; exit 1"),
+        without_guest("x86_64-6.12", "echo 'qemu: -x: invalid option' >&2; exit 1"),
+        format!("QEMU ended ({})", launch::how_it_ended(None)),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
 }
 
 #[test]

@@ -16,9 +16,11 @@ mod key;
 mod store;
 #[cfg(test)]
 mod tests;
+mod trouble;
 
 use std::collections::HashSet;
 use std::io;
+use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
@@ -31,6 +33,7 @@ pub use store::Listed;
 use super::qemu::{Accel, Accelerator, Boot, BootEnd, BootSpec, Choice, Guest, GuestError, Memory};
 use key::Key;
 use store::{MEMORY, Snapshot, Store};
+use trouble::{Dead, Trouble};
 
 /// How long a restored guest's agent may take to answer, natively.
 const ANSWER: Duration = Duration::from_secs(3);
@@ -44,7 +47,7 @@ pub(super) fn start(boot: &Boot<'_>) -> Result<Guest, GuestError> {
     };
     match Warm::new(boot, &accel) {
         Ok(mut warm) => warm.start(),
-        Err(error) => boot.run_with(accel, vec![format!("no snapshot can be kept: {error}")]),
+        Err(error) => boot.run_with(accel, vec![Trouble::NotKept(error).to_string()]),
     }
 }
 
@@ -63,19 +66,14 @@ enum Unmade {
     /// There can be no guest of this kernel and agent.
     NoGuest(GuestError),
     /// There can be no snapshot; a boot may do.
-    NoSnapshot(String),
+    NoSnapshot(Trouble),
     /// A guest came up that is not fit to be saved.
     Unfit(Box<Guest>),
 }
 
 impl From<io::Error> for Unmade {
     fn from(error: io::Error) -> Unmade {
-        Unmade::NoSnapshot(match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "no space left for a snapshot in the cache".to_owned()
-            }
-            _ => format!("no snapshot could be made: {error}"),
-        })
+        Unmade::NoSnapshot(error.into())
     }
 }
 
@@ -92,8 +90,7 @@ impl<'a> Warm<'a> {
     fn start(&mut self) -> Result<Guest, GuestError> {
         let directory = self.store.directory(self.image(), &self.key);
         if is_hopeless(&directory) {
-            let remark = "booted, since no snapshot of it could be used before".to_owned();
-            return self.boot.run_with(self.accel.clone(), vec![remark]);
+            return self.boot.run_with(self.accel.clone(), vec![Trouble::GivenUp.to_string()]);
         }
         if let Some(guest) = self.restored()? {
             return Ok(guest);
@@ -105,7 +102,7 @@ impl<'a> Warm<'a> {
             Err(Unmade::NoSnapshot(why)) => why,
         };
         give_up(directory);
-        self.remarks.push(why);
+        self.remarks.push(why.to_string());
         self.boot.run_with(self.accel.clone(), std::mem::take(&mut self.remarks))
     }
 
@@ -122,9 +119,9 @@ impl<'a> Warm<'a> {
                 Ok(Some(guest))
             }
             Err(why) => {
-                self.remarks.push(format!("its snapshot was discarded: {why}"));
+                self.remarks.push(Trouble::Discarded(why).to_string());
                 if let Err(error) = self.store.discard(&self.store.directory(self.image(), &self.key)) {
-                    self.remarks.push(format!("its snapshot cannot be removed: {error}"));
+                    self.remarks.push(Trouble::NotRemoved(error).to_string());
                 }
                 Ok(None)
             }
@@ -144,7 +141,7 @@ impl<'a> Warm<'a> {
                 living(guest, went_on)
             });
             drop(sender);
-            (check.join().unwrap_or_else(|_| Err("its memory could not be checked".to_owned())), restored)
+            (check.join().unwrap_or_else(|_| Err(Dead::Unchecked.to_string())), restored)
         });
         match (checked, restored) {
             (Err(why), Ok(_)) => Ok(Err(why)),
@@ -167,9 +164,7 @@ impl<'a> Warm<'a> {
         self.save()?;
         // From here on others may have it.
         drop(lock);
-        self.restored()
-            .map_err(Unmade::NoGuest)?
-            .ok_or_else(|| Unmade::NoSnapshot("a new snapshot is of no use".to_owned()))
+        self.restored().map_err(Unmade::NoGuest)?.ok_or_else(|| Unmade::NoSnapshot(Trouble::Useless))
     }
 
     /// Boots a guest with its memory in a file, and saves the rest of it when its agent has spoken. The guest ends
@@ -205,35 +200,39 @@ fn check_memory(snapshot: &Snapshot, started: mpsc::Receiver<impl FnOnce()>) -> 
 
 /// Hears whether a restored guest lives.
 fn living(guest: Guest, went_on: io::Result<()>) -> Result<Guest, String> {
-    went_on.map_err(|error| error.to_string()).and_then(|()| answers(&guest)).map_err(|error| {
-        // What QEMU says of its end comes with its end.
-        guest.kill();
-        guest.console().wait_for_end(ANSWER);
-        let last = guest.qemu_errors().pop().or_else(|| guest.console().last(1).pop());
-        format!("{error}{}", last.map(|line| format!(" ({line})")).unwrap_or_default())
-    })?;
+    went_on
+        .map_err(|error| error.to_string())
+        .and_then(|()| {
+            let stream = guest.stream().map_err(|error| Dead::Mute(error.into()).to_string())?;
+            answers(stream, ANSWER * guest.time_factor()).map_err(|dead| dead.to_string())
+        })
+        .map_err(|error| {
+            // What QEMU says of its end comes with its end.
+            guest.kill();
+            guest.console().wait_for_end(ANSWER);
+            let last = guest.qemu_errors().pop().or_else(|| guest.console().last(1).pop());
+            format!("{error}{}", last.map(|line| format!(" ({line})")).unwrap_or_default())
+        })?;
     Ok(guest)
 }
 
 /// What the failure of a boot whose memory was to be kept says of other boots.
 fn unmade(error: GuestError) -> Unmade {
-    let kept = "no guest came up whose memory is in a file of the cache";
     match &error {
         // A file system without shared mappings, or one that was full after all, which is SIGBUS to QEMU.
-        GuestError::Refused { text, .. } => Unmade::NoSnapshot(format!("{kept}: {text}")),
+        GuestError::Refused { text, .. } => Unmade::NoSnapshot(Trouble::NoGuest(text.clone())),
         GuestError::NeverUp { attempts, .. } => match attempts.last().map(|attempt| &attempt.end) {
-            Some(BootEnd::Ended { status }) => Unmade::NoSnapshot(format!("{kept}: {status}")),
+            Some(BootEnd::Ended { status }) => Unmade::NoSnapshot(Trouble::NoGuest(status.clone())),
             _ => Unmade::NoGuest(error),
         },
         _ => Unmade::NoGuest(error),
     }
 }
 
-/// Asks a restored guest for an empty case: one that hangs is better found now.
-fn answers(guest: &Guest) -> Result<(), String> {
-    let asked = || -> Result<FromAgent, Box<dyn std::error::Error>> {
-        let mut stream = guest.stream()?;
-        stream.set_read_timeout(Some(ANSWER * guest.time_factor()))?;
+/// Asks the agent of a restored guest for an empty case: one that hangs is better found now.
+fn answers(mut stream: UnixStream, patience: Duration) -> Result<(), Dead> {
+    let mut asked = || -> Result<FromAgent, Box<dyn std::error::Error>> {
+        stream.set_read_timeout(Some(patience))?;
         let plan = Box::new(Plan { slots: 0, timeout_ms: 1000, steps: Vec::new() });
         write_frame(&mut stream, &ToAgent::Run { id: 0, plan })?;
         loop {
@@ -248,9 +247,9 @@ fn answers(guest: &Guest) -> Result<(), String> {
     };
     match asked() {
         Ok(FromAgent::Ran { .. }) => Ok(()),
-        Ok(FromAgent::Failed { text }) => Err(format!("its agent gave up: {text}")),
-        Ok(_) => Err("its agent speaks out of turn".to_owned()),
-        Err(error) => Err(format!("its agent does not answer: {error}")),
+        Ok(FromAgent::Failed { text }) => Err(Dead::GaveUp(text)),
+        Ok(_) => Err(Dead::OutOfTurn),
+        Err(error) => Err(Dead::Mute(error)),
     }
 }
 

@@ -1,0 +1,95 @@
+//! What is said of guests: how they came up and ended, and what is missing for them.
+
+#![allow(clippy::unwrap_used)]
+
+use std::io;
+use std::os::unix::process::ExitStatusExt;
+
+use super::*;
+use crate::guest::Images;
+use crate::guest::cache::at;
+use crate::guest::qemu::{BootEnd, not_installed};
+
+#[test]
+fn how_a_guest_came_up() {
+    let (kvm, tcg) = (Accel::proven(), Accel::of_another_arch(Arch::Riscv64));
+    let trouble = ["its snapshot was discarded: memory is not what was saved".to_owned()];
+    let plain =
+        |accel| Way { accel, failed_boots: 0, restored: false, port: AgentPort::Virtio, remarks: &[] };
+    let ways = [
+        plain(&kvm),
+        Way { restored: true, ..plain(&tcg) },
+        Way { failed_boots: 1, port: AgentPort::Serial, remarks: &trouble, ..plain(&kvm) },
+    ];
+    let told = ways.iter().map(remark).collect::<Vec<_>>().join("\n");
+    insta::assert_snapshot!(told.replace(&format!("on {}", std::env::consts::ARCH), "on [this]"));
+}
+
+#[test]
+fn how_a_guest_ended() {
+    let (killed, well) = (Some(ExitStatus::from_raw(9)), Some(ExitStatus::from_raw(0)));
+    let told = [
+        end_of(Some("no virtio-serial port"), true, well, None, false),
+        end_of(None, true, killed, Some("out of memory"), false),
+        end_of(None, true, killed, None, false),
+        end_of(None, true, None, None, false),
+        end_of(None, false, None, None, true),
+        end_of(None, false, None, None, false),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
+}
+
+#[test]
+fn what_is_missing_for_a_guest() {
+    let refused = || io::Error::from_raw_os_error(13);
+    let place = Path::new("target/agents/riscv64/kconform-agent");
+    let image = "riscv64-6.12".to_owned();
+    let mut told: Vec<_> = Arch::ALL.iter().map(|&arch| unusable(&not_installed(arch))).collect();
+    told.extend([
+        unusable(&GuestError::NotFetched { image: image.clone() }),
+        unusable(&GuestError::DiskFull { directory: "/tmp".into() }),
+        unusable(&GuestError::Refused { image, text: "unsupported machine type".into() }),
+        no_agent("riscv64", place),
+        stale(place, "riscv64"),
+        not_unpacked(&refused()),
+        no_stream(&io::Error::from_raw_os_error(24)),
+    ]);
+    let told: Vec<_> = told.iter().map(ToString::to_string).collect();
+    let checkout = format!("{}/ci/agents", checkout().display());
+    insta::assert_snapshot!(told.join("\n").replace(&checkout, "[checkout]/ci/agents"));
+}
+
+#[test]
+fn the_command_that_builds_an_agent_fits_the_place() {
+    let checkout = tempfile::tempdir().unwrap();
+    let told = |here: Option<&Path>| {
+        let command = build_agents_in(checkout.path(), here, "riscv64");
+        command.replace(&*checkout.path().to_string_lossy(), "[checkout]")
+    };
+    let nowhere = told(None);
+    std::fs::create_dir(checkout.path().join("ci")).unwrap();
+    std::fs::write(checkout.path().join("ci/agents"), "").unwrap();
+    let all = [nowhere, told(None), told(Some(Path::new("/"))), told(Some(checkout.path()))];
+    insta::assert_snapshot!(all.join("\n"));
+}
+
+#[test]
+fn a_kernel_without_virtio_is_known_by_what_the_agent_says() {
+    let images = Images::built_in().unwrap();
+    let kernel = tempfile::NamedTempFile::new().unwrap();
+    let kernel = at(kernel.path(), None).unwrap();
+    let lacks = |image: &str, console: &[&str]| {
+        let image = images.find(image).unwrap();
+        let agent = Path::new("agent");
+        let spec =
+            BootSpec { image, kernel: &kernel, agent, cache: agent, cmdline: &[], hears: Hears::NOBODY };
+        let console = console.iter().map(|line| (*line).to_owned()).collect();
+        lacks_virtio(&spec, &[BootFailure { end: BootEnd::PoweredOff, console }])
+    };
+    let says =
+        "kconform-agent: no virtio-serial port: the kernel has no virtio_console (CONFIG_VIRTIO_CONSOLE)";
+    assert!(lacks("x86_64", &["reboot: Power down", says]));
+    assert!(!lacks("x86_64", &["kconform-agent: signalfd: errno 24"]));
+    // Its machine has no second serial port.
+    assert!(!lacks("s390x", &[says]));
+}

@@ -1,0 +1,51 @@
+//! What is said of cases whose agent was lost, or that left something behind.
+
+use std::sync::Arc;
+
+use super::{Broken, Case, Fault, LastWords, Verdict};
+use crate::load::{SuiteFile, load};
+use crate::place::File;
+use crate::target::leaks::outlived;
+
+fn case() -> Case {
+    let text = "cases:\n  - {name: one, steps: [{close: [0]}]}\n".to_owned();
+    let file = Arc::new(File { path: "s.yaml".into(), text });
+    load(&[SuiteFile { suite: "s".into(), file }]).cases.remove(0)
+}
+
+fn told(verdict: &Verdict) -> String {
+    match verdict {
+        Verdict::Failed(failure) | Verdict::TimedOut(failure) => {
+            format!("{}\n  expected: {}\n  got: {}", failure.text, failure.expected, failure.got)
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+#[test]
+fn what_became_of_a_case_whose_agent_was_lost() {
+    let words = |kernel_fault: Option<&str>, held_up| LastWords {
+        what: "QEMU is still there".into(),
+        kernel_fault: kernel_fault.map(str::to_owned),
+        held_up,
+        console: vec!["the last line".into(), "of the console".into()],
+    };
+    let silent = || Broken::Silent(std::time::Duration::from_secs(9));
+    let rows = [
+        (silent(), words(None, false)),
+        (silent(), words(None, true)),
+        (silent(), words(Some("a panic"), false)),
+        (Broken::Agent("no scratch directory".into()), words(None, false)),
+        (Broken::Interrupted, LastWords::default()),
+    ];
+    let told = rows.into_iter().map(|(broken, words)| {
+        let fault = Fault::new(&broken, words);
+        format!("{}\n{}", fault.remark(), told(&fault.verdict(&case())))
+    });
+    insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n\n"));
+}
+
+#[test]
+fn what_outlives_a_case_is_named() {
+    insta::assert_snapshot!(told(&outlived(&case(), &["map 7".into(), "link 3".into()])));
+}
