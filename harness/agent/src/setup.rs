@@ -61,6 +61,7 @@ pub(crate) fn enter_namespaces(stream: &Fds, signals: &Signals) {
     if sys::unshare(libc::CLONE_NEWNS).is_err() {
         return;
     }
+    leave_chroot();
     let _ = sys::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
     if sys::unshare(libc::CLONE_NEWPID).is_err() {
         return;
@@ -76,6 +77,47 @@ pub(crate) fn enter_namespaces(stream: &Fds, signals: &Signals) {
         // Nothing can be forked any more: no case will run either, and that is said there.
         Err(_) => {}
     }
+}
+
+/// In a chroot `/` is a directory somewhere in the namespace's tree: its mounts cannot be made private, and no case could make
+/// a user namespace (user_namespaces(7), `EPERM`). So that directory, with the mounts below it, is put over the root of the
+/// agent's own mount namespace. Where there is no chroot, or the kernel cannot do it (before 5.2), all stays as it is.
+fn leave_chroot() {
+    let open = |path, flags| sys::open(path, flags | libc::O_CLOEXEC);
+    let (Ok(own), Ok(root), Ok(infos)) = (
+        open(c"/proc/self/ns/mnt", libc::O_RDONLY),
+        open(c"/", libc::O_PATH | libc::O_DIRECTORY),
+        open(c"/proc/self/fdinfo", libc::O_RDONLY | libc::O_DIRECTORY),
+    ) else {
+        return;
+    };
+    let here = std::env::current_dir();
+    // It leads to the namespace's own root: kernel/nsproxy.c, fs/namespace.c: mntns_install().
+    if sys::enter_namespace(own, libc::CLONE_NEWNS).is_ok() {
+        let is_root = open(c"/", libc::O_PATH | libc::O_DIRECTORY).is_ok_and(|top| {
+            let is_root = sys::is_same_directory(root, top, infos);
+            sys::close(top);
+            is_root
+        });
+        if !is_root && put_over_root(root).is_err() {
+            let _ = sys::change_root(root);
+        }
+        if let Ok(here) = here {
+            let _ = sys::change_dir(&sys::c_string(&here.to_string_lossy()));
+        }
+    }
+    for fd in [own, root, infos] {
+        sys::close(fd);
+    }
+}
+
+/// Makes a directory the root, for all processes of the namespace that come after.
+fn put_over_root(directory: i32) -> sys::Result<()> {
+    sys::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "")?;
+    let tree = sys::clone_tree(directory)?;
+    let put = sys::attach_tree(tree, c"/").and_then(|()| sys::change_root(tree));
+    sys::close(tree);
+    put
 }
 
 /// What is left to the agent's parent: to end when the agent does, and when the host does, which ends the agent. (The

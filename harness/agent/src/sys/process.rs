@@ -133,6 +133,12 @@ pub(crate) fn unshare(flags: c_int) -> Result<()> {
     check(unsafe { libc::unshare(flags) }).map(drop)
 }
 
+/// setns(2).
+pub(crate) fn enter_namespace(fd: c_int, kind: c_int) -> Result<()> {
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::setns(fd, kind) }).map(drop)
+}
+
 #[repr(C)]
 struct CapabilityHeader {
     version: u32,

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use libc::{c_int, c_void};
 
-use super::{Result, c_string, check, check_size};
+use super::{Result, c_string, check, check_size, close, open_at, read};
 
 /// mkdir(2); a directory that is there already is as good.
 pub(crate) fn make_dir(path: &CStr, mode: libc::mode_t) -> Result<()> {
@@ -86,4 +86,52 @@ pub(crate) fn mount(source: &str, target: &str, kind: &str, flags: libc::c_ulong
 pub(crate) fn unmount(path: &CStr) -> Result<()> {
     // SAFETY: `path` ends in NUL.
     check(unsafe { libc::umount2(path.as_ptr(), libc::MNT_DETACH | libc::UMOUNT_NOFOLLOW) }).map(drop)
+}
+
+/// open_tree(2) of a directory: a copy of the mounts from there on, attached nowhere.
+pub(crate) fn clone_tree(directory: c_int) -> Result<c_int> {
+    let flags =
+        libc::OPEN_TREE_CLONE | libc::OPEN_TREE_CLOEXEC | (libc::AT_RECURSIVE | libc::AT_EMPTY_PATH) as u32;
+    // SAFETY: the path ends in NUL.
+    check_size(unsafe { libc::syscall(libc::SYS_open_tree, directory, c"".as_ptr(), flags) } as isize)
+        .map(|fd| fd as c_int)
+}
+
+/// move_mount(2): puts such a copy over a directory.
+pub(crate) fn attach_tree(tree: c_int, over: &CStr) -> Result<()> {
+    /// `MOVE_MOUNT_F_EMPTY_PATH` of linux/mount.h.
+    const EMPTY_PATH: c_int = 4;
+    // SAFETY: both paths end in NUL.
+    check_size(unsafe {
+        libc::syscall(libc::SYS_move_mount, tree, c"".as_ptr(), libc::AT_FDCWD, over.as_ptr(), EMPTY_PATH)
+    } as isize)
+    .map(drop)
+}
+
+/// fchdir(2) and chroot(2).
+pub(crate) fn change_root(directory: c_int) -> Result<()> {
+    change_dir_fd(directory)?;
+    // SAFETY: the path ends in NUL.
+    check(unsafe { libc::chroot(c".".as_ptr()) }).map(drop)
+}
+
+/// Whether two fds, opened with `O_PATH` or not, are of one directory of one mount. `infos` is /proc/self/fdinfo.
+pub(crate) fn is_same_directory(one: c_int, other: c_int, infos: c_int) -> bool {
+    let place = |fd| Some((mount_of(fd, infos)?, stat_fd(fd).ok()?));
+    match (place(one), place(other)) {
+        (Some((mount, a)), Some((other_mount, b))) => {
+            mount == other_mount && (a.st_dev, a.st_ino) == (b.st_dev, b.st_ino)
+        }
+        _ => false,
+    }
+}
+
+/// The id of an fd's mount, as proc(5) tells it.
+fn mount_of(fd: c_int, infos: c_int) -> Option<u64> {
+    let info = open_at(infos, &c_string(&fd.to_string()), libc::O_RDONLY).ok()?;
+    let mut text = [0; 512];
+    let read = read(info, &mut text);
+    close(info);
+    let text = std::str::from_utf8(&text[..read.ok()?]).ok()?;
+    text.lines().find_map(|line| line.strip_prefix("mnt_id:"))?.trim().parse().ok()
 }

@@ -60,3 +60,55 @@ fn what_is_missing_is_said(#[case] name: &str, #[case] who: &[&str]) {
     );
     assert_said!(format!("privileges_{name}"), run_as(who, place, &[]));
 }
+
+/// What a user may not look at is not said to be in order.
+#[test]
+fn leaks_that_cannot_be_looked_for_are_no_pass() {
+    if !is_root() {
+        return not_here("users without privileges: only root can become them");
+    }
+    let place = Place::with("cases:\n  - {name: one, steps: [{close: [0]}]}\n");
+    assert_said!("privileges_leaks", run_as(NOBODY, place, &["--check-leaks"]));
+}
+
+/// A directory with all of the machine below it, which is no mount point: what debootstrap makes, say.
+const CHROOT: &str = r#"
+set -e
+mount --make-rprivate /
+here=$PWD root=$1
+shift
+for path in /*; do
+    if [ -L "$path" ]; then
+        cp -d "$path" "$root/"
+    elif [ -d "$path" ]; then
+        mkdir "$root$path"
+        mount --rbind "$path" "$root$path"
+    fi
+done
+exec chroot "$root" sh -c 'cd "$0" && exec "$@"' "$here" "$@"
+"#;
+
+/// There neither the mounts of `/` could be changed nor user namespaces be made.
+#[test]
+fn in_a_chroot_cases_have_a_root_of_their_own() {
+    if !is_root() {
+        return not_here("a chroot: only root can make one");
+    }
+    let place = Place::with(
+        "cases:
+  - name: changes the mounts of the root
+    steps:
+      - unshare: [CLONE_NEWNS]
+      - mount: [{str: none}, {str: /}, null, MS_REC | MS_PRIVATE, null]
+  - name: makes a user namespace
+    steps:
+      - unshare: [CLONE_NEWUSER]
+",
+    );
+    let root = place.folder().join("root");
+    std::fs::create_dir(&root).expect("a directory");
+    let root = root.to_str().expect("UTF-8").to_owned();
+    let chroot = ["unshare", "--mount", "sh", "-c", CHROOT, "chroot", &root];
+    let said = place.say_through(&chroot, &["run", "--target", "native"]).assert_status(0);
+    assert_eq!(said.counts("native"), "2 passed", "{}", said.all());
+}
