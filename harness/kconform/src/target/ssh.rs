@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use super::guest::agent_for;
 use super::session::{Keeper, LastWords, Link};
@@ -115,6 +116,10 @@ fn failed(destination: &str, what: String) -> Unusable {
     Unusable { what: format!("{destination}: {what}"), mend, not_set_up: false }
 }
 
+/// How long ssh may take to end when its stream has: what it says of that is then there to be told.
+const SSH_ENDS: Duration = Duration::from_secs(2);
+const PAUSE: Duration = Duration::from_millis(10);
+
 struct Board {
     child: Child,
 }
@@ -122,7 +127,14 @@ struct Board {
 impl Keeper for Board {
     fn last_words(&mut self) -> LastWords {
         let mut said = String::new();
-        let what = match self.child.try_wait() {
+        let until = Instant::now() + SSH_ENDS;
+        let ended = loop {
+            match self.child.try_wait() {
+                Ok(None) if Instant::now() < until => thread::sleep(PAUSE),
+                other => break other,
+            }
+        };
+        let what = match ended {
             Ok(Some(status)) => {
                 if let Some(stderr) = &mut self.child.stderr {
                     // What cannot be read is not there to be told.

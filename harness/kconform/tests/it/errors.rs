@@ -251,6 +251,7 @@ fn of_agents() {
             &Broken::Stream(WireError::Closed),
             &Broken::Silent(Duration::from_millis(3400)),
             &Broken::Agent(text("the port to the host is gone")),
+            &Broken::OutOfTurn(text("Ran")),
             &Broken::Interrupted,
             &Broken::Stale(text("its sources are ab, not cd")),
             &Unusable {

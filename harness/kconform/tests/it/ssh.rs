@@ -1,11 +1,13 @@
-//! A machine over ssh: a real sshd on loopback.
+//! A machine over ssh: a real sshd on loopback, and a program instead of ssh that makes things go wrong.
 
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use crate::program::{Place, not_here};
+use rstest::rstest;
+
+use crate::program::{Place, assert_said, not_here};
 
 const CASES: &str = "cases:
   - {name: is there, steps: [{getpid: []}]}
@@ -101,4 +103,80 @@ fn a_machine_that_does_not_let_us_in_is_lost() {
     let said = place.say(&["run", "--target", &sshd.destination]).assert_status(3);
     assert!(said.out.contains("Host key verification failed"), "{}", said.all());
     assert!(said.out.contains("4 lost"), "{}", said.all());
+}
+
+/// A program instead of ssh, which gets the same words; the last of them is the script to be run there. `$1` is the number
+/// of the call.
+fn with_ssh(cases: &str, script: &str) -> Place {
+    use std::os::unix::fs::PermissionsExt;
+    let place = Place::with(cases);
+    let program = place.folder().join("ssh");
+    let calls = place.folder().join("calls");
+    std::fs::create_dir_all(place.folder().join("board")).expect("a folder");
+    let text = format!(
+        "#!/bin/sh\nfor there; do :; done\necho >>{0}\nset -- $(wc -l <{0})\nexport TMPDIR={1}\n{script}\n",
+        calls.display(),
+        place.folder().join("board").display()
+    );
+    std::fs::write(&program, text).expect("a program");
+    std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).expect("the mode is set");
+    let program = program.display().to_string();
+    place.env("KCONFORM_SSH", &program)
+}
+
+const ONE: &str = "cases:\n  - {name: one, steps: [{close: [0]}]}\n";
+
+/// Calls 1 to 3 ask what machine it is, copy the agent, and start it; those after them do so again.
+#[rstest]
+#[case::no_machine_to_reach(
+    "unreachable",
+    ONE,
+    "echo 'ssh: connect to host board: No route to host' >&2; exit 255"
+)]
+#[case::no_machine_of_ours("another_machine", ONE, "echo pdp11")]
+#[case::no_room(
+    "no_room",
+    ONE,
+    "[ $1 != 2 ] || { echo \"mktemp: No space left on device\" >&2; exit 1; }; sh -c \"$there\""
+)]
+#[case::no_start(
+    "no_start",
+    ONE,
+    "[ $1 != 3 ] || { echo 'kconform-agent: Permission denied' >&2; exit 126; }; sh -c \"$there\""
+)]
+#[case::lost_once("lost_once", ONE, "[ $1 != 3 ] || exec </dev/null; sh -c \"$there\"")]
+#[case::lost_always("lost_always", ONE, "[ $(($1 % 3)) != 0 ] || exec </dev/null; sh -c \"$there\"")]
+#[case::lost_at_a_probe(
+    "lost_at_a_probe",
+    "probes:\n  there: {absent: EBADF, steps: [{close: [0]}]}\ncases:\n  - {name: one, needs: there, steps: [{close: [0]}]}\n",
+    "[ $(($1 % 3)) != 0 ] || exec </dev/null; sh -c \"$there\""
+)]
+fn what_happens_on_the_way_is_told(#[case] name: &str, #[case] cases: &str, #[case] script: &str) {
+    let place = with_ssh(cases, script);
+    let mut said = place.say(&["run", "--target", "ssh:board", "--verbose"]);
+    said.out = said.out.replace(&release(), "[release]");
+    // Which of the two it is depends on who is faster.
+    said.out =
+        said.out.replace("the stream to the agent broke: Broken pipe (os error 32)", "the stream was closed");
+    assert_said!(format!("ssh_{name}"), said);
+}
+
+/// `uname -r`
+fn release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").expect("readable").trim().to_owned()
+}
+
+#[rstest]
+#[case::none("none", "")]
+#[case::not_the_one_that_was_named("no_such", "no-such-ssh -F none")]
+fn without_an_ssh_it_is_said_how_to_get_one(#[case] name: &str, #[case] program: &str) {
+    let place = Place::with(ONE);
+    let place = match program {
+        "" => {
+            let nothing = place.folder().display().to_string();
+            place.env("PATH", &nothing)
+        }
+        program => place.env("KCONFORM_SSH", program),
+    };
+    assert_said!(format!("ssh_{name}"), place.say(&["run", "--target", "ssh:board"]));
 }

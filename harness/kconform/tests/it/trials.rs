@@ -134,6 +134,7 @@ fn what_fails_is_told_as_by_run() {
     assert!(said.out.contains("expected success, got EBADF (9, Bad file descriptor)"), "{}", said.all());
     assert!(said.out.contains("own/s.yaml:3:28"), "{}", said.all());
     assert!(said.out.contains("> close(99) = -1 EBADF (Bad file descriptor)"), "{}", said.all());
+    assert!(said.out.contains("cargo test -- --exact 'native::s::fails'"), "{}", said.all());
 }
 
 #[test]
