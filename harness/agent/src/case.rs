@@ -103,11 +103,11 @@ impl Cases {
             self.log.add(&Record { step, iteration, time_ns: sys::now() - began, kind });
         }
         let tidied = self.scratch.tidy();
+        let stuck = swept.stuck;
         let observation = self.observe(began, end, swept);
-        match tidied {
-            _ if swept.stuck => Outcome::Stuck(observation, "a process of the case cannot be killed".into()),
-            Err(errno) => Outcome::Stuck(observation, format!("no scratch directory: errno {errno}")),
-            Ok(()) => Outcome::Ran(observation),
+        match hindrance(stuck, tidied) {
+            Some(why) => Outcome::Stuck(observation, why),
+            None => Outcome::Ran(observation),
         }
     }
 
@@ -179,6 +179,15 @@ impl Cases {
     }
 }
 
+/// Why no other case can follow, if so.
+fn hindrance(stuck: bool, tidied: sys::Result<()>) -> Option<String> {
+    match tidied {
+        _ if stuck => Some("a process of the case cannot be killed".into()),
+        Err(errno) => Some(format!("no scratch directory: errno {errno}")),
+        Ok(()) => None,
+    }
+}
+
 /// The case itself, in its process.
 pub(crate) fn run_steps(log: Log, plan: &Plan, began: u64) -> ! {
     let slots = vec![None; plan.slots as usize];
@@ -217,5 +226,18 @@ pub(crate) fn be_clean_but_for_fds() {
     if sys::open_kept(c"/dev/null", libc::O_RDWR) == Ok(0) {
         let _ = sys::dup(0);
         let _ = sys::dup(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_keeps_other_cases_from_following_is_said() {
+        let said = [(false, Ok(())), (true, Ok(())), (true, Err(libc::EIO)), (false, Err(libc::ENOSPC))]
+            .map(|(stuck, tidied)| hindrance(stuck, tidied));
+        let stuck = || Some("a process of the case cannot be killed".to_owned());
+        assert_eq!(said, [None, stuck(), stuck(), Some("no scratch directory: errno 28".to_owned())]);
     }
 }

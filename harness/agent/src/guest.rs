@@ -55,7 +55,7 @@ const MOUNTS: &[Mount] = &[
 pub fn init() -> ! {
     panic::set_hook();
     let mut remarks = Vec::new();
-    mount_all(&mut remarks);
+    mount_all(MOUNTS, &mut remarks);
     open_console();
     modules::load_all(&mut remarks);
     if let Err(text) = run(remarks) {
@@ -80,8 +80,8 @@ fn run(remarks: Vec<String>) -> Result<(), Failed> {
     session(Stream::new(port, port, kind, signals), cases, remarks)
 }
 
-fn mount_all(remarks: &mut Vec<String>) {
-    for Mount { kind, target, flags, data } in MOUNTS {
+fn mount_all(mounts: &[Mount], remarks: &mut Vec<String>) {
+    for Mount { kind, target, flags, data } in mounts {
         let _ = sys::make_dir(&sys::c_string(target), 0o755);
         if let Err(errno) = sys::mount(kind, target, kind, *flags, data) {
             remarks.push(format!("mount {kind} on {target}: errno {errno}"));
@@ -143,4 +143,20 @@ fn find_port(any: bool) -> Option<String> {
         name.trim_ascii() == PORT.as_bytes()
     };
     if any { devices.min() } else { devices.find(named) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_mounted_is_remarked() {
+        let mut remarks = Vec::new();
+        let none = Mount { kind: "none", target: "/proc/self", flags: SAFE, data: "" };
+        mount_all(&[none], &mut remarks);
+        assert!(
+            matches!(&remarks[..], [one] if one.starts_with("mount none on /proc/self: errno ")),
+            "{remarks:?}"
+        );
+    }
 }

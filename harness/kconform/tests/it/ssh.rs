@@ -144,6 +144,7 @@ const ONE: &str = "cases:\n  - {name: one, steps: [{close: [0]}]}\n";
     ONE,
     "[ $1 != 3 ] || { echo 'kconform-agent: Permission denied' >&2; exit 126; }; sh -c \"$there\""
 )]
+#[case::fresh("fresh", "cases:\n  - {name: one, fresh: true, steps: [{close: [0]}]}\n", "sh -c \"$there\"")]
 #[case::lost_once("lost_once", ONE, "[ $1 != 3 ] || exec </dev/null; sh -c \"$there\"")]
 #[case::lost_always("lost_always", ONE, "[ $(($1 % 3)) != 0 ] || exec </dev/null; sh -c \"$there\"")]
 #[case::lost_at_a_probe(
