@@ -83,18 +83,17 @@ pub(crate) fn enter_namespaces(stream: &Fds, signals: &Signals) {
 /// a user namespace (user_namespaces(7), `EPERM`). So that directory, with the mounts below it, is put over the root of the
 /// agent's own mount namespace. Where there is no chroot, or the kernel cannot do it (before 5.2), all stays as it is.
 fn leave_chroot() {
-    let open = |path, flags| sys::open(path, flags | libc::O_CLOEXEC);
     let (Ok(own), Ok(root), Ok(infos)) = (
-        open(c"/proc/self/ns/mnt", libc::O_RDONLY),
-        open(c"/", libc::O_PATH | libc::O_DIRECTORY),
-        open(c"/proc/self/fdinfo", libc::O_RDONLY | libc::O_DIRECTORY),
+        sys::open(c"/proc/self/ns/mnt", libc::O_RDONLY),
+        sys::open(c"/", libc::O_PATH | libc::O_DIRECTORY),
+        sys::open(c"/proc/self/fdinfo", libc::O_RDONLY | libc::O_DIRECTORY),
     ) else {
         return;
     };
     let here = std::env::current_dir();
     // It leads to the namespace's own root: kernel/nsproxy.c, fs/namespace.c: mntns_install().
     if sys::enter_namespace(own, libc::CLONE_NEWNS).is_ok() {
-        let is_root = open(c"/", libc::O_PATH | libc::O_DIRECTORY).is_ok_and(|top| {
+        let is_root = sys::open(c"/", libc::O_PATH | libc::O_DIRECTORY).is_ok_and(|top| {
             let is_root = sys::is_same_directory(root, top, infos);
             sys::close(top);
             is_root
