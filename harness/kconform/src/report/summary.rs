@@ -105,8 +105,14 @@ fn flaky(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
     let mut out = String::new();
     for run in runs {
         for (case, tally) in cases.iter().zip(&run.tallies).filter(|(_, tally)| tally.len() > 1) {
-            let counted: Vec<String> =
-                tally.iter().map(|(word, count)| format!("{count} times {word}")).collect();
+            let counted: Vec<String> = tally
+                .iter()
+                .map(
+                    |(word, count)| {
+                        if *count == 1 { format!("once {word}") } else { format!("{count} times {word}") }
+                    },
+                )
+                .collect();
             out.push_str(&format!("  {} on {}: {}\n", case.id, run.name, counted.join(", ")));
         }
     }

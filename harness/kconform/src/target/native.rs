@@ -9,6 +9,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use super::child;
 use super::session::{Keeper, LastWords, Link};
 
 /// The static agent for this machine, built with kconform.
@@ -61,6 +62,9 @@ fn spawn(command: &mut Command) -> io::Result<Child> {
 const BUSY: u32 = 500;
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// How long the agent may take to end when its stream has.
+const AGENT_ENDS: Duration = Duration::from_secs(1);
+
 impl Keeper for Native {
     fn last_words(&mut self) -> LastWords {
         let what = match self.child.try_wait() {
@@ -81,15 +85,7 @@ impl Drop for Native {
     fn drop(&mut self) {
         // The agent ends, and ends what is left of its cases, when its stream is closed; a stuck one is killed.
         let _ = self.stream.shutdown(Shutdown::Both);
-        for _ in 0..200 {
-            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        // Whether it can be killed or not, there is nobody left to tell.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        child::end(&mut self.child, AGENT_ENDS);
     }
 }
 

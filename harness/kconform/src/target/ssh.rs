@@ -4,9 +4,9 @@
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
 use std::process::{Child, Command, Output, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
+use super::child;
 use super::guest::agent_for;
 use super::session::{Keeper, LastWords, Link};
 use super::{Opened, Session, Unusable};
@@ -118,7 +118,9 @@ fn failed(destination: &str, what: String) -> Unusable {
 
 /// How long ssh may take to end when its stream has: what it says of that is then there to be told.
 const SSH_ENDS: Duration = Duration::from_secs(2);
-const PAUSE: Duration = Duration::from_millis(10);
+
+/// How long a board may take to end the agent and to remove its folder.
+const BOARD_CLEARED: Duration = Duration::from_secs(5);
 
 struct Board {
     child: Child,
@@ -127,22 +129,15 @@ struct Board {
 impl Keeper for Board {
     fn last_words(&mut self) -> LastWords {
         let mut said = String::new();
-        let until = Instant::now() + SSH_ENDS;
-        let ended = loop {
-            match self.child.try_wait() {
-                Ok(None) if Instant::now() < until => thread::sleep(PAUSE),
-                other => break other,
-            }
-        };
-        let what = match ended {
-            Ok(Some(status)) => {
+        let what = match child::ended_within(&mut self.child, SSH_ENDS) {
+            Some(status) => {
                 if let Some(stderr) = &mut self.child.stderr {
                     // What cannot be read is not there to be told.
                     let _ = stderr.read_to_string(&mut said);
                 }
                 format!("ssh ended ({status})")
             }
-            _ => "ssh is still there, but silent".into(),
+            None => "ssh is still there, but silent".into(),
         };
         LastWords { what, console: said.lines().map(str::to_owned).collect(), ..LastWords::default() }
     }
@@ -151,14 +146,7 @@ impl Keeper for Board {
 impl Drop for Board {
     fn drop(&mut self) {
         // The agent has been told to quit; the shell there then removes its folder.
-        for _ in 0..500 {
-            if matches!(self.child.try_wait(), Ok(Some(_)) | Err(_)) {
-                return;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        child::end(&mut self.child, BOARD_CLEARED);
     }
 }
 

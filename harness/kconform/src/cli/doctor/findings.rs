@@ -33,6 +33,17 @@ pub(super) struct Line {
     pub(super) text: String,
 }
 
+impl Line {
+    /// Its words as they are printed; what is good looks as `good` says.
+    fn colored(&self, style: Style, good: impl Fn(&str) -> String) -> String {
+        match self.state {
+            State::Good => good(&self.text),
+            State::Notable => style.warn(&self.text),
+            State::Missing => style.bad(&self.text),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     Good,
@@ -69,11 +80,8 @@ pub(super) fn print(out: &mut impl Write, sections: &[Section], style: Style) ->
     for section in sections.iter().filter(|section| !section.findings.is_empty()) {
         writeln!(out, "{}", style.strong(section.title))?;
         for Finding { what, line, mend } in &section.findings {
-            let text = match line.state {
-                State::Good => line.text.clone(),
-                State::Notable => style.warn(&line.text),
-                State::Missing => style.bad(&line.text),
-            };
+            // What is as it should be does not stand out.
+            let text = line.colored(style, |text| text.to_owned());
             writeln!(out, "  {what:width$}  {text}")?;
             if let Some(command) = mend {
                 writeln!(out, "  {:width$}  to mend it: {command}", "")?;
@@ -86,12 +94,7 @@ pub(super) fn print(out: &mut impl Write, sections: &[Section], style: Style) ->
 
 /// A line that stands by itself.
 pub(super) fn print_line(out: &mut impl Write, line: &Line, style: Style) -> io::Result<()> {
-    let text = match line.state {
-        State::Good => style.good(&line.text),
-        State::Notable => style.warn(&line.text),
-        State::Missing => style.bad(&line.text),
-    };
-    writeln!(out, "{text}")
+    writeln!(out, "{}", line.colored(style, |text| style.good(text)))
 }
 
 /// What follows for `kconform run`, of whose usual targets these cannot be used.
