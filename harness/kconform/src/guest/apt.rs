@@ -85,6 +85,12 @@ impl Apt {
             .ok_or_else(|| FetchError::PackageList { package: name.to_owned() })
     }
 
+    /// The names of all packages that begin so.
+    pub(super) fn names(&self, beginning: &str) -> Result<Vec<String>, FetchError> {
+        let output = self.run("apt-cache", &["pkgnames", beginning])?;
+        Ok(String::from_utf8_lossy(&output.stdout).lines().map(str::to_owned).collect())
+    }
+
     /// Downloads a package into a directory and says where it is.
     pub(super) fn download(&self, package: &Package, into: &Path) -> Result<PathBuf, FetchError> {
         std::fs::create_dir_all(into)?;

@@ -147,6 +147,9 @@ fn describe(progress: Progress<'_>) -> Option<String> {
         Progress::Downloading { package, bytes } => {
             format!("downloading {package} ({:.1} MB)", bytes as f64 / 1e6)
         }
+        Progress::NotThere { package, instead } => {
+            format!("the mirror's list has {package}, the mirror has not: taking {instead}")
+        }
         Progress::Unpacking { .. } => return None,
     })
 }
@@ -229,6 +232,7 @@ mod tests {
             Progress::Waiting,
             Progress::ReadingPackageList { suite: "trixie" },
             Progress::Downloading { package, bytes: 103_450_000 },
+            Progress::NotThere { package, instead: "linux-image-6.11" },
             Progress::Unpacking { package },
         ];
         let told: Vec<_> = told.into_iter().filter_map(describe).collect();

@@ -33,6 +33,13 @@ pub enum Progress<'a> {
         /// Its size in bytes.
         bytes: u64,
     },
+    /// The mirror does not have a package that its list names: it is being brought up to date, or never was.
+    NotThere {
+        /// The package.
+        package: &'a str,
+        /// The one that is tried instead, an older kernel of the same series.
+        instead: &'a str,
+    },
     /// The kernel is being taken out of its package.
     Unpacking {
         /// The package.
@@ -135,6 +142,11 @@ impl FetchError {
         }
         FetchError::Command { command, text }
     }
+
+    /// Whether the mirror answered that it does not have what was asked of it.
+    fn is_not_found(&self) -> bool {
+        matches!(self, FetchError::Command { text, .. } if text.contains("404 "))
+    }
 }
 
 /// Brings an image's kernel into the cache, unless it is there. With `refresh`, brings the suite's current one even then.
@@ -206,10 +218,19 @@ fn assemble(
     let apt = Apt::new(&scratch.join("apt"), &wanted.suite, image.arch)?;
     progress(Progress::ReadingPackageList { suite: &wanted.suite });
     apt.update()?;
-    let package = kernel_package(&apt, &wanted.package)?;
+    let newest = kernel_package(&apt, &wanted.package)?;
     let unpacked = scratch.join("unpacked");
     fs::create_dir(&unpacked)?;
-    take_out(&apt, &package, &wanted.modules, scratch, &unpacked, progress)?;
+    let older = |package: &Package| {
+        let names = older_kernels(&package.name, &apt.names(KERNELS)?);
+        names.iter().map(|name| apt.show(name)).collect()
+    };
+    let package = first_that_is_there(
+        newest,
+        older,
+        |package, progress| take_out(&apt, package, &wanted.modules, scratch, &unpacked, progress),
+        progress,
+    )?;
     // Since 7.x the configuration is in a package of its own, which the one with the kernel depends on.
     if find(&unpacked, &is_config)?.is_none()
         && let Some(base) = package.depends.iter().find(|name| name.starts_with("linux-base-"))
@@ -232,6 +253,55 @@ fn kernel_package(apt: &Apt, name: &str) -> Result<Package, FetchError> {
         }
     }
     Ok(package)
+}
+
+/// What the names of packages with a kernel begin with.
+const KERNELS: &str = "linux-";
+
+/// The other packages of a kernel's series that are older than it, the newest first: `linux-image-6.12.107+deb13-s390x`
+/// for `linux-image-6.12.117+deb13-s390x`. Their names differ in numbers alone, and not in the first two.
+fn older_kernels(name: &str, names: &[String]) -> Vec<String> {
+    let (words, numbers) = words_and_numbers(name);
+    let mut older: Vec<_> = names
+        .iter()
+        .map(|name| (name, words_and_numbers(name)))
+        .filter(|(_, (others, _))| *others == words)
+        .filter(|(_, (_, other))| other.iter().take(2).eq(numbers.iter().take(2)) && *other < numbers)
+        .map(|(name, (_, other))| (other, name.clone()))
+        .collect();
+    older.sort();
+    older.into_iter().rev().map(|(_, name)| name).collect()
+}
+
+/// A name's words, and the numbers between them.
+fn words_and_numbers(name: &str) -> (Vec<&str>, Vec<u64>) {
+    let words = name.split(|letter: char| letter.is_ascii_digit()).filter(|word| !word.is_empty());
+    let numbers = name.split(|letter: char| !letter.is_ascii_digit());
+    (words.collect(), numbers.filter_map(|number| number.parse().ok()).collect())
+}
+
+/// The first of a package and the older ones that can be taken, as far as it is the mirror that does not have them.
+fn first_that_is_there(
+    newest: Package,
+    older: impl FnOnce(&Package) -> Result<Vec<Package>, FetchError>,
+    mut take: impl FnMut(&Package, &mut dyn FnMut(Progress<'_>)) -> Result<(), FetchError>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<Package, FetchError> {
+    let missing = match take(&newest, progress) {
+        Ok(()) => return Ok(newest),
+        Err(error) if error.is_not_found() => error,
+        Err(error) => return Err(error),
+    };
+    let mut before = newest.name.clone();
+    for package in older(&newest)? {
+        progress(Progress::NotThere { package: &before, instead: &package.name });
+        match take(&package, progress) {
+            Ok(()) => return Ok(package),
+            Err(error) if error.is_not_found() => before = package.name,
+            Err(error) => return Err(error),
+        }
+    }
+    Err(missing)
 }
 
 /// Downloads a package, checks it, and unpacks the few files of interest.
@@ -417,6 +487,64 @@ mod tests {
         let told =
             told.map(|text| FetchError::of_command("apt-get download x".into(), text.into()).to_string());
         insta::assert_snapshot!(told.join("\n"));
+    }
+
+    #[test]
+    fn older_kernels_are_those_of_the_series() {
+        let names = [
+            "linux-image-6.12.107+deb13-s390x",
+            "linux-image-6.12.95+deb13-s390x",
+            "linux-image-6.12.117+deb13-s390x",
+            "linux-image-6.12.118+deb13-s390x",
+            "linux-image-6.12.107+deb13-s390x-dbg",
+            "linux-image-6.12.107+deb13-amd64",
+            "linux-image-6.11.3+deb13-s390x",
+            "linux-headers-6.12.107+deb13-s390x",
+            "linux-image-6.1.0-9-amd64",
+            "linux-image-6.1.0-47-amd64",
+        ];
+        let names = names.map(str::to_owned);
+        let older = |name: &str| older_kernels(name, &names);
+        assert_eq!(older("linux-image-6.12.117+deb13-s390x"), [names[0].as_str(), &names[1]]);
+        assert_eq!(older("linux-image-6.1.0-50-amd64"), [names[9].as_str(), &names[8]]);
+        assert_eq!(older("linux-binary-7.2.13+deb14-amd64"), [""; 0]);
+    }
+
+    /// What is told of fetching x-3 with x-2 and x-1 behind it, from a mirror that has some of them.
+    fn taken(answers: &[(&str, &str)]) -> String {
+        let package = |name: &str| Package {
+            name: name.into(),
+            version: "1".into(),
+            depends: Vec::new(),
+            size: 1,
+            sha256: "ab".into(),
+        };
+        let mut told = Vec::new();
+        let taken = first_that_is_there(
+            package("x-3"),
+            |_| Ok(vec![package("x-2"), package("x-1")]),
+            |package, _| match answers.iter().find(|(name, _)| *name == package.name) {
+                Some((_, text)) => Err(FetchError::of_command("apt-get download".into(), (*text).into())),
+                None => Ok(()),
+            },
+            &mut |progress| told.push(format!("{progress:?}")),
+        );
+        told.push(taken.map_or_else(|error| error.to_string(), |package| package.name));
+        told.join("\n")
+    }
+
+    #[test]
+    fn an_older_kernel_is_taken_when_the_mirror_has_not_the_newest() {
+        const GONE: &str = "E: Failed to fetch http://mirror/x.deb  404  Not Found";
+        let told = [
+            taken(&[]),
+            taken(&[("x-3", GONE)]),
+            taken(&[("x-3", GONE), ("x-2", GONE)]),
+            taken(&[("x-3", GONE), ("x-2", "E: Connection failed")]),
+            taken(&[("x-3", GONE), ("x-2", GONE), ("x-1", GONE)]),
+            taken(&[("x-3", "E: Connection failed")]),
+        ];
+        insta::assert_snapshot!(told.join("\n\n"));
     }
 
     #[test]
