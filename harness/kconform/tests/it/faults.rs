@@ -9,7 +9,7 @@ use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::guests::{is_set_up, told};
-use crate::program::{Place, Said, is_root, not_here};
+use crate::program::{Place, Said, in_a_chroot, is_root, not_here};
 
 /// Healthy cases before the fault, and after it.
 const AROUND: usize = 25;
@@ -325,6 +325,9 @@ fn a_full_disk_is_told(
 ) {
     if !is_root() {
         return not_here("a full disk: it needs a mount");
+    }
+    if in_a_chroot() {
+        return not_here("a full disk: it needs a mount that nobody else sees, and this is a chroot");
     }
     if !is_set_up(arch) {
         return;

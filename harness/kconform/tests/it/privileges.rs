@@ -2,7 +2,7 @@
 
 use rstest::rstest;
 
-use crate::program::{Place, Said, assert_said, is_root, not_here};
+use crate::program::{Place, Said, assert_said, in_a_chroot, is_root, not_here};
 
 const NOBODY: &[&str] =
     &["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all"];
@@ -18,6 +18,9 @@ fn run_as(who: &[&str], place: Place, arguments: &[&str]) -> Said {
 fn the_project_s_cases_do_not_fail(#[case] who: &[&str]) {
     if !is_root() {
         return not_here("users without privileges: only root can become them");
+    }
+    if who == ROOT_OF_A_NAMESPACE && in_a_chroot() {
+        return not_here("root of a user namespace: this is a chroot, where none can be made");
     }
     let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/../../cases");
     let place = Place::new();
@@ -35,6 +38,9 @@ fn the_project_s_cases_do_not_fail(#[case] who: &[&str]) {
 fn what_is_missing_is_said(#[case] name: &str, #[case] who: &[&str]) {
     if !is_root() {
         return not_here("users without privileges: only root can become them");
+    }
+    if who == ROOT_OF_A_NAMESPACE && in_a_chroot() {
+        return not_here("root of a user namespace: this is a chroot, where none can be made");
     }
     let place = Place::with(
         "cases:
@@ -93,6 +99,11 @@ exec chroot "$root" sh -c 'cd "$0" && exec "$@"' "$here" "$@"
 fn in_a_chroot_cases_have_a_root_of_their_own() {
     if !is_root() {
         return not_here("a chroot: only root can make one");
+    }
+    if in_a_chroot() {
+        return not_here(
+            "a chroot in a chroot: its mounts would be seen outside; all other native cases run in this one",
+        );
     }
     let place = Place::with(
         "cases:

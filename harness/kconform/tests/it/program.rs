@@ -31,6 +31,13 @@ pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }
 
+/// Whether `/` is that of a chroot, no mount point. There mounts cannot be kept to oneself by unshare(1), and user
+/// namespaces cannot be made (kernel/user_namespace.c, create_user_ns()).
+pub(crate) fn in_a_chroot() -> bool {
+    let mounts = std::fs::read_to_string("/proc/self/mountinfo").expect("the mounts");
+    !mounts.lines().any(|line| line.split(' ').nth(4) == Some("/"))
+}
+
 /// Why a test cannot say anything here. The lines are seen with `--nocapture`, and in CI's log.
 pub(crate) fn not_here(why: &str) {
     eprintln!("NOT TESTED: {why}");
