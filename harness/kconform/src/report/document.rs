@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::plain::counted;
+
 /// The version of the form.
 pub const VERSION: u32 = 1;
 
@@ -453,7 +455,7 @@ impl CaseResult {
             return None;
         }
         let counted: Vec<String> =
-            self.runs.iter().map(|(status, count)| format!("{count} {}", status.word())).collect();
+            self.runs.iter().map(|(status, count)| counted(*count, status.word())).collect();
         Some(format!("flaky: {} of {} runs", counted.join(", "), self.runs.values().sum::<u64>()))
     }
 

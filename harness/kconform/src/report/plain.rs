@@ -109,11 +109,22 @@ pub(super) fn kernel(target: &super::document::Target) -> String {
     text
 }
 
+/// So many cases that came to a verdict: `2 failed`, `1 expected failure`, `3 expected failures`.
+pub(super) fn counted(count: u64, word: &str) -> String {
+    let plural = match word {
+        _ if count == 1 => "",
+        word if word.ends_with("failure") => "s",
+        word if word.ends_with("pass") => "es",
+        _ => "",
+    };
+    format!("{count} {word}{plural}")
+}
+
 /// `914 passed, 2 failed`.
 pub(super) fn counts(target: &super::document::Target) -> String {
     let counted: Vec<String> = Status::ALL
         .iter()
-        .filter_map(|status| Some(format!("{} {}", target.counts.get(status)?, status.word())))
+        .filter_map(|status| Some(counted(*target.counts.get(status)?, status.word())))
         .collect();
     counted.join(", ")
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::plain::counted;
 use super::{Style, seconds};
 use crate::case::Case;
 use crate::judge::Verdict;
@@ -38,7 +39,7 @@ fn release(run: &TargetRun) -> &str {
 
 fn target_line(run: &TargetRun, runs: &[TargetRun], style: Style) -> String {
     let (name_width, release_width) = widths(runs);
-    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for result in &run.results {
         *counts.entry(result.verdict.word()).or_default() += 1;
     }
@@ -46,7 +47,7 @@ fn target_line(run: &TargetRun, runs: &[TargetRun], style: Style) -> String {
         .iter()
         .filter(|word| counts.contains_key(*word) || **word == "passed")
         .map(|word| {
-            let text = format!("{} {word}", counts.get(word).unwrap_or(&0));
+            let text = counted(*counts.get(word).unwrap_or(&0), word);
             match *word {
                 "passed" => style.good(&text),
                 "skipped" | "expected failure" => style.dim(&text),

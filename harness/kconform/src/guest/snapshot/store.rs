@@ -5,7 +5,7 @@
 //! Locks (flock(2)) go with their holder, whatever becomes of it.
 
 use std::fs::{self, File, TryLockError};
-use std::io;
+use std::io::{self, BufReader};
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -240,8 +240,8 @@ impl Snapshot {
     /// What is wrong, in words.
     pub(super) fn check_memory(&self) -> Result<(), String> {
         let open = |name| File::open(self.directory.join(name)).map_err(|error| format!("{name}: {error}"));
-        let manifest: Manifest =
-            serde_json::from_reader(open(MANIFEST)?).map_err(|error| format!("{MANIFEST}: {error}"))?;
+        let manifest: Manifest = serde_json::from_reader(BufReader::new(open(MANIFEST)?))
+            .map_err(|error| format!("{MANIFEST}: {error}"))?;
         let found = checksum::of_file_once(&open(MEMORY)?).map_err(|error| format!("{MEMORY}: {error}"))?;
         if found != manifest.memory {
             return Err(damaged(MEMORY));
