@@ -101,19 +101,16 @@ pub fn verdicts(runs: &[TargetRun], style: Style) -> String {
     format!("{}\n{lines}", style.strong("On the kernels that are here:"))
 }
 
+fn times(count: u64, word: &str) -> String {
+    if count == 1 { format!("once {word}") } else { format!("{count} times {word}") }
+}
+
 /// The cases that ran more than once and not always to the same end.
 fn flaky(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
     let mut out = String::new();
     for run in runs {
         for (case, tally) in cases.iter().zip(&run.tallies).filter(|(_, tally)| tally.len() > 1) {
-            let counted: Vec<String> = tally
-                .iter()
-                .map(
-                    |(word, count)| {
-                        if *count == 1 { format!("once {word}") } else { format!("{count} times {word}") }
-                    },
-                )
-                .collect();
+            let counted: Vec<String> = tally.iter().map(|(word, count)| times(*count, word)).collect();
             out.push_str(&format!("  {} on {}: {}\n", case.id, run.name, counted.join(", ")));
         }
     }

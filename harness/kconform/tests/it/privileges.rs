@@ -8,6 +8,15 @@ const NOBODY: &[&str] =
     &["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups", "--inh-caps=-all"];
 const ROOT_OF_A_NAMESPACE: &[&str] = &["unshare", "--user", "--map-root-user"];
 
+/// Why a test cannot become this user here.
+fn why_not(who: &[&str]) -> Option<&'static str> {
+    if !is_root() {
+        return Some("users without privileges: only root can become them");
+    }
+    (who == ROOT_OF_A_NAMESPACE && in_a_chroot())
+        .then_some("root of a user namespace: this is a chroot, where none can be made")
+}
+
 fn run_as(who: &[&str], place: Place, arguments: &[&str]) -> Said {
     place.open_to_all().say_through(who, &[&["run", "--target", "native"], arguments].concat())
 }
@@ -16,11 +25,8 @@ fn run_as(who: &[&str], place: Place, arguments: &[&str]) -> Said {
 #[case::nobody(NOBODY)]
 #[case::root_of_a_namespace(ROOT_OF_A_NAMESPACE)]
 fn the_project_s_cases_do_not_fail(#[case] who: &[&str]) {
-    if !is_root() {
-        return not_here("users without privileges: only root can become them");
-    }
-    if who == ROOT_OF_A_NAMESPACE && in_a_chroot() {
-        return not_here("root of a user namespace: this is a chroot, where none can be made");
+    if let Some(why) = why_not(who) {
+        return not_here(why);
     }
     let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/../../cases");
     let place = Place::new();
@@ -36,11 +42,8 @@ fn the_project_s_cases_do_not_fail(#[case] who: &[&str]) {
 #[case::nobody("nobody", NOBODY)]
 #[case::root_of_a_namespace("root_of_a_namespace", ROOT_OF_A_NAMESPACE)]
 fn what_is_missing_is_said(#[case] name: &str, #[case] who: &[&str]) {
-    if !is_root() {
-        return not_here("users without privileges: only root can become them");
-    }
-    if who == ROOT_OF_A_NAMESPACE && in_a_chroot() {
-        return not_here("root of a user namespace: this is a chroot, where none can be made");
+    if let Some(why) = why_not(who) {
+        return not_here(why);
     }
     let place = Place::with(
         "cases:
@@ -70,8 +73,8 @@ fn what_is_missing_is_said(#[case] name: &str, #[case] who: &[&str]) {
 /// What a user may not look at is not said to be in order.
 #[test]
 fn leaks_that_cannot_be_looked_for_are_no_pass() {
-    if !is_root() {
-        return not_here("users without privileges: only root can become them");
+    if let Some(why) = why_not(NOBODY) {
+        return not_here(why);
     }
     let place = Place::with("cases:\n  - {name: one, steps: [{close: [0]}]}\n");
     assert_said!("privileges_leaks", run_as(NOBODY, place, &["--check-leaks"]));
