@@ -6,7 +6,7 @@ use crate::kernel_log::KernelLog;
 use crate::leftovers::{self, Swept};
 use crate::log::{Log, State};
 use crate::runner::Runner;
-use crate::scratch::Scratch;
+use crate::scratch::{self, Scratch};
 use crate::signals::{self, Signals};
 use crate::spare::Spare;
 use crate::sys::{self, Ended};
@@ -102,7 +102,8 @@ impl Cases {
             let (iteration, kind) = (Vec::new(), RecordKind::Trouble(trouble));
             self.log.add(&Record { step, iteration, time_ns: sys::now() - began, kind });
         }
-        let tidied = self.scratch.tidy();
+        let untouched = end == End::Finished && scratch::untouched_by(&plan.steps);
+        let tidied = if untouched { Ok(()) } else { self.scratch.tidy() };
         let stuck = swept.stuck;
         let observation = self.observe(began, end, swept);
         match hindrance(stuck, tidied) {

@@ -45,7 +45,9 @@ pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>
     while more {
         more = match next_message(&mut stream, &mut cases) {
             Ok(ToAgent::Run { id, plan }) if plan.steps.is_empty() => {
-                sys::fire_timer();
+                if cfg!(target_arch = "riscv64") {
+                    sys::fire_timer();
+                }
                 tell(&mut stream, &FromAgent::Ran { id, observation: Box::new(cases.nothing()) })?
             }
             Ok(ToAgent::Run { id, plan }) => {

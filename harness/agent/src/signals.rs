@@ -2,7 +2,7 @@
 
 use crate::sys;
 
-/// The agent's signals: all blocked, those that mean something read from a signalfd.
+/// The agent's signals: all blocked, those that mean something read from a signalfd, or waited for.
 #[derive(Clone, Copy)]
 pub(crate) struct Signals {
     fd: i32,
@@ -21,6 +21,9 @@ pub(crate) struct Heard {
 
 /// Comes when the thread that started the agent ends: then it is looked whether its process has ended too.
 pub(crate) const PARENT_ENDED: i32 = libc::SIGHUP;
+
+/// The signals that mean something.
+const HEARD: [i32; 3] = [libc::SIGCHLD, libc::SIGTERM, PARENT_ENDED];
 
 fn set_of(signals: &[i32]) -> libc::sigset_t {
     let mut set = std::mem::MaybeUninit::zeroed();
@@ -58,9 +61,8 @@ impl Signals {
             all.assume_init()
         };
         set_mask(&all);
-        let heard = set_of(&[libc::SIGCHLD, libc::SIGTERM, PARENT_ENDED]);
-        // SAFETY: `heard` is valid.
-        let fd = unsafe { libc::signalfd(-1, &heard, libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
+        // SAFETY: the set is valid.
+        let fd = unsafe { libc::signalfd(-1, &set_of(&HEARD), libc::SFD_CLOEXEC | libc::SFD_NONBLOCK) };
         if fd < 0 { Err(sys::errno()) } else { Ok(Signals { fd, parent: sys::parent() }) }
     }
 
@@ -77,33 +79,36 @@ impl Signals {
         let read = sys::read(self.fd, &mut all).unwrap_or(0);
         for info in all[..read].chunks_exact(SIZE) {
             let field = |at: usize| info[at..].first_chunk().map_or(0, |n| u32::from_ne_bytes(*n));
-            // `ssi_signo`, and `ssi_pid` behind two more: 0 when the sender is in no PID namespace of the agent's.
-            let (number, sender) = (field(0) as i32, field(12));
-            match number {
-                libc::SIGCHLD => heard.child = true,
-                // As PID 1 the agent is spared SIGKILL from its cases; what else they send it means nothing either.
-                _ if sender != 0 && sys::pid() == 1 => {}
-                PARENT_ENDED => heard.end |= self.is_orphan(),
-                _ => heard.end = true,
-            }
+            // `ssi_signo`, and `ssi_pid` behind two more.
+            self.take_in(field(0) as i32, field(12) as i32, &mut heard);
         }
         heard
     }
 
-    /// Waits until a signal comes, one of `also` has something, or the time is over; what was heard.
-    pub(crate) fn wait(&self, also: &mut Option<libc::pollfd>, limit_ns: Option<u64>) -> sys::Result<Heard> {
-        let mut fds = [libc::pollfd { fd: self.fd, events: libc::POLLIN, revents: 0 }; 2];
-        let count = match also {
-            Some(other) => {
-                fds[1] = *other;
-                2
-            }
-            None => 1,
-        };
-        sys::poll(&mut fds[..count], limit_ns)?;
-        if let Some(other) = also {
-            other.revents = fds[1].revents;
+    /// What a signal means; the sender is 0 when it is in no PID namespace of the agent's.
+    fn take_in(&self, signal: i32, sender: libc::pid_t, heard: &mut Heard) {
+        match signal {
+            libc::SIGCHLD => heard.child = true,
+            // As PID 1 the agent is spared SIGKILL from its cases; what else they send it means nothing either.
+            _ if sender != 0 && sys::pid() == 1 => {}
+            PARENT_ENDED => heard.end |= self.is_orphan(),
+            _ => heard.end = true,
         }
-        Ok(if fds[0].revents != 0 { self.hear() } else { Heard::default() })
+    }
+
+    /// Waits until a signal comes, `also` has something, or the time is over; what was heard.
+    pub(crate) fn wait(&self, also: &mut Option<libc::pollfd>, limit_ns: Option<u64>) -> sys::Result<Heard> {
+        let mut heard = Heard::default();
+        let Some(other) = also else {
+            // Less of the kernel than poll(2) and a read, which a restored guest would have to translate.
+            if let Some((signal, sender)) = sys::wait_for_signal(&set_of(&HEARD), limit_ns)? {
+                self.take_in(signal, sender, &mut heard);
+            }
+            return Ok(heard);
+        };
+        let mut fds = [libc::pollfd { fd: self.fd, events: libc::POLLIN, revents: 0 }, *other];
+        sys::poll(&mut fds, limit_ns)?;
+        other.revents = fds[1].revents;
+        Ok(if fds[0].revents != 0 { self.hear() } else { heard })
     }
 }

@@ -1,7 +1,7 @@
 //! What is known of a kernel, and whether it has what a case requires.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use kconform_abi::Arch;
 use kconform_plan::{BtfAnswer, BtfQuery, BtfWant, Facts};
@@ -28,8 +28,8 @@ pub struct Kernel {
     pub in_user_namespace: bool,
     /// Effective uid.
     pub uid: u32,
-    /// `CONFIG_…` names and their values, when they can be known. Shared: there are thousands, and kernels are cloned.
-    pub config: Option<Arc<HashMap<String, String>>>,
+    /// Its config, when it can be known. Shared: it is large, and kernels are cloned.
+    pub config: Option<Arc<Config>>,
     /// What it said of its own types. Shared, as the config is.
     pub btf: Arc<BTreeMap<BtfQuery, BtfAnswer>>,
     /// It is the kernel that the harness itself runs on.
@@ -60,7 +60,7 @@ impl Kernel {
             capabilities: if facts.initial_user_namespace { facts.capabilities } else { 0 },
             in_user_namespace: !facts.initial_user_namespace,
             uid: facts.uid,
-            config: config.map(|text| Arc::new(parse_config(text))),
+            config: config.map(|text| Arc::new(Config::new(text))),
             btf: Arc::default(),
             host,
         }
@@ -95,7 +95,7 @@ impl Kernel {
             let Some(config) = &self.config else {
                 return unmet(format!("needs {name}, and this kernel's config cannot be known"));
             };
-            let there = matches!(config.get(name).map(String::as_str), Some("y" | "m"));
+            let there = matches!(config.get(name), Some("y" | "m"));
             if there != *wanted {
                 return unmet(format!("needs {}{name}", if *wanted { "" } else { "a kernel without " }));
             }
@@ -169,6 +169,26 @@ fn version_of(release: &str, version: &str) -> Vec<u32> {
 pub fn numbers(text: &str) -> Vec<u32> {
     let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     text[..end].split('.').map_while(|n| n.parse().ok()).collect()
+}
+
+/// A kernel's config, taken apart when a case first asks for a word of it: there are thousands, and the first verdict of a
+/// restored guest waits for nothing that it does not need.
+#[derive(Debug)]
+pub struct Config {
+    text: String,
+    values: OnceLock<HashMap<String, String>>,
+}
+
+impl Config {
+    /// The config in a text like `/proc/config.gz` holds (Documentation/kbuild/kconfig.rst, `.config`).
+    pub fn new(text: &str) -> Config {
+        Config { text: text.to_owned(), values: OnceLock::new() }
+    }
+
+    /// The value of a `CONFIG_…` name, without quotes; `None` where it is not set.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.values.get_or_init(|| parse_config(&self.text)).get(name).map(String::as_str)
+    }
 }
 
 fn parse_config(text: &str) -> HashMap<String, String> {

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use libc::{c_char, c_int};
 
-use super::{Result, check, errno};
+use super::{Result, check, errno, timespec};
 use crate::heap;
 
 /// fork(2), with the heap in a state that the child can use even if other threads were allocating.
@@ -172,4 +172,23 @@ pub(crate) fn capabilities() -> Result<u64> {
     // SAFETY: both have the layout of linux/capability.h.
     check(unsafe { libc::syscall(libc::SYS_capget, &header, data.as_mut_ptr()) } as c_int)?;
     Ok(u64::from(data[0].effective) | u64::from(data[1].effective) << 32)
+}
+
+/// sigtimedwait(2) without a time limit (`None`) or with one in nanoseconds: a signal of the set, all of which are blocked,
+/// and the process that sent it; `None` when the time is over or the wait was interrupted.
+pub(crate) fn wait_for_signal(
+    set: &libc::sigset_t,
+    limit_ns: Option<u64>,
+) -> Result<Option<(i32, libc::pid_t)>> {
+    let time = limit_ns.map(timespec);
+    let limit = time.as_ref().map_or(std::ptr::null(), |t| t as *const libc::timespec);
+    let mut info = std::mem::MaybeUninit::<libc::siginfo_t>::zeroed();
+    // SAFETY: the set and the place for the answer are valid, `limit` is NULL or a valid time that lives until the call ends.
+    match check(unsafe { libc::sigtimedwait(set, info.as_mut_ptr(), limit) }) {
+        // SAFETY: zeroed, then filled in by the kernel. Signals that are sent or tell of a child's end have a pid; it is zero
+        // in those of the kernel's own.
+        Ok(signal) => Ok(Some((signal, unsafe { info.assume_init().si_pid() }))),
+        Err(libc::EAGAIN | libc::EINTR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
 }

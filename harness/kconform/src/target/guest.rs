@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use kconform_abi::Arch;
+use memchr::memmem;
 
 use super::session::{Keeper, LastWords, Link};
 use super::{AGENT, Broken, Opened, Session, Unusable};
@@ -199,8 +200,7 @@ fn checkout() -> PathBuf {
 
 /// An agent's binary holds the fingerprint of its sources as text; a running one says it too.
 fn is_of_this_build(path: &Path) -> std::io::Result<bool> {
-    let fingerprint = env!("KCONFORM_FINGERPRINT").as_bytes();
-    Ok(std::fs::read(path)?.windows(fingerprint.len()).any(|window| window == fingerprint))
+    Ok(memmem::find(&std::fs::read(path)?, env!("KCONFORM_FINGERPRINT").as_bytes()).is_some())
 }
 
 pub(crate) fn stale(path: &Path, arch: &str) -> Unusable {

@@ -24,8 +24,18 @@ pub(super) const QMP_SOCKET: &str = "qmp";
 /// - warnings and worse go to the console, which is a slow device;
 /// - a panic reboots at once, which `-no-reboot` makes QEMU's end, after the trace was printed;
 /// - sessions have no scheduling groups of their own, and pressure is not accounted: each case is a session, and the code
-///   that makes and ends a group, or counts at each switch, is a tenth of what a restored guest translates first.
-const CMDLINE: &[&str] = &["maxcpus=1", "loglevel=5", "panic=-1", "rdinit=/init", "noautogroup", "psi=0"];
+///   that makes and ends a group, or counts at each switch, is a tenth of what a restored guest translates first;
+/// - system calls do not begin at a random depth of the stack: outside x86 each of them would ask the kernel's generator of
+///   random numbers, which seeds itself anew in the meantime.
+const CMDLINE: &[&str] = &[
+    "maxcpus=1",
+    "loglevel=5",
+    "panic=-1",
+    "rdinit=/init",
+    "noautogroup",
+    "psi=0",
+    "randomize_kstack_offset=off",
+];
 
 /// What differs between architectures in QEMU.
 #[derive(Clone, Copy, Debug)]
