@@ -28,6 +28,11 @@ pub(crate) fn set_up() -> sys::Result<()> {
     Ok(())
 }
 
+/// Where the next buffers will be.
+pub(crate) fn next() -> usize {
+    POOL_START.load(Ordering::Relaxed) as usize + POOL_USED.load(Ordering::Relaxed)
+}
+
 /// The address of pages of zeros that cannot be written.
 pub(crate) fn read_only() -> u64 {
     READ_ONLY.load(Ordering::Relaxed) as u64

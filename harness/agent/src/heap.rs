@@ -24,6 +24,7 @@ const PAGE: usize = 4096;
 pub struct Heap;
 
 struct State {
+    start: usize,
     next: usize,
     end: usize,
     /// Freed blocks by class (16 bytes times a power of two), each holding the address of the next.
@@ -40,7 +41,7 @@ unsafe impl Sync for Locked {}
 
 static HEAP: Locked = Locked {
     busy: AtomicBool::new(false),
-    state: UnsafeCell::new(State { next: 0, end: 0, free: [0; CLASSES] }),
+    state: UnsafeCell::new(State { start: 0, next: 0, end: 0, free: [0; CLASSES] }),
 };
 
 /// Holds the heap until it is dropped: around a fork, so that the child does not inherit a lock whose holder it lacks.
@@ -62,6 +63,14 @@ pub(crate) fn start_afresh() {
     let state = unsafe { &mut *HEAP.state.get() };
     state.free = [0; CLASSES];
     state.next = state.next.next_multiple_of(PAGE);
+}
+
+/// The addresses that were given out so far.
+pub(crate) fn used() -> std::ops::Range<usize> {
+    let _held = hold();
+    // SAFETY: the heap is held.
+    let state = unsafe { &*HEAP.state.get() };
+    state.start..state.next
 }
 
 impl Drop for Held {
@@ -103,7 +112,7 @@ impl State {
         if let Some((start, size)) = tried {
             // SAFETY: the range was mapped just now. Huge pages would make the first touch, and each fork, dear.
             unsafe { libc::madvise(start.cast(), size, libc::MADV_NOHUGEPAGE) };
-            (self.next, self.end) = (start as usize, start as usize + size);
+            (self.start, self.next, self.end) = (start as usize, start as usize, start as usize + size);
         } else {
             self.end = 1;
         }

@@ -25,6 +25,7 @@ mod log;
 mod memory;
 mod modules;
 mod panic;
+mod populate;
 mod raw;
 mod runner;
 mod scratch;

@@ -130,6 +130,11 @@ impl Log {
         unsafe { &*self.base.cast::<Header>() }
     }
 
+    /// Where it begins.
+    pub(crate) fn start(&self) -> usize {
+        self.base as usize
+    }
+
     /// The state of the process that the log was made for.
     pub(crate) fn first(&self) -> Cell {
         Cell(&raw const self.header().first)

@@ -47,6 +47,16 @@ pub(crate) fn unblock() {
     set_mask(&set_of(&[]));
 }
 
+/// Blocks one signal and no other.
+pub(crate) fn block_only(signal: i32) {
+    set_mask(&set_of(&[signal]));
+}
+
+/// Waits for a signal, which is blocked.
+pub(crate) fn wait_for(signal: i32) {
+    while !matches!(sys::wait_for_signal(&set_of(&[signal]), None), Ok(Some(_))) {}
+}
+
 impl Signals {
     /// Gives all signals their default disposition and blocks them.
     pub(crate) fn take() -> sys::Result<Signals> {

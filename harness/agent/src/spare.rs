@@ -1,8 +1,9 @@
 //! A process that waits for its case.
 //!
 //! A guest's agent forks one before it says that it is ready, so that it is in the guest's snapshot: the first case of each
-//! restored guest then finds its process there. Under emulation a fork is dear at that moment, since QEMU has translated none
-//! of the kernel's code yet. All later cases get a process forked for them.
+//! restored guest then finds its process there. Under emulation each path through the kernel is dear when it is gone for the
+//! first time, since QEMU has translated none of it yet: so what the case takes need not be forked, piped or paged in. All
+//! later cases get a process forked for them.
 
 use std::io::{self, Read};
 
@@ -10,46 +11,44 @@ use kconform_plan::{ToAgent, read_frame};
 
 use crate::case::{Cases, MOST_OWN, be_clean_but_for_fds, run_steps};
 use crate::log::Log;
-use crate::stream::write_some;
-use crate::{heap, panic, sys};
+use crate::populate::Pages;
+use crate::sys::{self, Map};
+use crate::{heap, panic, signals};
 
-/// Where the process has its pipes until it begins: no case's fd is there, and no fd of the agent's.
-const PLAN: i32 = MOST_OWN;
-const READY: i32 = MOST_OWN + 1;
+/// Where the process has its pipe until it is ready: no case's fd is there, and no fd of the agent's.
+const READY: i32 = MOST_OWN;
+/// Room for a message. A case that takes more gets a process forked for it.
+const LETTER: usize = 64 << 10;
+/// Tells the process that its case is there.
+const BEGIN: i32 = libc::SIGUSR1;
 
 /// The process, and what it will be told.
 pub(crate) struct Spare {
     case: libc::pid_t,
-    /// Where it reads its plan.
-    pipe: i32,
+    /// Memory that it shares, for the message that it is to run.
+    letter: *mut u8,
     /// The last message from the host, byte by byte.
     heard: Vec<u8>,
 }
 
 impl Spare {
-    /// Forks it, and waits until all that is left to it is to read its plan. `None` where that fails: then cases have
+    /// Forks it, and waits until all that is left to it is to hear of its case. `None` where that fails: then cases have
     /// processes of their own.
     pub(crate) fn fork(cases: &Cases) -> Option<Spare> {
-        let (plan, pipe) = sys::pipe().ok()?;
-        let spare = match sys::pipe() {
-            Ok((read, ready)) => {
-                let forked = cases.oom_score.fork();
-                if forked == Ok(0) {
-                    wait_for_plan(cases.log, plan, ready);
-                }
-                sys::close(ready);
-                // Nothing comes but its end, which the process brings about.
-                let _ = sys::read(read, &mut [0]);
-                sys::close(read);
-                forked.ok()
-            }
-            Err(_) => None,
-        };
-        sys::close(plan);
-        if spare.is_none() {
-            sys::close(pipe);
+        let letter = sys::map(LETTER, Map::Shared).ok()?;
+        let (read, ready) = sys::pipe().ok()?;
+        let heard = Vec::with_capacity(LETTER);
+        let pages = Pages::find(cases.log);
+        let forked = cases.oom_score.fork();
+        if forked == Ok(0) {
+            wait_for_plan(cases.log, &pages, letter, ready);
         }
-        spare.map(|case| Spare { case, pipe, heard: Vec::new() })
+        sys::close(ready);
+        // Nothing comes but its end, which the process brings about.
+        let _ = sys::read(read, &mut [0]);
+        sys::close(read);
+        pages.populate();
+        Some(Spare { case: forked.ok()?, letter, heard })
     }
 
     /// A stream that the next message is read from, to be handed on.
@@ -58,31 +57,40 @@ impl Spare {
         Overheard { stream, heard: &mut self.heard }
     }
 
-    /// Hands the last message on, a case to be run. `None` when the process is gone.
+    /// Hands the last message on, a case to be run. `None` when the process is gone or the message is too long for it.
     pub(crate) fn begin(self) -> Option<libc::pid_t> {
-        let mut rest = &self.heard[..];
-        while !rest.is_empty() {
-            let Ok(written) = write_some(self.pipe, rest) else { break };
-            rest = &rest[written..];
+        if sys::wait(self.case, libc::WNOHANG) != Ok(None) {
+            return None;
         }
-        sys::close(self.pipe);
-        rest.is_empty().then_some(self.case)
+        if self.heard.len() > LETTER {
+            let _ = sys::kill(self.case, libc::SIGKILL);
+            let _ = sys::wait(self.case, 0);
+            return None;
+        }
+        // SAFETY: the letter is so long and stays mapped; the process looks into it when it has the signal.
+        unsafe { self.letter.copy_from_nonoverlapping(self.heard.as_ptr(), self.heard.len()) };
+        sys::kill(self.case, BEGIN).ok().map(|()| self.case)
     }
 }
 
 /// The process's own life.
-fn wait_for_plan(log: Log, plan: i32, ready: i32) -> ! {
+fn wait_for_plan(log: Log, pages: &Pages, letter: *mut u8, ready: i32) -> ! {
     heap::start_afresh();
     panic::tell_log(log);
-    if sys::dup_exactly(plan, PLAN).is_err() || sys::dup_exactly(ready, READY).is_err() {
+    if sys::dup_exactly(ready, READY).is_err() {
         sys::exit(1);
     }
-    sys::close_below(MOST_OWN);
+    sys::close_below(READY);
     be_clean_but_for_fds();
+    signals::block_only(BEGIN);
+    pages.populate();
     sys::close(READY);
-    // It ends with the pipe, and when what it hears is no case, which is said as the end of its process.
-    let Ok(ToAgent::Run { plan, .. }) = read_frame(&mut Pipe(PLAN)) else { sys::exit(1) };
-    sys::close(PLAN);
+    signals::wait_for(BEGIN);
+    signals::unblock();
+    // SAFETY: the letter is so long, stays mapped, and is not written any more.
+    let mut message = unsafe { std::slice::from_raw_parts(letter, LETTER) };
+    // What it hears is a case: nothing else is handed on.
+    let Ok(ToAgent::Run { plan, .. }) = read_frame(&mut message) else { sys::exit(1) };
     run_steps(log, &plan, sys::now())
 }
 
@@ -96,13 +104,5 @@ impl<S: Read> Read for Overheard<'_, S> {
         let read = self.stream.read(into)?;
         self.heard.extend_from_slice(&into[..read]);
         Ok(read)
-    }
-}
-
-struct Pipe(i32);
-
-impl Read for Pipe {
-    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
-        sys::read(self.0, into).map_err(io::Error::from_raw_os_error)
     }
 }

@@ -157,3 +157,11 @@ pub(crate) fn fire_timer() {
         libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &long_past, std::ptr::null_mut())
     };
 }
+
+/// Makes the pages of a mapping present (madvise(2)): to be read, or to be written without a copy or a fault later. Whatever
+/// keeps that from being done is no error: then it happens when a page is touched.
+pub(crate) fn populate(start: usize, length: usize, writable: bool) {
+    let advice = if writable { libc::MADV_POPULATE_WRITE } else { libc::MADV_POPULATE_READ };
+    // SAFETY: changes nothing that a program could see; an address without a mapping is refused.
+    unsafe { libc::madvise(start as *mut libc::c_void, length, advice) };
+}
