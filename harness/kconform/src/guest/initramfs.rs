@@ -3,6 +3,9 @@
 use std::io::{self, Write};
 
 use cpio::newc::{Builder, ModeFileType, trailer};
+use sha2::{Digest, Sha256};
+
+use super::cache::hex;
 
 /// Where the agent looks for modules to load, in the order of their names, before it looks for its port.
 pub const MODULES: &str = "modules";
@@ -39,6 +42,17 @@ pub fn build(agent: &[u8], modules: &[Module]) -> io::Result<Vec<u8>> {
         archive.add(&format!("{MODULES}/{}", module.name), ModeFileType::Regular, 0o600, &module.bytes)?;
     }
     trailer(archive.bytes)
+}
+
+/// What an archive is: equal for equal files at equal places. The hashes are those of the agent and of the modules in the
+/// order of their names.
+///
+/// # Errors
+/// None that can be met.
+pub fn identity(hashes: impl IntoIterator<Item = String>) -> io::Result<String> {
+    let mut hash = Sha256::new_with_prefix(build(&[], &[])?);
+    hashes.into_iter().for_each(|file| hash.update(file));
+    Ok(hex(&hash.finalize()))
 }
 
 /// An archive that grows, and the number of its last inode.

@@ -3,6 +3,7 @@
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
 use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -200,7 +201,27 @@ fn checkout() -> PathBuf {
 
 /// An agent's binary holds the fingerprint of its sources as text; a running one says it too.
 fn is_of_this_build(path: &Path) -> std::io::Result<bool> {
-    Ok(memmem::find(&std::fs::read(path)?, env!("KCONFORM_FINGERPRINT").as_bytes()).is_some())
+    contains(&mut File::open(path)?, env!("KCONFORM_FINGERPRINT").as_bytes())
+}
+
+/// Whether a file contains something. A small buffer is read into again and again, as fresh memory for all of a file takes
+/// longer to be had than the file to be read.
+fn contains(file: &mut impl Read, wanted: &[u8]) -> std::io::Result<bool> {
+    let overlap = wanted.len().saturating_sub(1);
+    let mut buffer = vec![0; overlap + (64 << 10)];
+    let mut kept = 0;
+    loop {
+        let read = file.read(&mut buffer[kept..])?;
+        let there = kept + read;
+        if memmem::find(&buffer[..there], wanted).is_some() {
+            return Ok(true);
+        }
+        if read == 0 {
+            return Ok(false);
+        }
+        kept = there.min(overlap);
+        buffer.copy_within(there - kept..there, 0);
+    }
 }
 
 pub(crate) fn stale(path: &Path, arch: &str) -> Unusable {

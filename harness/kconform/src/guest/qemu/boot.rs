@@ -7,12 +7,15 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use super::accel::{self, Accel, Accelerator, Choice};
 use super::args::{self, Memory};
 use super::error::{BootEnd, BootFailure, GuestError};
 use super::launch::{CONNECT, Launched, greeting};
 use super::scratch::Scratch;
 use super::{BootSpec, Doing, Guest};
+use crate::guest::cache::{hex, sha256};
 use crate::guest::image::AgentPort;
 use crate::guest::initramfs::{self, Module};
 
@@ -21,23 +24,33 @@ const ATTEMPTS: usize = 3;
 /// What later attempts add to the command line, for more to be read should they fail too.
 const TALKATIVE: &str = "loglevel=7";
 
-fn initramfs(spec: &BootSpec<'_>) -> Result<Vec<u8>, GuestError> {
-    let read =
-        |path: &Path| fs::read(path).map_err(|source| GuestError::Read { path: path.to_owned(), source });
-    let module = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Module { name, bytes: read(path)? })
-    };
-    let modules = spec.kernel.modules.iter().map(module).collect::<Result<Vec<_>, GuestError>>()?;
-    initramfs::build(&read(spec.agent)?, &modules)
-        .map_err(|source| GuestError::Read { path: spec.agent.to_owned(), source })
+/// The initramfs, and what it is.
+fn initramfs(spec: &BootSpec<'_>) -> io::Result<(Vec<u8>, String)> {
+    let module = |path: &PathBuf| Ok(Module { name: name_of(path), bytes: fs::read(path)? });
+    let modules = spec.kernel.modules.iter().map(module).collect::<io::Result<Vec<_>>>()?;
+    let agent = fs::read(spec.agent)?;
+    let files = [&agent].into_iter().chain(modules.iter().map(|module| &module.bytes));
+    let contents = initramfs::identity(files.map(|bytes| hex(&Sha256::digest(bytes))))?;
+    Ok((initramfs::build(&agent, &modules)?, contents))
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// What the initramfs will be, which need not be made for a guest that is restored.
+fn contents(spec: &BootSpec<'_>) -> Result<String, GuestError> {
+    let paths = [spec.agent].into_iter().chain(spec.kernel.modules.iter().map(PathBuf::as_path));
+    let hashes = paths.map(sha256).collect::<Result<Vec<_>, _>>()?;
+    initramfs::identity(hashes).map_err(|source| GuestError::Read { path: spec.agent.to_owned(), source })
 }
 
 /// What all attempts share.
 pub(in crate::guest) struct Boot<'a> {
     pub(in crate::guest) spec: &'a BootSpec<'a>,
     pub(in crate::guest) qemu: PathBuf,
-    pub(in crate::guest) initramfs: Vec<u8>,
+    /// What its initramfs is made of, as a hash.
+    pub(in crate::guest) contents: String,
 }
 
 /// One attempt that came to nothing, or an error that another attempt would meet again.
@@ -90,7 +103,7 @@ struct Attempt<'a> {
 impl<'a> Boot<'a> {
     /// Finds QEMU and wraps up the agent.
     pub(in crate::guest) fn new(spec: &'a BootSpec<'a>) -> Result<Boot<'a>, GuestError> {
-        Ok(Boot { spec, qemu: super::program_of(spec.image.arch)?, initramfs: initramfs(spec)? })
+        Ok(Boot { spec, qemu: super::program_of(spec.image.arch)?, contents: contents(spec)? })
     }
 
     /// KVM or emulation, from what is known so far.
@@ -208,7 +221,11 @@ impl<'a> Boot<'a> {
             fs::remove_file(file)?;
         }
         if !matches!(attempt.memory, Memory::Copied(_)) {
-            fs::write(&initramfs, &self.initramfs)?;
+            let (archive, contents) = self::initramfs(self.spec)?;
+            if contents != self.contents {
+                return Err(io::Error::other("its agent or a module changed just now: try again"));
+            }
+            fs::write(&initramfs, archive)?;
             self.describe(attempt.accel.accelerator, &device_tree)?;
         }
         Launched::start(&self.qemu, &self.arguments(attempt, &initramfs, &device_tree)?, place)

@@ -136,7 +136,7 @@ fn without_guest(name: &str, script: &str) -> String {
         cmdline: &[],
         hears: Hears::NOBODY,
     };
-    let boot = super::Boot { spec: &spec, qemu: qemu.clone(), initramfs: Vec::new() };
+    let boot = super::Boot { spec: &spec, qemu: qemu.clone(), contents: String::new() };
     let booted = boot.repeatedly(accel::Accel::of_another_arch(spec.image.arch), Memory::Private);
     booted.unwrap_err().to_string().replace(&*place.path().to_string_lossy(), "[place]")
 }

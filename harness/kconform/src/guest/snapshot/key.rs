@@ -12,7 +12,7 @@ use crate::guest::cache::hex;
 use crate::guest::qemu::{Accelerator, Boot, Machine, Memory, arguments, describing, identity, is_described};
 
 /// Changes when snapshots of earlier builds can no longer be used, for a reason that no ingredient tells.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 /// Digits of a key in a directory's name.
 const DIGITS: usize = 20;
 
@@ -39,7 +39,7 @@ impl Key {
         let mut ingredients = BTreeMap::from([
             ("arguments", words.join(" ")),
             ("format", FORMAT.to_string()),
-            ("initramfs", hex(&Sha256::digest(&boot.initramfs))),
+            ("initramfs", boot.contents.clone()),
             ("kernel", boot.spec.kernel.sha256.clone()),
             ("qemu", identity(&boot.qemu)?),
             ("wire", WIRE_VERSION.to_string()),

@@ -5,7 +5,7 @@
 //! Locks (flock(2)) go with their holder, whatever becomes of it.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, BufReader};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -51,6 +51,8 @@ pub(super) struct Snapshot {
     pub state: Vec<u8>,
     pub greeting: Vec<u8>,
     pub lock: File,
+    /// The memory's checksum.
+    memory: u32,
 }
 
 /// A snapshot as it is listed.
@@ -100,7 +102,7 @@ impl Store {
             if checksum::of_bytes(&bytes) == checksum { Ok(bytes) } else { Err(damaged(name)) }
         };
         let (state, greeting) = (read(STATE, manifest.state)?, read(GREETING, manifest.greeting)?);
-        Ok(Some(Snapshot { state, greeting, lock, directory }))
+        Ok(Some(Snapshot { state, greeting, lock, directory, memory: manifest.memory }))
     }
 
     /// Waits for whoever makes a snapshot of that image, and keeps others from making one.
@@ -240,10 +242,8 @@ impl Snapshot {
     /// What is wrong, in words.
     pub(super) fn check_memory(&self) -> Result<(), String> {
         let open = |name| File::open(self.directory.join(name)).map_err(|error| format!("{name}: {error}"));
-        let manifest: Manifest = serde_json::from_reader(BufReader::new(open(MANIFEST)?))
-            .map_err(|error| format!("{MANIFEST}: {error}"))?;
         let found = checksum::of_file_once(&open(MEMORY)?).map_err(|error| format!("{MEMORY}: {error}"))?;
-        if found != manifest.memory {
+        if found != self.memory {
             return Err(damaged(MEMORY));
         }
         // Only the order of eviction hangs on it.

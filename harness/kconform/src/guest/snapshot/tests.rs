@@ -28,7 +28,7 @@ struct Parts {
     image: Image,
     kernel: Vec<u8>,
     qemu: PathBuf,
-    initramfs: Vec<u8>,
+    contents: String,
     cmdline: Vec<String>,
     accelerator: Accelerator,
     _place: TempDir,
@@ -44,7 +44,7 @@ fn parts() -> Parts {
         image,
         kernel: b"6.12".to_vec(),
         qemu,
-        initramfs: b"agent".to_vec(),
+        contents: "agent".into(),
         cmdline: Vec::new(),
         accelerator: Accelerator::Tcg,
         _place: place,
@@ -65,14 +65,14 @@ impl Parts {
             cmdline: &self.cmdline,
             hears: Hears::NOBODY,
         };
-        let boot = Boot { spec: &spec, qemu: self.qemu.clone(), initramfs: self.initramfs.clone() };
+        let boot = Boot { spec: &spec, qemu: self.qemu.clone(), contents: self.contents.clone() };
         Key::of(&boot, self.accelerator).unwrap()
     }
 }
 
 #[rstest]
 #[case::kernel(|parts: &mut Parts| parts.kernel.push(0))]
-#[case::agent_or_module(|parts: &mut Parts| parts.initramfs.push(0))]
+#[case::agent_or_module(|parts: &mut Parts| parts.contents.push('0'))]
 #[case::qemu(|parts: &mut Parts| fs::write(&parts.qemu, "10.0").unwrap())]
 #[case::machine(|parts: &mut Parts| parts.image.machine.push_str(",aia=aplic"))]
 #[case::cpu(|parts: &mut Parts| parts.image.cpu = Some("max".to_owned()))]

@@ -93,3 +93,13 @@ fn a_kernel_without_virtio_is_known_by_what_the_agent_says() {
     // Its machine has no second serial port.
     assert!(!lacks("s390x", &[says]));
 }
+
+#[test]
+fn a_fingerprint_is_found_wherever_it_is() {
+    let agent = |before: usize| [vec![b'f'; before], b"fingerprint".to_vec(), vec![0; 10]].concat();
+    let is_in = |bytes: &[u8]| contains(&mut &bytes[..], b"fingerprint").unwrap();
+    let places = [0, 1, (64 << 10) - 1, 64 << 10, (64 << 10) + 9, (64 << 10) + 10, (64 << 10) + 11, 200_000];
+    assert!(places.iter().all(|&before| is_in(&agent(before))));
+    assert!(!is_in(b"fingerprin"));
+    assert!(!is_in(b""));
+}
