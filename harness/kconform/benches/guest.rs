@@ -1,8 +1,9 @@
-//! How long it takes from starting kconform to its end after a first verdict in a guest: booted, and restored. Beside it a
+//! How long it takes from starting kconform to the first verdict that it prints of a guest: booted, and restored. Beside it a
 //! bare static init that powers off at once, booted by the same QEMU command line, and what `VIRTME_NG` names (ci/bench
 //! sets it): a command that runs `uname -r` in a guest of the x86_64 kernel, or words that say why there is none. All
 //! take turns, so that other load meets all of them. `cargo bench --bench guest [-- IMAGE…]`.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -58,12 +59,12 @@ impl Bench<'_> {
         elapsed
     }
 
-    /// From starting kconform to its end, after its first verdict.
+    /// From starting kconform to its first verdict, which is the first that it prints.
     fn kconform(&self, options: &[&str]) -> Duration {
         let mut command = Command::new(env!("CARGO_BIN_EXE_kconform"));
         command.args(["run", "--quiet", "--target", &self.image.name]).args(options);
         command.arg("--cases").arg(&self.suite);
-        timed(command.env("KCONFORM_CACHE", &self.cache))
+        until_it_speaks(command.env("KCONFORM_CACHE", &self.cache))
     }
 
     fn forget_snapshots(&self) {
@@ -92,11 +93,7 @@ impl Bench<'_> {
         line("a bare static init, until it has powered off", bare, String::new());
         let over = cold / bare;
         let goal = goal(over <= OVER_BARE, format!("at most {OVER_BARE:.2}"));
-        line(
-            "kconform run --cold, to its end after one verdict",
-            cold,
-            format!("{over:.2} x the bare init; {goal}"),
-        );
+        line("kconform run --cold, to the first verdict", cold, format!("{over:.2} x the bare init; {goal}"));
         line(
             "the same with an empty cache: it makes a snapshot as well",
             making,
@@ -139,6 +136,19 @@ fn virtme_ng() -> Result<PathBuf, Option<String>> {
         }
         Err(error) => Err(Some(error.to_string())),
     }
+}
+
+/// How long a command takes to print something. It must end well later.
+fn until_it_speaks(command: &mut Command) -> Duration {
+    let begun = Instant::now();
+    let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().expect("it can be started");
+    let mut printed = child.stdout.take().expect("a pipe");
+    printed.read_exact(&mut [0]).expect("it prints something");
+    let elapsed = begun.elapsed();
+    std::io::copy(&mut printed, &mut std::io::sink()).expect("it can be read");
+    let status = child.wait().expect("it ends");
+    assert!(status.success(), "{command:?}: {status}");
+    elapsed
 }
 
 fn timed(command: &mut Command) -> Duration {

@@ -50,7 +50,7 @@ const CAP_CHECKPOINT_RESTORE: u8 = 40;
 
 impl Kernel {
     /// Takes in what an agent said. `config` is the kernel's config where the agent could not read it (the image's).
-    pub fn new(arch: Arch, facts: &Facts, config: Option<&str>, host: bool) -> Kernel {
+    pub fn new(arch: Arch, facts: &Facts, config: Option<String>, host: bool) -> Kernel {
         Kernel {
             arch,
             version: version_of(&facts.release, &facts.version),
@@ -181,8 +181,8 @@ pub struct Config {
 
 impl Config {
     /// The config in a text like `/proc/config.gz` holds (Documentation/kbuild/kconfig.rst, `.config`).
-    pub fn new(text: &str) -> Config {
-        Config { text: text.to_owned(), values: OnceLock::new() }
+    pub fn new(text: String) -> Config {
+        Config { text, values: OnceLock::new() }
     }
 
     /// The value of a `CONFIG_…` name, without quotes; `None` where it is not set.
@@ -236,7 +236,12 @@ mod tests {
 
     fn kernel(capabilities: u64, initial_user_namespace: bool) -> Kernel {
         let facts = Facts { capabilities, initial_user_namespace, ..Facts::default() };
-        Kernel::new(Arch::X86_64, &facts, Some("CONFIG_BPF=y\nCONFIG_X=m\n# CONFIG_Y is not set\n"), true)
+        Kernel::new(
+            Arch::X86_64,
+            &facts,
+            Some("CONFIG_BPF=y\nCONFIG_X=m\n# CONFIG_Y is not set\n".into()),
+            true,
+        )
     }
 
     #[rstest]

@@ -16,6 +16,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::case::Case;
 use crate::cli::{CliError, guests_required, images, load_suites};
+use crate::guest::qemu::wait_for_ended;
 use crate::interrupt;
 use crate::judge::Verdict;
 use crate::report::{Style, failures};
@@ -37,6 +38,7 @@ pub fn main(paths: &[&Path]) -> ExitCode {
             let conclusion = libtest_mimic::run(&arguments, trials);
             // Guests end before the process does.
             drop(shared);
+            wait_for_ended();
             conclusion.exit_code()
         }
         Err(error) => {

@@ -34,6 +34,7 @@ use std::sync::Arc;
 use clap::{CommandFactory, Parser};
 
 use crate::guest::image::{Image, ImageError, Images};
+use crate::guest::qemu::wait_for_ended;
 use crate::report::Style;
 use args::{Cli, Color, Command};
 pub(crate) use choose::guests_required;
@@ -152,6 +153,12 @@ impl CliError {
 
 /// Parses the command line, does what it says and gives the exit status.
 pub fn main() -> ExitCode {
+    let status = work();
+    wait_for_ended();
+    status
+}
+
+fn work() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => bisect_step::misused(&error),

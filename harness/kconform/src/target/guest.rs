@@ -5,9 +5,11 @@ mod tests;
 
 use std::fs::File;
 use std::io::{Cursor, Read};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Mutex, PoisonError};
+use std::thread;
 use std::time::Duration;
 
 use kconform_abi::Arch;
@@ -53,7 +55,13 @@ pub(super) fn open(image: &Image, start: Start, hears: Hears<'_>) -> Result<Open
     let cache = cache_dir().map_err(|error| failed(error.to_string()))?;
     let (kernel, agent) = (kernel(image)?, agent_for(image.arch)?);
     let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[], hears };
-    let (guest, port) = with_some_port(&spec, start).map_err(|error| unusable(&error))?;
+    // What is read of files is read while the guest comes up.
+    let (config, started) = thread::scope(|scope| {
+        let config = scope.spawn(|| kernel.config.as_deref().map(std::fs::read_to_string).transpose());
+        let started = with_some_port(&spec, start);
+        (config.join().unwrap_or_else(|panic| resume_unwind(panic)), started)
+    });
+    let (guest, port) = started.map_err(|error| unusable(&error))?;
     let remark = remark(&Way {
         accel: guest.accelerator(),
         failed_boots: guest.failed_boots().len(),
@@ -77,13 +85,12 @@ pub(super) fn open(image: &Image, start: Start, hears: Hears<'_>) -> Result<Open
             },
             _ => failed(words.after(&broken)),
         })?;
-    let config = match &kernel.config {
-        Some(path) => {
-            Some(std::fs::read_to_string(path).map_err(|e| failed(format!("{}: {e}", path.display())))?)
-        }
+    let path = || kernel.config.as_deref().unwrap_or(Path::new("config")).display();
+    let config = match config.map_err(|error| failed(format!("{}: {error}", path())))? {
         None => session.facts().config.as_deref().and_then(super::config_text),
+        read => read,
     };
-    let kernel = Kernel::new(image.arch, session.facts(), config.as_deref(), false);
+    let kernel = Kernel::new(image.arch, session.facts(), config, false);
     Ok(Opened { session, kernel, remark: Some(remark) })
 }
 

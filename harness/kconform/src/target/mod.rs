@@ -172,7 +172,7 @@ impl Target {
         let facts = session.facts();
         let arch = arch_of(&facts.machine).map_err(failed)?;
         let config = facts.config.as_deref().and_then(config_text);
-        let kernel = Kernel::new(arch, facts, config.as_deref(), true);
+        let kernel = Kernel::new(arch, facts, config, true);
         Ok(Opened { session, kernel, remark: None })
     }
 }

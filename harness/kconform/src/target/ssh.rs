@@ -57,7 +57,7 @@ pub(super) fn open(destination: &str) -> Result<Opened, Unusable> {
     let session = Session::open(link, PATIENCE, TIME_FACTOR)
         .map_err(|(broken, words)| failed(destination, words.after(&broken)))?;
     let config = session.facts().config.as_deref().and_then(super::config_text);
-    let kernel = Kernel::new(arch, session.facts(), config.as_deref(), false);
+    let kernel = Kernel::new(arch, session.facts(), config, false);
     Ok(Opened { session, kernel, remark: Some(format!("over ssh to {destination}")) })
 }
 

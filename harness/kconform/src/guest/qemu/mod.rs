@@ -4,6 +4,7 @@ pub mod accel;
 mod args;
 mod boot;
 pub mod console;
+mod ending;
 mod error;
 mod launch;
 mod process;
@@ -26,6 +27,7 @@ pub(crate) use args::has_second_serial;
 pub(super) use args::{Boot as Machine, Memory, arguments, describing, is_described};
 pub(super) use boot::Boot;
 pub use console::{Console, Line};
+pub use ending::wait_for_ended;
 pub use error::{BootEnd, BootFailure, GuestError};
 pub(crate) use process::end_all;
 
@@ -227,10 +229,14 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        self.process.kill();
-        for reader in self.readers.drain(..) {
-            // They end with the process's pipes; one that panicked has said so already.
-            let _ = reader.join();
-        }
+        self.process.begin_kill();
+        let (process, readers) = (Arc::clone(&self.process), std::mem::take(&mut self.readers));
+        ending::see_to_the_end(move || {
+            process.kill();
+            for reader in readers {
+                // They end with the process's pipes; one that panicked has said so already.
+                let _ = reader.join();
+            }
+        });
     }
 }

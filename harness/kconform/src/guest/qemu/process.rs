@@ -64,6 +64,12 @@ impl Process {
         let _ = child.wait();
     }
 
+    /// Has it end, and does not wait for that: the kernel takes a while to give back a guest's memory.
+    pub(super) fn begin_kill(&self) {
+        // It fails only for a process that is gone already.
+        let _ = self.child().kill();
+    }
+
     /// How it ended, if it has.
     pub(super) fn ended(&self) -> Option<ExitStatus> {
         self.child().try_wait().ok().flatten()
