@@ -188,3 +188,35 @@ fn remove(at: i32, name: &CStr, tries: u32) -> sys::Result<()> {
         Err(errno) => Err(errno),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kconform_plan::{Call, Expect, Ret, Value};
+
+    use super::*;
+
+    fn call(function: Function) -> Step {
+        let expect = Expect { ret: Ret::Success, outputs: Vec::new(), signal: None, big_endian: false };
+        let (args, buffers, outputs, saves) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        let (last, eventually_ms, gives_fd) = (false, None, false);
+        let call = Call { function, args, buffers, outputs, saves, expect, last, eventually_ms, gives_fd };
+        Step { index: 0, op: Op::Call(Box::new(call)) }
+    }
+
+    #[test]
+    fn only_harmless_steps_leave_the_directory_unlooked_at() {
+        let harmless = || vec![call(Function::Syscall(libc::SYS_bpf as u64)), call(Function::Peek)];
+        let makes_a_file = || vec![call(Function::Peek), call(Function::Syscall(libc::SYS_openat as u64))];
+        let step = |op| [Step { index: 0, op }];
+        let repeat = |steps| step(Op::Repeat { times: Value::Number(1), slot: None, steps });
+        assert!(untouched_by(&[]));
+        assert!(untouched_by(&harmless()));
+        assert!(untouched_by(&repeat(harmless())));
+        assert!(untouched_by(&step(Op::Parallel(vec![harmless(), harmless()]))));
+        assert!(!untouched_by(&makes_a_file()));
+        assert!(!untouched_by(&repeat(makes_a_file())));
+        assert!(!untouched_by(&step(Op::Parallel(vec![harmless(), makes_a_file()]))));
+        assert!(!untouched_by(&step(Op::Fork(harmless()))));
+        assert!(!untouched_by(&step(Op::Sysctl { settings: Vec::new(), steps: harmless() })));
+    }
+}

@@ -1,6 +1,8 @@
 //! Takes plans from the host and gives observations back.
 
-use kconform_plan::{FromAgent, ToAgent, WIRE_VERSION, WireError, read_frame, write_frame};
+use kconform_plan::{
+    FromAgent, Op, Plan, Step, ToAgent, Value, WIRE_VERSION, WireError, read_frame, write_frame,
+};
 
 use crate::case::{Cases, Outcome};
 use crate::facts::facts;
@@ -8,7 +10,12 @@ use crate::setup::{self, Failed, Fds};
 use crate::signals::Signals;
 use crate::spare::Spare;
 use crate::stream::{Kind, Stream};
-use crate::{btf, panic, sys};
+use crate::{btf, panic, signals, sys};
+
+/// How long a guest rests before it is ready.
+const SETTLING_NS: u64 = 20_000_000;
+/// How long a case that does nothing may take.
+const REHEARSAL_MS: u64 = 10_000;
 
 /// Serves the host at the other end of fd 0 (and 1) until it says `Quit` or goes away; `scratch` is the directory in
 /// which cases may leave files. The exit status: 0, or 1 when the agent could not go on.
@@ -39,14 +46,17 @@ fn set_up(scratch: &str) -> Result<(Stream, Cases), Failed> {
 pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>) -> Result<(), Failed> {
     let facts = Box::new(facts(&cases.kernel_log, remarks));
     if stream.kind != Kind::Host {
+        rehearse(&mut cases);
         cases.spare = Spare::fork(&cases);
+        // What the kernel puts off until a grace period is over had better be done before the guest's snapshot.
+        sys::pause_ns(SETTLING_NS);
     }
     let mut more = tell(&mut stream, &FromAgent::Ready { version: WIRE_VERSION, facts })?;
     while more {
         more = match next_message(&mut stream, &mut cases) {
             Ok(ToAgent::Run { id, plan }) if plan.steps.is_empty() => {
                 if cfg!(target_arch = "riscv64") {
-                    sys::fire_timer();
+                    signals::fire_timer();
                 }
                 tell(&mut stream, &FromAgent::Ran { id, observation: Box::new(cases.nothing()) })?
             }
@@ -76,6 +86,16 @@ pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>
         // The host does not close it as long as the guest is to run.
         Kind::Port | Kind::Serial => Err("the port to the host is gone".into()),
     }
+}
+
+/// Runs a case that does nothing, so that the first one of a restored guest finds the kernel's caches filled: each path that
+/// it need not go is one that QEMU need not translate.
+fn rehearse(cases: &mut Cases) {
+    sys::seed_random();
+    let nothing = Op::Repeat { times: Value::Number(0), slot: None, steps: Vec::new() };
+    let steps = vec![Step { index: 0, op: nothing }];
+    // Whatever comes of it, the first case will meet it too.
+    let _ = cases.run(&Plan { slots: 0, timeout_ms: REHEARSAL_MS, steps }, None);
 }
 
 /// Reads a message. The spare process, if there is one, may have to read it too.

@@ -59,7 +59,8 @@ impl Spare {
 
     /// Hands the last message on, a case to be run. `None` when the process is gone or the message is too long for it.
     pub(crate) fn begin(self) -> Option<libc::pid_t> {
-        if sys::wait(self.case, libc::WNOHANG) != Ok(None) {
+        // As it is asked for any child, which is what will be asked when the case is over.
+        if sys::wait(-1, libc::WNOHANG) != Ok(None) {
             return None;
         }
         if self.heard.len() > LETTER {

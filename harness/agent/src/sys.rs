@@ -147,15 +147,22 @@ pub(crate) fn power_off() -> i32 {
     errno()
 }
 
-/// Sleeps until a time long past, by which the kernel programs its timer anew and handles all that is due. A guest that was
-/// restored from a snapshot needs it where QEMU does not carry an armed timer over (the ACLINT of riscv64 in QEMU 7.2):
-/// it would wait for ever for an interrupt that nobody raises, and put off every later one.
-pub(crate) fn fire_timer() {
-    let long_past = libc::timespec { tv_sec: 0, tv_nsec: 1 };
-    // SAFETY: the time is valid, and nothing is written for an absolute one.
-    unsafe {
-        libc::clock_nanosleep(libc::CLOCK_MONOTONIC, libc::TIMER_ABSTIME, &long_past, std::ptr::null_mut())
-    };
+/// Credits the kernel's generator of random numbers with 256 bits (RNDADDENTROPY in random(4)): that of a guest has nothing
+/// to gather them from, and until it has them each number costs it a hash of all that it has. They are no secret, and need not
+/// be one: guests of a snapshot have equal random numbers anyway.
+pub(crate) fn seed_random() {
+    #[repr(C)]
+    struct Pool {
+        bits: i32,
+        bytes: i32,
+        pool: [u8; 32],
+    }
+    const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
+    let Ok(random) = open(c"/dev/urandom", libc::O_WRONLY) else { return };
+    let pool = Pool { bits: 256, bytes: 32, pool: [0x6b; 32] };
+    // SAFETY: the pool is what the ioctl takes.
+    unsafe { libc::ioctl(random, RNDADDENTROPY as _, &pool) };
+    close(random);
 }
 
 /// Makes the pages of a mapping present (madvise(2)): to be read, or to be written without a copy or a fault later. Whatever

@@ -39,7 +39,7 @@ fn name_of(path: &Path) -> String {
 }
 
 /// What the initramfs will be, which need not be made for a guest that is restored.
-fn contents(spec: &BootSpec<'_>) -> Result<String, GuestError> {
+pub(super) fn contents(spec: &BootSpec<'_>) -> Result<String, GuestError> {
     let paths = [spec.agent].into_iter().chain(spec.kernel.modules.iter().map(PathBuf::as_path));
     let hashes = paths.map(sha256).collect::<Result<Vec<_>, _>>()?;
     initramfs::identity(hashes).map_err(|source| GuestError::Read { path: spec.agent.to_owned(), source })
@@ -223,7 +223,7 @@ impl<'a> Boot<'a> {
         if !matches!(attempt.memory, Memory::Copied(_)) {
             let (archive, contents) = self::initramfs(self.spec)?;
             if contents != self.contents {
-                return Err(io::Error::other("its agent or a module changed just now: try again"));
+                return Err(io::Error::other("its agent or a module has just changed; run it again"));
             }
             fs::write(&initramfs, archive)?;
             self.describe(attempt.accel.accelerator, &device_tree)?;

@@ -122,21 +122,25 @@ fn a_failure_of_kvm_is_known_by_what_qemu_says(#[case] line: &str, #[case] expec
     assert_eq!(accel::is_kvm_failure(line), expected);
 }
 
-/// What is said of a guest of a QEMU that is this script.
-fn without_guest(name: &str, script: &str) -> String {
+/// What is said of a guest of a QEMU that is this script, and of an agent that holds this in the end.
+fn without_guest(name: &str, script: &str, agent_holds: &str) -> String {
     let place = tempfile::tempdir().unwrap();
     let qemu = program(place.path(), script);
     let images = Images::built_in().unwrap();
     let kernel = at(&qemu, None).unwrap();
+    let agent = place.path().join("agent");
+    std::fs::write(&agent, "agent").unwrap();
     let spec = BootSpec {
         image: images.find(name).unwrap(),
         kernel: &kernel,
-        agent: &qemu,
+        agent: &agent,
         cache: place.path(),
         cmdline: &[],
         hears: Hears::NOBODY,
     };
-    let boot = super::Boot { spec: &spec, qemu: qemu.clone(), contents: String::new() };
+    let contents = super::boot::contents(&spec).unwrap();
+    let boot = super::Boot { spec: &spec, qemu: qemu.clone(), contents };
+    std::fs::write(&agent, agent_holds).unwrap();
     let booted = boot.repeatedly(accel::Accel::of_another_arch(spec.image.arch), Memory::Private);
     booted.unwrap_err().to_string().replace(&*place.path().to_string_lossy(), "[place]")
 }
@@ -144,8 +148,9 @@ fn without_guest(name: &str, script: &str) -> String {
 #[test]
 fn a_qemu_that_does_not_do_its_part_is_told() {
     let told = [
-        without_guest("riscv64-6.12", "echo 'qemu: unsupported machine type' >&2; exit 1"),
-        without_guest("x86_64-6.12", "echo 'qemu: -x: invalid option' >&2; exit 1"),
+        without_guest("riscv64-6.12", "echo 'qemu: unsupported machine type' >&2; exit 1", "agent"),
+        without_guest("x86_64-6.12", "echo 'qemu: -x: invalid option' >&2; exit 1", "agent"),
+        without_guest("x86_64-6.12", "exit 1", "another"),
         format!("QEMU ended ({})", launch::how_it_ended(None)),
     ];
     insta::assert_snapshot!(told.join("\n"));
