@@ -59,9 +59,13 @@ impl Spare {
 
     /// Hands the last message on, a case to be run. `None` when the process is gone or the message is too long for it.
     pub(crate) fn begin(self) -> Option<libc::pid_t> {
-        // As it is asked for any child, which is what will be asked when the case is over.
-        if sys::wait(-1, libc::WNOHANG) != Ok(None) {
-            return None;
+        // Whether it is there is asked as it is asked for any child when a case is over.
+        loop {
+            match sys::wait(-1, libc::WNOHANG) {
+                Ok(None) => break,
+                Ok(Some((ended, _))) if ended != self.case => {}
+                Ok(Some(_)) | Err(_) => return None,
+            }
         }
         if self.heard.len() > LETTER {
             let _ = sys::kill(self.case, libc::SIGKILL);
