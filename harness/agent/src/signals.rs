@@ -59,7 +59,8 @@ pub(crate) fn wait_for(signal: i32) {
 
 /// Waits for a nanosecond, by which the kernel programs its timer anew and handles all that is due. A guest that was restored
 /// from a snapshot needs it where QEMU does not carry an armed timer over (the ACLINT of riscv64 in QEMU 7.2): it would wait
-/// for ever for an interrupt that nobody raises, and put off every later one.
+/// for ever for an interrupt that nobody raises, and put off every later one. (The host sees to the timer of CPUs with Sstc:
+/// since Linux 7.2 this does not program that.)
 pub(crate) fn fire_timer() {
     // A signal that nobody sends: one that means something would be lost here.
     let _ = sys::wait_for_signal(&set_of(&[libc::SIGUSR2]), Some(1));

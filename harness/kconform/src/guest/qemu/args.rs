@@ -50,6 +50,8 @@ pub(super) struct Qemu {
     pub second_serial: Option<(&'static str, [&'static str; 2])>,
     /// What an emulated CPU does that is never brought up.
     pub spare: Spare,
+    /// An emulated CPU's timer is not set any more in a restored guest: see [`super::timer`].
+    pub loses_timer: bool,
 }
 
 /// What an emulated CPU does that is never brought up.
@@ -72,12 +74,13 @@ pub(super) fn qemu(arch: Arch) -> Qemu {
             Arch::Aarch64 => Some(("ttyS0", ["-device", "pci-serial,chardev=agent"])),
             Arch::S390x => None,
         };
-        Qemu { program, package, serial_bus, second_serial, spare: Spare::Sleeps }
+        Qemu { program, package, serial_bus, second_serial, spare: Spare::Sleeps, loses_timer: false }
     };
     match arch {
         Arch::X86_64 => row("qemu-system-x86_64", "qemu-system-x86", "virtio-serial-pci"),
         Arch::Riscv64 => Qemu {
             spare: Spare::Spins,
+            loses_timer: true,
             ..row(
                 "qemu-system-riscv64",
                 "qemu-system-misc (Debian 12) or qemu-system-riscv (since Debian 13)",

@@ -12,6 +12,7 @@ mod qmp;
 mod scratch;
 #[cfg(test)]
 pub(super) mod tests;
+mod timer;
 
 use std::fs::File;
 use std::io;
@@ -215,8 +216,18 @@ impl Guest {
         self.process.is_stopped()
     }
 
+    /// Stops it and says its state, without the memory that is in a file: [`restored`](Guest::restored) guests begin there.
+    pub(super) fn save(&self, arch: kconform_abi::Arch) -> io::Result<Vec<u8>> {
+        let loses_timer = args::qemu(arch).loses_timer && self.accel.accelerator == Accelerator::Tcg;
+        self.monitor()?.save(&mut |monitor| match loses_timer {
+            // A CPU without that register has another timer, which the agent looks after (`fire_timer()` of its signals.rs).
+            true => timer::make_due(monitor.debugger()?).map(drop),
+            false => Ok(()),
+        })
+    }
+
     /// Takes up QEMU's monitor; once only.
-    pub(super) fn monitor(&self) -> io::Result<qmp::Qmp> {
+    fn monitor(&self) -> io::Result<qmp::Qmp> {
         let stream = launch::connection(&self.qmp, &self.process)?;
         qmp::Qmp::new(stream.ok_or(io::ErrorKind::UnexpectedEof)?)
     }

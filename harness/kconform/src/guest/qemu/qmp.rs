@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::thread;
 use std::time::Duration;
 
 use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -14,6 +15,8 @@ use serde_json::{Value, json};
 const PATIENCE: Duration = Duration::from_secs(20);
 /// What QEMU calls our end of the stream that a guest's state goes through.
 const STATE: &str = "state";
+/// What QEMU calls our end of the stream to its debugger.
+const DEBUGGER: &str = "debugger";
 
 /// A conversation with a QEMU's monitor.
 pub(in crate::guest) struct Qmp {
@@ -29,33 +32,65 @@ impl Qmp {
         Ok(Qmp { stream: BufReader::new(stream), status: None })
     }
 
-    /// Stops a guest and says its state, without the memory that is in a file.
-    pub(in crate::guest) fn save(&mut self) -> io::Result<Vec<u8>> {
-        let mut stream = self.migrate("migrate")?;
-        let mut state = Vec::new();
-        stream.read_to_end(&mut state)?;
+    /// Stops a guest and says its state, without the memory that is in a file. `stopped` is done before its CPUs and devices
+    /// are looked at.
+    pub(in crate::guest) fn save(
+        &mut self,
+        stopped: &mut dyn FnMut(&mut Qmp) -> io::Result<()>,
+    ) -> io::Result<Vec<u8>> {
+        let mut stream = self.migrate("migrate", &["pause-before-switchover"])?;
+        // It says more than a socket holds before it is stopped.
+        let reader = thread::spawn(move || {
+            let mut state = Vec::new();
+            stream.read_to_end(&mut state).map(|_| state)
+        });
+        self.reached("pre-switchover")?;
+        stopped(self)?;
+        self.does("migrate-continue", json!({"state": "pre-switchover"}))?;
         self.completed()?;
-        Ok(state)
+        reader.join().unwrap_or_else(|_| Err(io::ErrorKind::Other.into()))
+    }
+
+    /// A stream to QEMU's debugger. It stops the guest, which does not go on by itself.
+    pub(super) fn debugger(&mut self) -> io::Result<UnixStream> {
+        let (ours, theirs) = UnixStream::pair()?;
+        ours.set_read_timeout(Some(PATIENCE))?;
+        self.say("getfd", &json!({"fdname": DEBUGGER}), Some(theirs.as_fd()))?;
+        self.answered("getfd")?;
+        let address = json!({"type": "fd", "data": {"str": DEBUGGER}});
+        let socket = json!({"type": "socket", "data": {"addr": address, "server": false}});
+        self.does("chardev-add", json!({"id": DEBUGGER, "backend": socket}))?;
+        let command = format!("gdbserver chardev:{DEBUGGER}");
+        self.does("human-monitor-command", json!({"command-line": command}))?;
+        Ok(ours)
+    }
+
+    fn does(&mut self, command: &str, arguments: Value) -> io::Result<()> {
+        self.say(command, &arguments, None)?;
+        self.answered(command)
     }
 
     /// Gives a guest its state, with which it goes on. A QEMU that cannot make use of it ends.
     pub(in crate::guest) fn restore(&mut self, state: &[u8]) -> io::Result<()> {
-        let mut stream = self.migrate("migrate-incoming")?;
+        let mut stream = self.migrate("migrate-incoming", &[])?;
         stream.write_all(state)?;
         stream.shutdown(Shutdown::Write)
     }
 
     /// Begins a migration to or from the stream that comes back; memory that is in a file is left where it is. All is
     /// said at once, while QEMU may still be coming up.
-    fn migrate(&mut self, command: &str) -> io::Result<UnixStream> {
+    fn migrate(&mut self, command: &str, more: &[&str]) -> io::Result<UnixStream> {
         let (ours, theirs) = UnixStream::pair()?;
         ours.set_read_timeout(Some(PATIENCE))?;
         ours.set_write_timeout(Some(PATIENCE))?;
-        let on = |capability: &str| json!({"capability": capability, "state": true});
-        let capabilities = json!({"capabilities": [on("x-ignore-shared"), on("events")]});
+        let capabilities: Vec<_> = ["x-ignore-shared", "events"]
+            .iter()
+            .chain(more)
+            .map(|capability| json!({"capability": capability, "state": true}))
+            .collect();
         let commands = [
             ("qmp_capabilities", json!({}), None),
-            ("migrate-set-capabilities", capabilities, None),
+            ("migrate-set-capabilities", json!({"capabilities": capabilities}), None),
             ("getfd", json!({"fdname": STATE}), Some(theirs.as_fd())),
             (command, json!({"uri": format!("fd:{STATE}")}), None),
         ];
@@ -70,9 +105,13 @@ impl Qmp {
 
     /// Waits until a migration has ended well.
     pub(in crate::guest) fn completed(&mut self) -> io::Result<()> {
+        self.reached("completed")
+    }
+
+    fn reached(&mut self, status: &str) -> io::Result<()> {
         loop {
             match self.status.as_deref() {
-                Some("completed") => return Ok(()),
+                Some(reached) if reached == status => return Ok(()),
                 Some(ended @ ("failed" | "cancelled")) => {
                     return Err(io::Error::other(format!("the migration {ended}")));
                 }
@@ -158,14 +197,14 @@ mod tests {
         let commands: Vec<_> = commands.iter().map(|command| command["execute"].as_str().unwrap()).collect();
         assert_eq!(commands, ["qmp_capabilities", "migrate-set-capabilities", "getfd", "migrate-incoming"]);
         let (mut qmp, _theirs) = monitor(&said.replace("completed", "failed"));
-        qmp.migrate("migrate").unwrap();
+        qmp.migrate("migrate", &[]).unwrap();
         assert_eq!(qmp.completed().unwrap_err().to_string(), "the migration failed");
     }
 
     #[test]
     fn what_the_monitor_refuses_is_an_error() {
         let (mut qmp, _theirs) = monitor(&format!("{HELLO}{{\"error\":{{\"desc\":\"no\"}}}}\n"));
-        let error = qmp.save().unwrap_err();
+        let error = qmp.save(&mut |_| Ok(())).unwrap_err();
         assert_eq!(error.to_string(), "migrate-set-capabilities: {\"desc\":\"no\"}");
     }
 }

@@ -12,7 +12,7 @@ use crate::guest::cache::hex;
 use crate::guest::qemu::{Accelerator, Boot, Machine, Memory, arguments, describing, identity, is_described};
 
 /// Changes when snapshots of earlier builds can no longer be used, for a reason that no ingredient tells.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 /// Digits of a key in a directory's name.
 const DIGITS: usize = 20;
 

@@ -179,7 +179,7 @@ impl<'a> Warm<'a> {
             guest.set_remarks(std::mem::take(&mut self.remarks));
             return Err(Unmade::Unfit(Box::new(guest)));
         }
-        let state = guest.monitor()?.save()?;
+        let state = guest.save(self.boot.spec.image.arch)?;
         guest.kill();
         self.store.put(place, (self.image(), &self.key), &state, guest.greeting())?;
         Ok(())

@@ -256,6 +256,8 @@ fn is_settled(guest: &Guest) -> bool {
 #[rstest]
 #[case("x86_64-6.12")]
 #[case("riscv64-6.12")]
+// Its kernel does not set a timer anew that QEMU has lost.
+#[case("riscv64-sid")]
 fn guests_of_one_snapshot_are_strangers(#[case] name: &str) {
     let cache = tempfile::tempdir().unwrap();
     Real::here().with(name, cache.path(), |spec| {
