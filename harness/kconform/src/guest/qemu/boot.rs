@@ -12,7 +12,7 @@ use sha2::{Digest, Sha256};
 use super::accel::{self, Accel, Accelerator, Choice};
 use super::args::{self, Memory};
 use super::error::{BootEnd, BootFailure, GuestError};
-use super::launch::{CONNECT, Launched, greeting};
+use super::launch::{CONNECT, Launched};
 use super::scratch::Scratch;
 use super::{BootSpec, Doing, Guest};
 use crate::guest::cache::{hex, sha256};
@@ -172,8 +172,8 @@ impl<'a> Boot<'a> {
         checked.map_err(|error| Failure::Final(error.into()))?;
         // The files may go when QEMU has connected and its agent has spoken.
         let scratch = Scratch::new().map_err(|error| Failure::Final(self.start_error(error)))?;
-        let (launched, mut stream) = self.launch(attempt, scratch.path())?;
-        match greeting(&mut stream, attempt.deadline) {
+        let (launched, stream) = self.launch(attempt, scratch.path())?;
+        match launched.greeting(&stream, attempt.deadline) {
             Ok(greeting) => {
                 let factor = self.spec.image.time_factor;
                 Ok(launched.into_guest(stream, greeting, attempt.accel.clone(), factor))

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{ChildStderr, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use kconform_plan::MAX_FRAME;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -18,6 +18,7 @@ use super::accel::{self, Accel};
 use super::args::{AGENT_SOCKET, QMP_SOCKET};
 use super::console::Console;
 use super::error::{BootEnd, BootFailure};
+use super::patience::Patient;
 use super::process::Process;
 
 /// Lines of the console that a failure carries.
@@ -61,6 +62,17 @@ impl Launched {
     /// QEMU's connection to the agent's socket; none if QEMU ends or is stuck.
     pub(super) fn agent(&self) -> io::Result<Option<UnixStream>> {
         connection(&self.agent, &self.process)
+    }
+
+    /// Waits for the agent's first frame. The deadline is time that QEMU works or rests.
+    pub(super) fn greeting(&self, stream: &UnixStream, deadline: Duration) -> io::Result<Vec<u8>> {
+        let mut patient = Patient::new(stream, Arc::clone(&self.process), deadline)?;
+        let greeting = greeting(&mut patient).map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionReset => io::ErrorKind::UnexpectedEof.into(),
+            _ => error,
+        })?;
+        patient.finish()?;
+        Ok(greeting)
     }
 
     /// Ends QEMU, whatever has become of it by then.
@@ -171,38 +183,14 @@ fn read_errors(from: ChildStderr, errors: &Mutex<Vec<String>>, process: &Process
 }
 
 /// Reads the agent's first frame: a 32-bit little-endian length and so many bytes.
-pub(super) fn greeting(stream: &mut UnixStream, deadline: Duration) -> io::Result<Vec<u8>> {
-    let until = Instant::now() + deadline;
-    let mut frame = read_until(stream, 4, until)?;
+fn greeting(stream: &mut impl Read) -> io::Result<Vec<u8>> {
+    let mut frame = vec![0; 4];
+    stream.read_exact(&mut frame)?;
     let length = frame.iter().rev().fold(0, |length, &byte| length << 8 | usize::from(byte));
     if length > MAX_FRAME {
         return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a first message of {length} bytes")));
     }
-    frame.extend(read_until(stream, length, until)?);
-    stream.set_read_timeout(None)?;
+    frame.resize(4 + length, 0);
+    stream.read_exact(&mut frame[4..])?;
     Ok(frame)
-}
-
-fn read_until(stream: &mut UnixStream, length: usize, until: Instant) -> io::Result<Vec<u8>> {
-    let (mut bytes, mut have) = (vec![0; length], 0);
-    while have < length {
-        let left = until.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        stream.set_read_timeout(Some(left))?;
-        match stream.read(&mut bytes[have..]) {
-            Ok(0) => return Err(io::ErrorKind::UnexpectedEof.into()),
-            Ok(more) => have += more,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) if error.kind() == io::ErrorKind::ConnectionReset => {
-                return Err(io::ErrorKind::UnexpectedEof.into());
-            }
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(bytes)
 }

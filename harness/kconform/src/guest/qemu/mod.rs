@@ -7,6 +7,7 @@ pub mod console;
 mod ending;
 mod error;
 mod launch;
+mod patience;
 mod process;
 mod qmp;
 mod scratch;
@@ -30,6 +31,9 @@ pub(super) use boot::Boot;
 pub use console::{Console, Line};
 pub use ending::wait_for_ended;
 pub use error::{BootEnd, BootFailure, GuestError};
+#[cfg(test)]
+pub(super) use patience::Progress;
+pub(super) use patience::{Late, Patient};
 pub(crate) use process::end_all;
 
 use super::cache::CachedKernel;
@@ -214,6 +218,15 @@ impl Guest {
     /// Whether somebody has stopped QEMU (SIGSTOP).
     pub fn is_stopped(&self) -> bool {
         self.process.is_stopped()
+    }
+
+    /// The stream from the agent, as long as QEMU is waited for: `limit` is time that it works or rests.
+    pub(super) fn patient<'a>(
+        &self,
+        stream: &'a UnixStream,
+        limit: std::time::Duration,
+    ) -> io::Result<Patient<'a>> {
+        Patient::new(stream, Arc::clone(&self.process), limit)
     }
 
     /// Stops it and says its state, without the memory that is in a file: [`restored`](Guest::restored) guests begin there.

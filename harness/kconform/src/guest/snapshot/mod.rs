@@ -26,17 +26,19 @@ use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::Duration;
 
-use kconform_plan::{FromAgent, Plan, ToAgent, read_frame, write_frame};
+use kconform_plan::{FromAgent, Plan, ToAgent, WireError, read_frame, write_frame};
 
 pub use store::Listed;
 
-use super::qemu::{Accel, Accelerator, Boot, BootEnd, BootSpec, Choice, Guest, GuestError, Memory};
+use super::qemu::{
+    Accel, Accelerator, Boot, BootEnd, BootSpec, Choice, Guest, GuestError, Late, Memory, Patient,
+};
 use key::Key;
 use store::{MEMORY, Snapshot, Store};
-use trouble::{Dead, Trouble};
+use trouble::{Dead, Proof, Trouble, Useless};
 
-/// How long a restored guest's agent may take to answer, natively.
-const ANSWER: Duration = Duration::from_secs(3);
+/// How long a restored guest's agent may take to answer, in time that QEMU works or rests; emulated it takes a tenth of that.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// A guest from a snapshot, which is made first where there is none; a booted guest where there can be none.
 pub(super) fn start(boot: &Boot<'_>) -> Result<Guest, GuestError> {
@@ -106,31 +108,42 @@ impl<'a> Warm<'a> {
         self.boot.run_with(self.accel.clone(), std::mem::take(&mut self.remarks))
     }
 
-    /// A guest from the snapshot, if it is there. One that cannot be used is removed.
+    /// A guest from the snapshot, if it is there. One that is proven to be of no use is removed: damaged, or two guests of it in
+    /// turn do not live. A machine that is too busy for a guest proves nothing.
     fn restored(&mut self) -> Result<Option<Guest>, GuestError> {
-        let restored = match self.store.open(self.image(), &self.key) {
-            Ok(None) => return Ok(None),
-            Ok(Some(snapshot)) => self.restore(snapshot)?,
-            Err(why) => Err(why),
-        };
-        match restored {
-            Ok(mut guest) => {
-                guest.set_remarks(std::mem::take(&mut self.remarks));
-                Ok(Some(guest))
-            }
-            Err(why) => {
-                self.remarks.push(Trouble::Discarded(why).to_string());
-                if let Err(error) = self.store.discard(&self.store.directory(self.image(), &self.key)) {
-                    self.remarks.push(Trouble::NotRemoved(error).to_string());
+        let mut doubt = None;
+        loop {
+            let restored = match self.store.open(self.image(), &self.key) {
+                Ok(None) => return Ok(None),
+                Ok(Some(snapshot)) => self.restore(snapshot)?,
+                Err(why) => Err(Useless::damaged(why)),
+            };
+            match restored {
+                Ok(mut guest) => {
+                    self.remarks.extend(doubt.map(|why| Trouble::Again(why).to_string()));
+                    guest.set_remarks(std::mem::take(&mut self.remarks));
+                    return Ok(Some(guest));
                 }
-                Ok(None)
+                Err(Useless { why, proof: Proof::Doubtful }) if doubt.is_none() => doubt = Some(why),
+                Err(Useless { why, proof: Proof::Nothing }) => {
+                    self.remarks.push(Trouble::HeldUp(why).to_string());
+                    let remarks = std::mem::take(&mut self.remarks);
+                    return self.boot.run_with(self.accel.clone(), remarks).map(Some);
+                }
+                Err(Useless { why, .. }) => {
+                    self.remarks.push(Trouble::Discarded(why).to_string());
+                    if let Err(error) = self.store.discard(&self.store.directory(self.image(), &self.key)) {
+                        self.remarks.push(Trouble::NotRemoved(error).to_string());
+                    }
+                    return Ok(None);
+                }
             }
         }
     }
 
     /// A guest of a snapshot, or what is wrong with that. Its memory is checked while it comes up: nobody has the guest
     /// before it is found to be as it was saved.
-    fn restore(&self, snapshot: Snapshot) -> Result<Result<Guest, String>, GuestError> {
+    fn restore(&self, snapshot: Snapshot) -> Result<Result<Guest, Useless>, GuestError> {
         let (checked, restored) = thread::scope(|scope| {
             let (sender, started) = mpsc::channel();
             let check = scope.spawn(|| check_memory(&snapshot, started));
@@ -144,13 +157,13 @@ impl<'a> Warm<'a> {
             (check.join().unwrap_or_else(|_| Err(Dead::Unchecked.to_string())), restored)
         });
         match (checked, restored) {
-            (Err(why), Ok(_)) => Ok(Err(why)),
+            (Err(why), Ok(_)) => Ok(Err(Useless::damaged(why))),
             (Ok(()), Ok(Ok(mut guest))) => {
                 guest.keep_snapshot(snapshot.lock);
                 Ok(Ok(guest))
             }
             (Ok(()), Ok(Err(why))) => Ok(Err(why)),
-            (_, Err(GuestError::Refused { text, .. })) => Ok(Err(text)),
+            (_, Err(GuestError::Refused { text, .. })) => Ok(Err(Useless::damaged(text))),
             (_, Err(error)) => Err(error),
         }
     }
@@ -199,21 +212,26 @@ fn check_memory(snapshot: &Snapshot, started: mpsc::Receiver<impl FnOnce()>) -> 
 }
 
 /// Hears whether a restored guest lives.
-fn living(guest: Guest, went_on: io::Result<()>) -> Result<Guest, String> {
-    went_on
-        .map_err(|error| error.to_string())
-        .and_then(|()| {
-            let stream = guest.stream().map_err(|error| Dead::Mute(error.into()).to_string())?;
-            answers(stream, ANSWER * guest.time_factor()).map_err(|dead| dead.to_string())
-        })
-        .map_err(|error| {
-            // What QEMU says of its end comes with its end.
-            guest.kill();
-            guest.console().wait_for_end(ANSWER);
-            let last = guest.qemu_errors().pop().or_else(|| guest.console().last(1).pop());
-            format!("{error}{}", last.map(|line| format!(" ({line})")).unwrap_or_default())
-        })?;
-    Ok(guest)
+fn living(guest: Guest, went_on: io::Result<()>) -> Result<Guest, Useless> {
+    let answered = went_on.map_err(|error| Dead::Mute(error.into())).and_then(|()| {
+        let stream = guest.stream().map_err(|error| Dead::Mute(error.into()))?;
+        let patient = guest.patient(&stream, ANSWER).map_err(|error| Dead::Mute(error.into()))?;
+        answers(&stream, patient)
+    });
+    let Err(dead) = answered else { return Ok(guest) };
+    let proof = match dead.late() {
+        Some(Late::HeldUp(_)) => Proof::Nothing,
+        Some(Late::Silent(_)) => Proof::Doubtful,
+        // It ends by itself where it cannot make use of a state, and says so.
+        None if guest.ended().is_some_and(|status| status.code().is_some()) => Proof::Damaged,
+        None => Proof::Doubtful,
+    };
+    // What QEMU says of its end comes with its end.
+    guest.kill();
+    guest.console().wait_for_end(ANSWER);
+    let last = guest.qemu_errors().pop().or_else(|| guest.console().last(1).pop());
+    let last = last.map(|line| format!(" ({line})")).unwrap_or_default();
+    Err(Useless { why: format!("{dead}{last}"), proof })
 }
 
 /// What the failure of a boot whose memory was to be kept says of other boots.
@@ -230,26 +248,23 @@ fn unmade(error: GuestError) -> Unmade {
 }
 
 /// Asks the agent of a restored guest for an empty case: one that hangs is better found now.
-fn answers(mut stream: UnixStream, patience: Duration) -> Result<(), Dead> {
-    let mut asked = || -> Result<FromAgent, Box<dyn std::error::Error>> {
-        stream.set_read_timeout(Some(patience))?;
+fn answers(mut stream: &UnixStream, mut patient: Patient<'_>) -> Result<(), Dead> {
+    let mut asked = || -> Result<FromAgent, WireError> {
         let plan = Box::new(Plan { slots: 0, timeout_ms: 1000, steps: Vec::new() });
         write_frame(&mut stream, &ToAgent::Run { id: 0, plan })?;
         loop {
-            match read_frame(&mut stream)? {
+            match read_frame(&mut patient)? {
                 FromAgent::Started { .. } | FromAgent::Took { .. } => {}
-                other => {
-                    stream.set_read_timeout(None)?;
-                    return Ok(other);
-                }
+                other => return Ok(other),
             }
         }
     };
     match asked() {
-        Ok(FromAgent::Ran { .. }) => Ok(()),
+        Ok(FromAgent::Ran { .. }) => patient.finish().map_err(|error| Dead::Mute(error.into())),
         Ok(FromAgent::Failed { text }) => Err(Dead::GaveUp(text)),
         Ok(_) => Err(Dead::OutOfTurn),
-        Err(error) => Err(Dead::Mute(error)),
+        Err(WireError::Io(error)) => Err(Dead::Mute(error.into())),
+        Err(error) => Err(Dead::Mute(error.into())),
     }
 }
 

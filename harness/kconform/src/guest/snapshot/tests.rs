@@ -21,7 +21,7 @@ use super::{ANSWER, answers, prune};
 use crate::guest::cache::at;
 use crate::guest::image::{Image, Images};
 use crate::guest::qemu::tests::Real;
-use crate::guest::qemu::{Accelerator, Boot, BootSpec, Guest, Hears, Start};
+use crate::guest::qemu::{Accelerator, Boot, BootSpec, Guest, Hears, Late, Patient, Progress, Start};
 
 /// What would be booted, with nothing but itself.
 struct Parts {
@@ -304,20 +304,59 @@ fn what_does_not_go_on_is_made_again() {
     });
 }
 
+/// A QEMU whose restored guests stay where they are (`-S`), as often as it is told.
+fn resting(real: &Path, place: &Path, times: usize) -> PathBuf {
+    use std::os::unix::fs::PermissionsExt;
+    let (qemu, left) = (place.join("qemu"), place.join("left"));
+    fs::write(&left, "x".repeat(times)).unwrap();
+    let (real, left) = (real.display(), left.display());
+    let script = format!(
+        "#!/bin/sh\nleft=$(cat {left})\ncase \"$*\" in *-incoming*) [ -z \"$left\" ] || \
+         {{ printf %s \"${{left#x}}\" > {left}; exec {real} \"$@\" -S; }};; esac\nexec {real} \"$@\"\n"
+    );
+    fs::write(&qemu, script).unwrap();
+    fs::set_permissions(&qemu, fs::Permissions::from_mode(0o755)).unwrap();
+    qemu
+}
+
+/// One guest that does not answer proves nothing, two do.
+#[rstest]
+#[case::once(1, true, &[
+    "a guest of its snapshot was of no use, another one was: its agent does not answer: it was silent for 2.",
+])]
+#[case::always(9, false, &[
+    "its snapshot was discarded: its agent does not answer: it was silent for 2.",
+    "the snapshot that was just made cannot be used",
+])]
+fn guests_that_do_not_answer(#[case] times: usize, #[case] restored: bool, #[case] remarks: &[&str]) {
+    let cache = tempfile::tempdir().unwrap();
+    Real::here().with(IMAGE, cache.path(), |spec| {
+        let mut boot = Boot::new(spec).unwrap();
+        boot.qemu = resting(&boot.qemu, cache.path(), times);
+        let guest = super::start(&boot).unwrap();
+        assert_eq!(guest.restored(), restored);
+        let told = guest.remarks();
+        assert_eq!(told.len(), remarks.len(), "{told:?}");
+        assert!(told.iter().zip(remarks).all(|(told, remark)| told.starts_with(remark)), "{told:?}");
+        assert!(lives(&guest));
+        assert_eq!(Store::new(cache.path()).unwrap().list().len(), usize::from(restored));
+    });
+}
+
 fn lives(guest: &Guest) -> bool {
-    answers(guest.stream().unwrap(), ANSWER * guest.time_factor()).is_ok()
+    let stream = guest.stream().unwrap();
+    answers(&stream, guest.patient(&stream, ANSWER).unwrap()).is_ok()
 }
 
 #[test]
 fn why_there_is_no_guest_of_a_snapshot() {
     let refused = || io::Error::from_raw_os_error(13);
     let discarded = |dead: Dead| Trouble::Discarded(dead.to_string());
-    let restored = |says: Option<FromAgent>| {
+    let restored = |says: FromAgent| {
         let (ours, mut theirs) = UnixStream::pair().unwrap();
-        if let Some(message) = says {
-            write_frame(&mut theirs, &message).unwrap();
-        }
-        answers(ours, Duration::from_millis(50)).unwrap_err()
+        write_frame(&mut theirs, &says).unwrap();
+        let patient = Patient::watching(&ours, Box::new(Progress::default), Duration::from_secs(60)).unwrap();
+        answers(&ours, patient).unwrap_err()
     };
     let troubles = [
         Trouble::NotKept(refused()),
@@ -327,9 +366,11 @@ fn why_there_is_no_guest_of_a_snapshot() {
         Trouble::Useless,
         Trouble::GivenUp,
         discarded(Dead::Unchecked),
-        discarded(restored(Some(FromAgent::Failed { text: "signalfd: errno 24".into() }))),
-        discarded(restored(Some(FromAgent::Btf { answers: Vec::new() }))),
-        discarded(restored(None)),
+        discarded(restored(FromAgent::Failed { text: "signalfd: errno 24".into() })),
+        discarded(restored(FromAgent::Btf { answers: Vec::new() })),
+        discarded(Dead::Mute(io::Error::from(Late::Silent(ANSWER)).into())),
+        Trouble::Again(Dead::Mute(io::Error::from(Late::Silent(ANSWER)).into()).to_string()),
+        Trouble::HeldUp(Late::HeldUp(Duration::from_secs(60)).to_string()),
         Trouble::NotRemoved(refused()),
     ];
     insta::assert_snapshot!(troubles.map(|trouble| trouble.to_string()).join("\n"));

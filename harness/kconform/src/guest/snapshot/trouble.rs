@@ -2,6 +2,8 @@
 
 use std::io;
 
+use crate::guest::qemu::Late;
+
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Trouble {
     /// The cache has no place for any.
@@ -21,6 +23,11 @@ pub(super) enum Trouble {
     GivenUp,
     #[error("its snapshot was discarded: {0}")]
     Discarded(String),
+    /// What is kept from working says nothing of the snapshot.
+    #[error("booted, and its snapshot kept: {0}")]
+    HeldUp(String),
+    #[error("a guest of its snapshot was of no use, another one was: {0}")]
+    Again(String),
     #[error("its snapshot cannot be removed: {0}")]
     NotRemoved(io::Error),
 }
@@ -45,4 +52,39 @@ pub(super) enum Dead {
     OutOfTurn,
     #[error("its agent does not answer: {0}")]
     Mute(Box<dyn std::error::Error>),
+}
+
+impl Dead {
+    /// Whether it was waited for in vain.
+    pub(super) fn late(&self) -> Option<Late> {
+        match self {
+            Dead::Mute(error) => error.downcast_ref::<io::Error>().and_then(Late::of),
+            _ => None,
+        }
+    }
+}
+
+/// A guest of a snapshot that is of no use.
+#[derive(Debug)]
+pub(super) struct Useless {
+    /// Why, in words.
+    pub(super) why: String,
+    pub(super) proof: Proof,
+}
+
+/// What a guest that is of no use says of the snapshot that it came of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Proof {
+    /// The snapshot is damaged, or QEMU cannot make use of it.
+    Damaged,
+    /// Another guest of it may do: emulated ones die and hang now and then.
+    Doubtful,
+    /// Nothing: QEMU was kept from working.
+    Nothing,
+}
+
+impl Useless {
+    pub(super) fn damaged(why: impl ToString) -> Useless {
+        Useless { why: why.to_string(), proof: Proof::Damaged }
+    }
 }
