@@ -2,6 +2,7 @@
 
 use kconform_plan::{Call, Expect, Function, Op, Plan, Ret, Save, Source, Step, Value, encode};
 
+use crate::apart::Place;
 use crate::case::{Cases, Outcome};
 use crate::setup::{self, Failed};
 use crate::signals::Signals;
@@ -28,7 +29,7 @@ pub fn bench(times: usize, scratch: &str) -> i32 {
 fn measure(times: usize, scratch: &str) -> Result<(u64, u64), Failed> {
     let signals = Signals::take().map_err(setup::failed("signalfd"))?;
     setup::be_guest_of_the_machine();
-    let mut cases = setup::cases(signals, scratch)?;
+    let mut cases = setup::cases(signals, scratch, Place::Machine)?;
     let plan = two_calls();
     let (mut bare, mut case) = (Vec::new(), Vec::new());
     for _ in 0..times.div_ceil(AT_ONCE as usize).max(1) {

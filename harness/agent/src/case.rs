@@ -1,10 +1,13 @@
 //! Runs one case: a process for it, its time, and what it leaves behind.
 
-use kconform_plan::{End, Observation, Plan, Record, RecordKind};
+use kconform_plan::{End, Observation, Plan, Record, RecordKind, Trouble};
 
+use crate::apart::{self, Place};
+use crate::ground::Ground;
 use crate::kernel_log::KernelLog;
 use crate::leftovers::{self, Swept};
 use crate::log::{Log, State};
+use crate::reach::Reach;
 use crate::runner::Runner;
 use crate::scratch::{self, Scratch};
 use crate::signals::{self, Signals};
@@ -20,6 +23,8 @@ pub(crate) struct Cases {
     pub(crate) scratch: Scratch,
     pub(crate) kernel_log: KernelLog,
     pub(crate) oom_score: OomScore,
+    pub(crate) place: Place,
+    pub(crate) ground: Ground,
     /// The next case's process, if there is one already.
     pub(crate) spare: Option<Spare>,
 }
@@ -51,8 +56,8 @@ impl OomScore {
 pub(crate) enum Outcome {
     /// It is over and cleaned up.
     Ran(Observation),
-    /// It is over, but the agent cannot go on.
-    Stuck(Observation, String),
+    /// It is over, but the agent cannot go on, for this reason: a fresh one is to take over.
+    Spent(Observation, String),
     /// The host went away, or the agent is to end; everything is killed.
     Abandoned,
 }
@@ -74,6 +79,7 @@ enum Left {
 impl Cases {
     /// Runs a case; `watched` tells when the host goes away.
     pub(crate) fn run(&mut self, plan: &Plan, mut watched: Option<libc::pollfd>) -> Outcome {
+        let reach = Reach::of(&plan.steps);
         let sysctls = Before::read(&plan.steps);
         self.log.reset();
         let began = sys::now();
@@ -102,12 +108,12 @@ impl Cases {
             let (iteration, kind) = (Vec::new(), RecordKind::Trouble(trouble));
             self.log.add(&Record { step, iteration, time_ns: sys::now() - began, kind });
         }
-        let untouched = end == End::Finished && scratch::untouched_by(&plan.steps);
+        let untouched = end == End::Finished && scratch::untouched_by(&plan.steps, reach);
         let tidied = if untouched { Ok(()) } else { self.scratch.tidy() };
-        let stuck = swept.stuck;
+        let hindrance = hindrance(swept.stuck, tidied).or_else(|| self.ground.mend(reach).err());
         let observation = self.observe(began, end, swept);
-        match hindrance(stuck, tidied) {
-            Some(why) => Outcome::Stuck(observation, why),
+        match hindrance {
+            Some(why) => Outcome::Spent(observation, why),
             None => Outcome::Ran(observation),
         }
     }
@@ -134,7 +140,7 @@ impl Cases {
         heap::start_afresh();
         panic::tell_log(self.log);
         be_clean();
-        run_steps(self.log, plan, began)
+        run_steps(self.log, plan, began, self.place)
     }
 
     fn wait(&self, case: libc::pid_t, deadline: u64, watched: &mut Option<libc::pollfd>) -> Waited {
@@ -190,7 +196,13 @@ fn hindrance(stuck: bool, tidied: sys::Result<()>) -> Option<String> {
 }
 
 /// The case itself, in its process.
-pub(crate) fn run_steps(log: Log, plan: &Plan, began: u64) -> ! {
+pub(crate) fn run_steps(log: Log, plan: &Plan, began: u64, place: Place) -> ! {
+    if let Err(errno) = apart::enter(Reach::of(&plan.steps), place) {
+        let step = plan.steps.first().map_or(0, |step| step.index);
+        log.trouble(step, &[], 0, Trouble { what: "unshare".into(), errno });
+        log.first().set(State::Troubled);
+        sys::exit(0)
+    }
     let slots = vec![None; plan.slots as usize];
     Runner::new(log, began, slots, Vec::new()).run(&plan.steps)
 }

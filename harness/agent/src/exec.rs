@@ -81,7 +81,11 @@ impl Runner {
         self.become_child(cell);
         let args =
             [sys::c_string("kconform-agent"), sys::c_string(EXEC_WORD), sys::c_string(&fd.to_string())];
-        let errno = sys::exec(c"/proc/self/exe", &args);
+        let errno = match sys::exec(c"/proc/self/exe", &args) {
+            // The case has taken its /proc away.
+            libc::ENOENT => sys::exec(&sys::own_path(), &args),
+            errno => errno,
+        };
         self.report(step, Trouble { what: "execve /proc/self/exe".into(), errno });
         cell.set(State::Troubled);
         sys::exit(0)

@@ -9,6 +9,7 @@
 //! and hears of them through a signalfd; its fds 0 to 2 are /dev/null and the others are closed in each case's process
 //! before its first step; whatever a case leaves behind is gone before the next one begins.
 
+mod apart;
 mod areas;
 mod bench;
 mod block;
@@ -17,6 +18,7 @@ mod call;
 mod case;
 mod exec;
 mod facts;
+mod ground;
 mod guest;
 mod heap;
 mod kernel_log;
@@ -27,6 +29,7 @@ mod modules;
 mod panic;
 mod populate;
 mod raw;
+mod reach;
 mod runner;
 mod scratch;
 mod serve;

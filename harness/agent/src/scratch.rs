@@ -2,8 +2,9 @@
 
 use std::ffi::{CStr, CString};
 
-use kconform_plan::{Function, Op, Step};
+use kconform_plan::{Op, Step};
 
+use crate::reach::Reach;
 use crate::sys;
 
 /// The directory; it is also the agent's own working directory, so that each case inherits it.
@@ -84,34 +85,18 @@ impl Scratch {
     }
 }
 
-/// Calls that make, move and remove no file and mount nothing. (A pin is made in a bpffs only, which a case would have to
-/// mount first.)
-const HARMLESS: [libc::c_long; 11] = [
-    libc::SYS_bpf,
-    libc::SYS_close,
-    libc::SYS_dup,
-    libc::SYS_dup3,
-    libc::SYS_fcntl,
-    libc::SYS_getpid,
-    libc::SYS_getsockopt,
-    libc::SYS_perf_event_open,
-    libc::SYS_read,
-    libc::SYS_setsockopt,
-    libc::SYS_socket,
-];
-
 /// Whether steps that ended well cannot have changed the directory, so that it need not be looked at: most cases make maps
 /// and programs. Children are not trusted: one that crashed may have left a core file.
-pub(crate) fn untouched_by(steps: &[Step]) -> bool {
-    steps.iter().all(|step| match &step.op {
-        Op::Call(call) => match call.function {
-            Function::Syscall(number) => HARMLESS.iter().any(|&harmless| harmless as u64 == number),
-            Function::Peek | Function::Poke => true,
-        },
-        Op::Repeat { steps, .. } => untouched_by(steps),
-        Op::Parallel(lists) => lists.iter().all(|steps| untouched_by(steps)),
-        Op::Fork(_) | Op::Exec(_) | Op::Unprivileged { .. } | Op::SendFd { .. } | Op::Sysctl { .. } => false,
-    })
+pub(crate) fn untouched_by(steps: &[Step], reach: Reach) -> bool {
+    fn is_alone(steps: &[Step]) -> bool {
+        steps.iter().all(|step| match &step.op {
+            Op::Call(_) => true,
+            Op::Repeat { steps, .. } | Op::Sysctl { steps, .. } => is_alone(steps),
+            Op::Parallel(lists) => lists.iter().all(|steps| is_alone(steps)),
+            Op::Fork(_) | Op::Exec(_) | Op::Unprivileged { .. } | Op::SendFd { .. } => false,
+        })
+    }
+    !reach.anything && is_alone(steps)
 }
 
 impl Drop for Scratch {
@@ -191,32 +176,24 @@ fn remove(at: i32, name: &CStr, tries: u32) -> sys::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use kconform_plan::{Call, Expect, Ret, Value};
+    use kconform_plan::Value;
 
     use super::*;
 
-    fn call(function: Function) -> Step {
-        let expect = Expect { ret: Ret::Success, outputs: Vec::new(), signal: None, big_endian: false };
-        let (args, buffers, outputs, saves) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        let (last, eventually_ms, gives_fd) = (false, None, false);
-        let call = Call { function, args, buffers, outputs, saves, expect, last, eventually_ms, gives_fd };
-        Step { index: 0, op: Op::Call(Box::new(call)) }
-    }
-
     #[test]
-    fn only_harmless_steps_leave_the_directory_unlooked_at() {
-        let harmless = || vec![call(Function::Syscall(libc::SYS_bpf as u64)), call(Function::Peek)];
-        let makes_a_file = || vec![call(Function::Peek), call(Function::Syscall(libc::SYS_openat as u64))];
+    fn only_harmless_steps_of_one_process_leave_the_directory_unlooked_at() {
         let step = |op| [Step { index: 0, op }];
-        let repeat = |steps| step(Op::Repeat { times: Value::Number(1), slot: None, steps });
-        assert!(untouched_by(&[]));
-        assert!(untouched_by(&harmless()));
-        assert!(untouched_by(&repeat(harmless())));
-        assert!(untouched_by(&step(Op::Parallel(vec![harmless(), harmless()]))));
-        assert!(!untouched_by(&makes_a_file()));
-        assert!(!untouched_by(&repeat(makes_a_file())));
-        assert!(!untouched_by(&step(Op::Parallel(vec![harmless(), makes_a_file()]))));
-        assert!(!untouched_by(&step(Op::Fork(harmless()))));
-        assert!(!untouched_by(&step(Op::Sysctl { settings: Vec::new(), steps: harmless() })));
+        let harmless = Reach::default();
+        let repeat = |steps: &[Step]| {
+            let steps = steps.to_vec();
+            step(Op::Repeat { times: Value::Number(1), slot: None, steps })
+        };
+        assert!(untouched_by(&[], harmless));
+        assert!(!untouched_by(&[], Reach { anything: true, ..harmless }));
+        assert!(untouched_by(&repeat(&[]), harmless));
+        let child = step(Op::Fork(Vec::new()));
+        assert!(!untouched_by(&child, harmless));
+        assert!(!untouched_by(&repeat(&child), harmless));
+        assert!(!untouched_by(&step(Op::Parallel(vec![Vec::new(), child.to_vec()])), harmless));
     }
 }

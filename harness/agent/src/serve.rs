@@ -4,6 +4,7 @@ use kconform_plan::{
     FromAgent, Op, Plan, Step, ToAgent, Value, WIRE_VERSION, WireError, read_frame, write_frame,
 };
 
+use crate::apart::Place;
 use crate::case::{Cases, Outcome};
 use crate::facts::facts;
 use crate::setup::{self, Failed, Fds};
@@ -38,7 +39,7 @@ fn set_up(scratch: &str) -> Result<(Stream, Cases), Failed> {
     setup::enter_namespaces(&fds, &signals);
     let Fds { input, output } = fds;
     setup::be_guest_of_the_machine();
-    let cases = setup::cases(signals, scratch)?;
+    let cases = setup::cases(signals, scratch, Place::Machine)?;
     Ok((Stream::new(input, output, Kind::Host, signals), cases))
 }
 
@@ -66,9 +67,10 @@ pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>
                         Outcome::Ran(seen) => {
                             tell(&mut stream, &FromAgent::Ran { id, observation: Box::new(seen) })?
                         }
-                        Outcome::Stuck(seen, why) => {
+                        Outcome::Spent(seen, why) => {
+                            tell(&mut stream, &FromAgent::Spent { why })?;
                             tell(&mut stream, &FromAgent::Ran { id, observation: Box::new(seen) })?;
-                            return Err(why);
+                            return Ok(());
                         }
                         Outcome::Abandoned => false,
                     }

@@ -1,6 +1,8 @@
 //! What the agent makes of its process before the first case, natively and in a guest alike.
 
+use crate::apart::Place;
 use crate::case::{Cases, OomScore};
+use crate::ground::Ground;
 use crate::kernel_log::KernelLog;
 use crate::log::{self, Log};
 use crate::scratch::Scratch;
@@ -153,7 +155,7 @@ pub(crate) fn be_guest_of_the_machine() {
 }
 
 /// All that cases need, with the scratch directory below `scratch`.
-pub(crate) fn cases(signals: Signals, scratch: &str) -> Result<Cases, Failed> {
+pub(crate) fn cases(signals: Signals, scratch: &str, place: Place) -> Result<Cases, Failed> {
     sys::umask(0o022);
     let _ = sys::limit(libc::RLIMIT_CORE as _, 0);
     // Before Linux 5.11 maps and programs are charged to it (commit 80ee81e0403c), some while after they are closed even:
@@ -169,6 +171,8 @@ pub(crate) fn cases(signals: Signals, scratch: &str) -> Result<Cases, Failed> {
         scratch,
         kernel_log: KernelLog::open(),
         oom_score: OomScore::open(),
+        place,
+        ground: Ground::note(place),
         spare: None,
     })
 }

@@ -9,6 +9,7 @@ use std::io::{self, Read};
 
 use kconform_plan::{ToAgent, read_frame};
 
+use crate::apart::Place;
 use crate::case::{Cases, MOST_OWN, be_clean_but_for_fds, run_steps};
 use crate::log::Log;
 use crate::populate::Pages;
@@ -96,7 +97,8 @@ fn wait_for_plan(log: Log, pages: &Pages, letter: *mut u8, ready: i32) -> ! {
     let mut message = unsafe { std::slice::from_raw_parts(letter, LETTER) };
     // What it hears is a case: nothing else is handed on.
     let Ok(ToAgent::Run { plan, .. }) = read_frame(&mut message) else { sys::exit(1) };
-    run_steps(log, &plan, sys::now())
+    // Only guests have such a process.
+    run_steps(log, &plan, sys::now(), Place::Guest)
 }
 
 struct Overheard<'a, S> {

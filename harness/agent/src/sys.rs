@@ -1,6 +1,7 @@
 //! Thin wrappers of the system calls that the agent itself makes; an error is the errno.
 
 mod fd;
+mod own;
 mod passing;
 mod process;
 mod tree;
@@ -10,6 +11,7 @@ use std::ffi::CString;
 use libc::{c_char, c_int};
 
 pub(crate) use fd::*;
+pub(crate) use own::*;
 pub(crate) use passing::*;
 pub(crate) use process::*;
 pub(crate) use tree::*;

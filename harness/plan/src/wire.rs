@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{BtfAnswer, BtfQuery, Facts, Observation, Plan};
 
 /// The version of the messages; both ends must agree. Any change of a type of this crate makes a new one.
-pub const WIRE_VERSION: u32 = 4;
+pub const WIRE_VERSION: u32 = 5;
 
 /// The longest message that is sent or taken, in bytes.
 pub const MAX_FRAME: usize = 256 << 20;
@@ -69,6 +69,12 @@ pub enum FromAgent {
     Took {
         /// How many.
         bytes: u32,
+    },
+    /// The agent ends once it has told what comes of the case in flight, and no fault of the next one's is in that: a fresh
+    /// agent is to take over. Comes before [`FromAgent::Ran`].
+    Spent {
+        /// What the case has done.
+        why: String,
     },
     /// The agent itself is in trouble and can run nothing more.
     Failed {

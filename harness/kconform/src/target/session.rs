@@ -102,6 +102,8 @@ pub struct Session {
     writer: Box<dyn Write + Send>,
     keeper: Box<dyn Keeper>,
     facts: Facts,
+    /// Why the agent runs nothing after the case in flight.
+    spent: Option<String>,
     in_flight: VecDeque<(u64, Duration)>,
     grace: Duration,
     /// What is on its way to an agent behind a serial line.
@@ -179,7 +181,8 @@ impl Session {
                     return Err((Broken::Stale(text), LastWords::default()));
                 }
                 let grace = GRACE.mul_f64(factor);
-                Ok(Session { frames, writer, keeper, facts: *facts, in_flight: VecDeque::new(), grace, line })
+                let (facts, spent, in_flight) = (*facts, None, VecDeque::new());
+                Ok(Session { frames, writer, keeper, facts, spent, in_flight, grace, line })
             }
             Ok(FromAgent::Failed { text }) => Err((Broken::Agent(text), keeper.last_words())),
             Ok(other) => Err((Broken::out_of_turn(&other), keeper.last_words())),
@@ -190,6 +193,11 @@ impl Session {
     /// What the agent said of its kernel and of itself.
     pub fn facts(&self) -> &Facts {
         &self.facts
+    }
+
+    /// Why a fresh agent must run what comes next, if so: the last case has spoilt this one for others.
+    pub fn spent(&self) -> Option<&str> {
+        self.spent.as_deref()
     }
 
     /// How many plans have been sent and not come back.
@@ -254,6 +262,7 @@ impl Session {
                     return Ok((id, *observation));
                 }
                 FromAgent::Started { .. } => {}
+                FromAgent::Spent { why } => self.spent = Some(why),
                 FromAgent::Failed { text } => return Err(Broken::Agent(text)),
                 other => return Err(Broken::out_of_turn(&other)),
             }

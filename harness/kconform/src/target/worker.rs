@@ -105,6 +105,11 @@ struct Waiting {
     before: Option<Fault>,
 }
 
+/// What is said of a case after which a fresh agent took over.
+fn spent_remark(why: &str) -> String {
+    format!("a fresh agent took over: {why}")
+}
+
 /// A case on its way through an agent.
 struct Flight {
     waiting: Waiting,
@@ -341,9 +346,15 @@ impl Worker {
                     Verdict::Crashed { what, console } if !kernel.host => Fault::Kernel { what, console },
                     verdict => {
                         self.losses = 0;
-                        let remark = waiting.before.map(|fault| fault.remark());
+                        let spent = opened.session.spent().map(spent_remark);
+                        let remark = waiting.before.map(|fault| fault.remark()).or(spent.clone());
                         let seen = Some(Arc::new((lowered, observation)));
                         tell(Note::Result(waiting.case, CaseResult { verdict, seen, remark }));
+                        if spent.is_some() {
+                            // Those that were sent ahead have not begun.
+                            self.opened = None;
+                            flying.drain(..).rev().for_each(|flight| queue.push_front(flight.waiting));
+                        }
                         return;
                     }
                 }
@@ -433,7 +444,12 @@ impl Worker {
         self.touched = true;
         let session = &mut opened.session;
         match session.send(u64::MAX, plan).and_then(|()| session.receive()) {
-            Ok((_, observation)) => Ok(observation),
+            Ok((_, observation)) => {
+                if session.spent().is_some() {
+                    self.opened = None;
+                }
+                Ok(observation)
+            }
             Err(broken) => {
                 let fault = Fault::new(&broken, session.last_words(&broken));
                 self.opened = None;
