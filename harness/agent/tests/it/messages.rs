@@ -71,13 +71,13 @@ fn an_agent_without_its_directory_gives_up() {
             plan: Box::new(Plan { slots: 0, timeout_ms: 20_000, steps: vec![step] }),
         });
         assert_eq!(agent.hear(), FromAgent::Started { id });
+        if id == 2 {
+            assert_eq!(agent.hear(), FromAgent::Spent { why: "no scratch directory: errno 20".into() });
+        }
         assert!(matches!(agent.hear(), FromAgent::Ran { .. }));
     }
-    assert_eq!(agent.hear(), FromAgent::Failed { text: "no scratch directory: errno 20".into() });
-    assert!(!agent.child.wait().expect("a status").success());
+    assert!(agent.child.wait().expect("a status").success());
     std::fs::remove_file(agent.scratch.path()).expect("it is gone");
-    // Its end is what this test is about, so it need not be a good one.
-    std::mem::forget(agent);
 }
 
 /// The agent through a shell, which says `more` first.

@@ -127,6 +127,26 @@ fn a_fault_costs_one_case(#[values("x86_64", "riscv64")] arch: &str) {
     }
 }
 
+/// Whatever root does to the agent and to what cases share, the case after it finds all as it was. Where the agent cannot be
+/// mended a fresh one takes over, and that is told.
+#[rstest]
+fn a_case_spoils_nothing_for_its_neighbours(#[values("native", "x86_64", "riscv64")] target: &str) {
+    if target == "native" {
+        if !is_root() {
+            return not_here("what root can do to the agent: it needs root");
+        }
+    } else if !is_set_up(target) {
+        return;
+    }
+    let path = crate::program::data().join("hostile/neighbours.yaml");
+    let place = Place::with(&std::fs::read_to_string(path).expect("the cases"));
+    let report = place.folder().join("report.json");
+    let wanted = format!("json={}", report.display());
+    let said = place.say(&["run", "--target", target, "--report", &wanted]).assert_status(0);
+    let document = std::fs::read_to_string(report).expect("a report");
+    assert!(document.contains("a fresh agent took over: the case"), "{document}\n{}", said.all());
+}
+
 /// All of them at once, over several guests, and with a guest for each case.
 #[rstest]
 #[case::spread(&["--jobs", "2"])]
