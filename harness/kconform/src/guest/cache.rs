@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::image::{DebianKernel, Image, Images, KernelSource};
+use super::stamp::{Known, seal};
 
 /// A kernel that is on this machine and ready to boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,22 +30,64 @@ pub struct CachedKernel {
     pub sha256: String,
     /// Files that were not looked into, and their SHA-256 as they were fetched.
     claimed: Vec<(PathBuf, String)>,
+    /// The config's SHA-256 as it was fetched.
+    config_sha256: Option<String>,
 }
 
 impl CachedKernel {
-    /// Whether its files are what was fetched. A kernel that is not looked into, since a snapshot of it is used, need
-    /// not be checked.
+    /// Whether its files are what was fetched. All are read: it is about to be booted.
     ///
     /// # Errors
     /// [`CacheError::Changed`] or [`CacheError::Read`].
     pub(super) fn check(&self, image: &Image) -> Result<(), CacheError> {
         for (path, claimed) in &self.claimed {
             if sha256(path)? != *claimed {
-                return Err(CacheError::Changed { path: path.clone(), image: image.name.clone() });
+                return Err(changed(path, image));
             }
         }
         Ok(())
     }
+
+    /// Whether its files are what was fetched, when a snapshot is used and none of them is booted. Those that nobody has
+    /// touched since they were last read are not read again.
+    ///
+    /// # Errors
+    /// [`CacheError::Changed`] or [`CacheError::Read`].
+    pub(crate) fn check_untouched(&self, image: &Image) -> Result<(), CacheError> {
+        let Some(directory) = self.vmlinuz.parent().filter(|_| !self.claimed.is_empty()) else {
+            return Ok(());
+        };
+        let mut known = Known::of(directory);
+        for (path, claimed) in &self.claimed {
+            let name = path.strip_prefix(directory).unwrap_or(path).to_string_lossy();
+            let unreadable = |source| CacheError::Read { path: path.clone(), source };
+            let hash = |path: &Path| sha256(path).map_err(io::Error::other);
+            if !known.has(&name, claimed, hash).map_err(unreadable)? {
+                return Err(changed(path, image));
+            }
+        }
+        known.keep();
+        Ok(())
+    }
+
+    /// Its `.config`, if there is one, which is what was fetched with it.
+    ///
+    /// # Errors
+    /// [`CacheError::Changed`] or [`CacheError::Read`].
+    pub(crate) fn config_text(&self, image: &Image) -> Result<Option<String>, CacheError> {
+        let Some(path) = &self.config else { return Ok(None) };
+        let unreadable = |source| CacheError::Read { path: path.clone(), source };
+        let bytes = fs::read(path).map_err(unreadable)?;
+        if self.config_sha256.as_ref().is_some_and(|claimed| hex(&Sha256::digest(&bytes)) != *claimed) {
+            return Err(changed(path, image));
+        }
+        let text = String::from_utf8(bytes).map_err(io::Error::other);
+        text.map(Some).map_err(unreadable)
+    }
+}
+
+fn changed(path: &Path, image: &Image) -> CacheError {
+    CacheError::Changed { path: path.to_owned(), image: image.name.clone() }
 }
 
 /// What is in a kernel's directory, and what it was made from.
@@ -64,6 +107,24 @@ pub(super) struct Manifest {
     pub release: String,
     /// The files beside the manifest.
     pub files: Vec<ManifestFile>,
+    /// The image file that asked for it; none for kconform's own images.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_file: Option<PathBuf>,
+    /// A checksum of all the other fields; earlier builds wrote none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check: Option<u32>,
+}
+
+impl Manifest {
+    /// With its checksum.
+    pub(super) fn sealed(self) -> Manifest {
+        let open = Manifest { check: None, ..self };
+        Manifest { check: Some(seal(&open)), ..open }
+    }
+
+    fn is_whole(&self) -> bool {
+        self.check.is_none() || *self == self.clone().sealed()
+    }
 }
 
 /// A file of a kernel's directory.
@@ -146,8 +207,8 @@ pub fn cached(image: &Image, cache: &Path) -> Result<Option<CachedKernel>, Cache
     Ok(Some(CachedKernel { claimed: Vec::new(), ..kernel }))
 }
 
-/// The kernel of an image, as [`cached`], of which is taken for granted until it is booted that nobody has changed it
-/// since it was fetched.
+/// The kernel of an image, as [`cached`], whose files are yet to be checked: where it is booted all of them, where a
+/// snapshot is restored those that were touched since they were last read, and its config whenever it is read.
 ///
 /// # Errors
 /// [`CacheError`] when its manifest is damaged, or it is a file that cannot be read.
@@ -171,6 +232,7 @@ pub fn at(path: &Path, config: Option<&Path>) -> Result<CachedKernel, CacheError
         origin: path.display().to_string(),
         sha256: sha256(path)?,
         claimed: Vec::new(),
+        config_sha256: None,
     })
 }
 
@@ -190,14 +252,16 @@ fn fetched(
     }
     let find = |name: &str| manifest.files.iter().find(|file| file.name == name);
     let Some(vmlinuz) = find(VMLINUZ) else { return Ok(None) };
+    let config = find(CONFIG);
     Ok(Some(CachedKernel {
         vmlinuz: directory.join(VMLINUZ),
-        config: find(CONFIG).map(|file| directory.join(&file.name)),
+        config: config.map(|file| directory.join(&file.name)),
         modules: modules.iter().map(|file| directory.join(&file.name)).collect(),
         release: manifest.release.clone(),
         origin: format!("{} {} ({})", manifest.package, manifest.version, manifest.suite),
         sha256: vmlinuz.sha256.clone(),
         claimed: claimed.collect(),
+        config_sha256: config.map(|file| file.sha256.clone()),
     }))
 }
 
@@ -235,7 +299,8 @@ fn read_manifest(image: &Image, directory: &Path) -> Result<Option<Manifest>, Ca
         Ok(text) => text,
     };
     let broken = |source| CacheError::Manifest { path, source, image: image.name.clone() };
-    serde_json::from_slice(&text).map(Some).map_err(broken)
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(broken)?;
+    if manifest.is_whole() { Ok(Some(manifest)) } else { Err(changed(&directory.join(MANIFEST), image)) }
 }
 
 /// A file's SHA-256, in hexadecimal.

@@ -181,8 +181,10 @@ mod tests {
             package_sha256: "ab".into(),
             release: "6.12-riscv64".into(),
             files: files.collect(),
+            image_file: image.file.clone(),
+            check: None,
         };
-        fs::write(place.join(MANIFEST), serde_json::to_vec(&manifest).unwrap()).unwrap();
+        fs::write(place.join(MANIFEST), serde_json::to_vec(&manifest.sealed()).unwrap()).unwrap();
     }
 
     fn images() -> Images {

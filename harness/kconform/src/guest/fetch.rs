@@ -237,7 +237,7 @@ fn assemble(
     {
         take_out(&apt, &apt.show(base)?, &[], scratch, &unpacked, progress)?;
     }
-    lay_out(&package, wanted, &unpacked, scratch.join("ready"))
+    lay_out(image, &package, wanted, &unpacked, scratch.join("ready"))
 }
 
 /// Follows dependencies from a meta package to the one that has the kernel in it: `linux-image-amd64` to
@@ -359,6 +359,7 @@ fn unpack(package: &Path, modules: &[String], into: &Path) -> Result<(), FetchEr
 
 /// Gathers what was unpacked under the names of the cache, and writes the manifest.
 fn lay_out(
+    image: &Image,
     package: &Package,
     wanted: &DebianKernel,
     unpacked: &Path,
@@ -394,8 +395,10 @@ fn lay_out(
         package_sha256: package.sha256.clone(),
         release,
         files,
+        image_file: image.file.clone(),
+        check: None,
     };
-    let text = serde_json::to_vec_pretty(&manifest).map_err(io::Error::from)?;
+    let text = serde_json::to_vec_pretty(&manifest.sealed()).map_err(io::Error::from)?;
     fs::write(ready.join(MANIFEST), text)?;
     Ok(ready)
 }
@@ -550,7 +553,8 @@ mod tests {
     #[test]
     fn what_a_package_lacks_is_named() {
         let images = Images::built_in().unwrap();
-        let KernelSource::Debian(wanted) = &images.find("riscv64").unwrap().kernel else { panic!("a file") };
+        let image = images.find("riscv64").unwrap();
+        let KernelSource::Debian(wanted) = &image.kernel else { panic!("a file") };
         let wanted = DebianKernel { modules: vec!["virtio_console".into()], ..wanted.clone() };
         let package = Package {
             name: "linux-image-x".into(),
@@ -566,7 +570,7 @@ mod tests {
             for file in files {
                 fs::write(unpacked.join(file), "").unwrap();
             }
-            lay_out(&package, &wanted, &unpacked, place.path().join("ready")).unwrap_err().to_string()
+            lay_out(image, &package, &wanted, &unpacked, place.path().join("ready")).unwrap_err().to_string()
         };
         let told = [lacks(&[]), lacks(&["vmlinuz-new"]), lacks(&["vmlinuz-6.12"])];
         insta::assert_snapshot!(told.join("\n"));

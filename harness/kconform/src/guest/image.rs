@@ -30,6 +30,9 @@ pub struct Image {
     /// The file's name without `.yaml`: `x86_64-6.12`.
     #[serde(skip)]
     pub name: String,
+    /// The file that it is from; none for those that kconform carries.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
     /// What kernel this is, for people.
     pub about: String,
     /// The guest's architecture.
@@ -302,6 +305,7 @@ pub fn load(path: &Path) -> Result<Image, ImageError> {
     let text =
         fs::read_to_string(path).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
     let mut image = parse(path, &text)?;
+    image.file = std::path::absolute(path).ok();
     if let KernelSource::File(file) = &mut image.kernel {
         let directory = path.parent().unwrap_or(Path::new("."));
         file.path = directory.join(&file.path);

@@ -13,6 +13,7 @@ pub mod initramfs;
 pub mod own_kernel;
 pub mod qemu;
 pub mod snapshot;
+mod stamp;
 #[cfg(test)]
 mod tests;
 

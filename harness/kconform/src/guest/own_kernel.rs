@@ -135,7 +135,7 @@ fn read(path: &Path) -> Result<Vec<u8>, OwnKernelError> {
 
 fn in_tree(tree: &Path) -> Result<(PathBuf, Option<PathBuf>), OwnKernelError> {
     // A tree may hold kernels of several builds; the config tells which is the last one's.
-    let config = Some(tree.join(".config")).filter(|path| path.is_file());
+    let config = built_with(tree);
     let text = config.as_ref().and_then(|path| fs::read_to_string(path).ok()).unwrap_or_default();
     let enabled = |name: &str| text.lines().any(|line| line.strip_suffix("=y") == Some(name));
     let folder = [
@@ -159,8 +159,38 @@ fn in_tree(tree: &Path) -> Result<(PathBuf, Option<PathBuf>), OwnKernelError> {
 fn beside(path: &Path) -> Option<PathBuf> {
     let name = path.file_name()?.to_str()?;
     let installed = name.split_once('-').map(|(_, version)| path.with_file_name(format!("config-{version}")));
-    let tree = path.ancestors().skip(1).take(5).map(|folder| folder.join(".config"));
-    installed.into_iter().chain(tree).find(|config| config.is_file())
+    let tree = path.ancestors().skip(1).take(5).find_map(built_with);
+    installed.filter(|config| config.is_file()).or(tree)
+}
+
+/// The config of the last build in a tree: what Kconfig has made of `.config` then (`syncconfig`, in
+/// Documentation/kbuild/kconfig.rst), since `.config` may have been edited after it.
+fn built_with(tree: &Path) -> Option<PathBuf> {
+    let config = tree.join(".config");
+    [tree.join("include/config/auto.conf"), config.clone()]
+        .into_iter()
+        .find(|path| path.is_file())
+        .filter(|_| config.is_file())
+}
+
+/// Why a config cannot be that of a kernel: a series that is not that of the kernel's release.
+pub(crate) fn of_another_series(config: &str, release: &str) -> Option<String> {
+    // `# Linux/x86 6.12.1 Kernel Configuration`; distributions give the last number a meaning of their own.
+    let heading = config.lines().take(8).find_map(|line| line.strip_suffix(" Kernel Configuration"))?;
+    let version = heading.rsplit(' ').next()?;
+    let series = |version: &str| {
+        let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(str::to_owned);
+        Some((numbers.next()?, numbers.next()?))
+    };
+    (series(version) != series(release)).then(|| version.to_owned())
+}
+
+/// Whether two configs set the same.
+pub(crate) fn same_config(one: &str, other: &str) -> bool {
+    let set = |text: &str| -> std::collections::BTreeSet<String> {
+        text.lines().filter(|line| line.starts_with("CONFIG_")).map(str::to_owned).collect()
+    };
+    set(one) == set(other)
 }
 
 /// Takes off gzip and zboot. `None` for the bytes when there was nothing to take off.
@@ -260,7 +290,7 @@ fn lacks(config: &str, arch: Arch) -> Vec<&'static str> {
 fn keep(bytes: &[u8], cache: &Path) -> io::Result<PathBuf> {
     let folder = cache.join("unpacked");
     let path = folder.join(hex(&Sha256::digest(bytes)));
-    if !fs::metadata(&path).is_ok_and(|there| there.len() == bytes.len() as u64) {
+    if !fs::read(&path).is_ok_and(|there| there == bytes) {
         fs::create_dir_all(&folder)?;
         let mut file = tempfile::NamedTempFile::new_in(&folder)?;
         file.write_all(bytes)?;
@@ -338,6 +368,43 @@ mod tests {
     fn what_is_no_kernel_is_said(#[case] bytes: Vec<u8>, #[case] says: &str) {
         let error = unpack(Path::new("k"), bytes).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
+    }
+
+    #[test]
+    fn a_trees_config_is_that_of_its_last_build() {
+        let tree = tempfile::tempdir().unwrap();
+        let config = |path: &str, text: &str| {
+            let path = tree.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(&path, text).unwrap();
+            path
+        };
+        let image = config("arch/x86/boot/bzImage", "");
+        assert_eq!(beside(&image), None);
+        let edited = config(".config", "CONFIG_X86_64=y\nCONFIG_NEW=y\n");
+        assert_eq!((beside(&image), in_tree(tree.path()).unwrap().1), (Some(edited.clone()), Some(edited)));
+        let built = config("include/config/auto.conf", "CONFIG_X86_64=y\n");
+        assert_eq!((beside(&image), in_tree(tree.path()).unwrap().1), (Some(built.clone()), Some(built)));
+    }
+
+    #[rstest]
+    #[case(
+        "#\n# Automatically generated file; DO NOT EDIT.\n# Linux/x86 6.12.1 Kernel Configuration\n",
+        None
+    )]
+    #[case("# Linux/riscv 6.1.0 Kernel Configuration", Some("6.1.0"))]
+    #[case("# Linux/x86 6.13.0-rc1 Kernel Configuration", Some("6.13.0-rc1"))]
+    #[case("CONFIG_BPF=y", None)]
+    fn a_config_tells_its_kernel(#[case] config: &str, #[case] version: Option<&str>) {
+        assert_eq!(of_another_series(config, "6.12.0+deb13-amd64").as_deref(), version);
+    }
+
+    #[test]
+    fn an_unpacked_kernel_that_is_damaged_is_unpacked_again() {
+        let cache = tempfile::tempdir().unwrap();
+        let path = keep(b"kernel", cache.path()).unwrap();
+        fs::write(&path, "kermel").unwrap();
+        assert_eq!(fs::read(keep(b"kernel", cache.path()).unwrap()).unwrap(), b"kernel");
     }
 
     #[test]

@@ -19,6 +19,7 @@ use super::session::{Keeper, LastWords, Link};
 use super::{AGENT, Broken, Opened, Session, Unusable};
 use crate::guest::cache::claimed;
 use crate::guest::image::{AgentPort, DEFAULT_IMAGES, KernelSource};
+use crate::guest::own_kernel::{of_another_series, same_config};
 use crate::guest::qemu::{Accel, Accelerator, BootFailure, has_second_serial, program_of};
 use crate::guest::{BootSpec, Guest, GuestError, Hears, Image, Start, cache_dir, snapshot};
 use crate::health::{excerpt, worst};
@@ -57,11 +58,16 @@ pub(super) fn open(image: &Image, start: Start, hears: Hears<'_>) -> Result<Open
     let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[], hears };
     // What is read of files is read while the guest comes up.
     let (config, started) = thread::scope(|scope| {
-        let config = scope.spawn(|| kernel.config.as_deref().map(std::fs::read_to_string).transpose());
+        let config = scope.spawn(|| {
+            kernel.check_untouched(image)?;
+            kernel.config_text(image)
+        });
         let started = with_some_port(&spec, start);
         (config.join().unwrap_or_else(|panic| resume_unwind(panic)), started)
     });
     let (guest, port) = started.map_err(|error| unusable(&error))?;
+    // Damage is told as such, and not as what has come of it: a guest that did not come up tells of it itself.
+    let config = config.map_err(|error| failed(error.to_string()))?;
     let remark = remark(&Way {
         accel: guest.accelerator(),
         failed_boots: guest.failed_boots().len(),
@@ -85,13 +91,31 @@ pub(super) fn open(image: &Image, start: Start, hears: Hears<'_>) -> Result<Open
             },
             _ => failed(words.after(&broken)),
         })?;
-    let path = || kernel.config.as_deref().unwrap_or(Path::new("config")).display();
-    let config = match config.map_err(|error| failed(format!("{}: {error}", path())))? {
-        None => session.facts().config.as_deref().and_then(super::config_text),
-        read => read,
-    };
+    let told = session.facts().config.as_deref().and_then(super::config_text);
+    let (config, doubt) = believed(config, told, &session.facts().release);
+    let path = kernel.config.as_deref().unwrap_or(Path::new("config")).display();
+    let remark = doubt.map_or(remark.clone(), |doubt| format!("{remark}; {path} {doubt}"));
     let kernel = Kernel::new(image.arch, session.facts(), config, false);
     Ok(Opened { session, kernel, remark: Some(remark) })
+}
+
+/// The config of a kernel, of what is said beside it and what it tells itself (`/proc/config.gz`); and what is wrong with
+/// the former.
+fn believed(beside: Option<String>, told: Option<String>, release: &str) -> (Option<String>, Option<String>) {
+    match (beside, told) {
+        (Some(beside), Some(told)) => {
+            let doubt = "is not its config, which it tells itself and which counts".to_owned();
+            let doubt = (!same_config(&beside, &told)).then_some(doubt);
+            (Some(told), doubt)
+        }
+        (Some(beside), None) => match of_another_series(&beside, release) {
+            Some(version) => {
+                (None, Some(format!("is the config of {version}, and not of {release}: it is not used")))
+            }
+            None => (Some(beside), None),
+        },
+        (None, told) => (told, None),
+    }
 }
 
 /// How a guest came up.

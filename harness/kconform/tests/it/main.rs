@@ -3,6 +3,7 @@
 
 mod bisect;
 mod bisect_step;
+mod cache;
 mod check;
 mod colors;
 mod command_line;

@@ -11,6 +11,7 @@ use kconform_abi::Arch;
 use serde::{Deserialize, Serialize};
 
 use crate::guest::image::Image;
+use crate::guest::stamp::seal;
 
 /// What runs a guest's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,7 +144,8 @@ pub fn version(qemu: &Path) -> std::io::Result<String> {
 /// error.
 pub(super) fn remember(works: bool, why: &str, qemu: &Path, cache: &Path) {
     let Some(machine) = Machine::here(qemu) else { return };
-    let finding = Finding { machine, works, why: why.to_owned() };
+    let finding = Finding { machine, works, why: why.to_owned(), check: 0 };
+    let finding = Finding { check: finding.sum(), ..finding };
     let write = || -> std::io::Result<()> {
         fs::create_dir_all(cache)?;
         let mut file = tempfile::NamedTempFile::new_in(cache)?;
@@ -169,6 +171,14 @@ struct Finding {
     machine: Machine,
     works: bool,
     why: String,
+    /// A checksum of the others.
+    check: u32,
+}
+
+impl Finding {
+    fn sum(&self) -> u32 {
+        seal(&(&self.machine, self.works, &self.why))
+    }
 }
 
 impl Machine {
@@ -180,7 +190,7 @@ impl Machine {
 
 fn recall(machine: &Machine, cache: &Path) -> Option<Finding> {
     let finding: Finding = serde_json::from_slice(&fs::read(finding_path(cache)).ok()?).ok()?;
-    (finding.machine == *machine).then_some(finding)
+    (finding.machine == *machine && finding.check == finding.sum()).then_some(finding)
 }
 
 fn finding_path(cache: &Path) -> PathBuf {

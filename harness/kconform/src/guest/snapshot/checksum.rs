@@ -1,14 +1,16 @@
 //! What notices a damaged snapshot: a checksum that is quick enough to be taken at every start.
 
 use std::collections::HashMap;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, MetadataExt};
+use std::os::unix::fs::FileExt;
 use std::sync::{Mutex, PoisonError};
 
 use crc32fast::Hasher;
 use rustix::fs::{SeekFrom, seek};
 use rustix::io::Errno;
+
+use crate::guest::stamp::Stamp;
 
 /// What is read at once. Only whole blocks count, so that the checksum does not depend on where a file system keeps
 /// holes.
@@ -59,26 +61,6 @@ fn next_hole(file: &File, from: u64, size: u64) -> io::Result<u64> {
         Ok(at) => Ok(at),
         Err(Errno::INVAL) => Ok(size),
         Err(error) => Err(error.into()),
-    }
-}
-
-/// What changes when a file is written to or is another one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Stamp {
-    place: (u64, u64),
-    size: u64,
-    modified: (i64, i64),
-    changed: (i64, i64),
-}
-
-impl Stamp {
-    fn of(data: &Metadata) -> Stamp {
-        Stamp {
-            place: (data.dev(), data.ino()),
-            size: data.len(),
-            modified: (data.mtime(), data.mtime_nsec()),
-            changed: (data.ctime(), data.ctime_nsec()),
-        }
     }
 }
 

@@ -103,3 +103,33 @@ fn a_fingerprint_is_found_wherever_it_is() {
     assert!(!is_in(b"fingerprin"));
     assert!(!is_in(b""));
 }
+
+#[test]
+fn a_config_of_another_kernel_is_not_believed() {
+    let text = |word: &str| Some(format!("# Linux/x86 6.12.0 Kernel Configuration\nCONFIG_{word}=y\n"));
+    let told = |beside, own, release| {
+        let (config, doubt) = believed(beside, own, release);
+        let config = config.unwrap_or_default();
+        format!("{}: {}", config.lines().last().unwrap_or("none"), doubt.unwrap_or_default())
+    };
+    let all = [
+        told(None, None, "6.12.1"),
+        told(None, text("OWN"), "6.12.1"),
+        told(text("BESIDE"), None, "6.12.1"),
+        told(text("BESIDE"), None, "6.1.0"),
+        told(text("OWN"), text("OWN"), "6.12.1"),
+        told(text("BESIDE"), text("OWN"), "6.12.1"),
+    ];
+    let own = "CONFIG_OWN=y: ";
+    assert_eq!(
+        all,
+        [
+            "none: ",
+            own,
+            "CONFIG_BESIDE=y: ",
+            "none: is the config of 6.12.0, and not of 6.1.0: it is not used",
+            own,
+            "CONFIG_OWN=y: is not its config, which it tells itself and which counts",
+        ]
+    );
+}
