@@ -62,7 +62,7 @@ fn fork_and_wait() -> Result<(), Failed> {
 }
 
 fn run(cases: &mut Cases, plan: &Plan) -> Result<(), Failed> {
-    match cases.run(plan, None) {
+    match cases.run(0, plan, None) {
         Outcome::Ran(seen) if seen.records.len() == 4 => {
             encode(&seen).map(drop).map_err(|error| error.to_string())
         }

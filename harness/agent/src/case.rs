@@ -7,6 +7,7 @@ use crate::ground::Ground;
 use crate::kernel_log::KernelLog;
 use crate::leftovers::{self, Swept};
 use crate::log::{Log, State};
+use crate::objects::Objects;
 use crate::reach::Reach;
 use crate::runner::Runner;
 use crate::scratch::{self, Scratch};
@@ -27,6 +28,7 @@ pub(crate) struct Cases {
     pub(crate) ground: Ground,
     /// The next case's process, if there is one already.
     pub(crate) spare: Option<Spare>,
+    pub(crate) objects: Objects,
 }
 
 /// The agent's /proc/self/oom_score_adj, open, and what it says.
@@ -77,8 +79,9 @@ enum Left {
 }
 
 impl Cases {
-    /// Runs a case; `watched` tells when the host goes away.
-    pub(crate) fn run(&mut self, plan: &Plan, mut watched: Option<libc::pollfd>) -> Outcome {
+    /// Runs a case, which has this number; `watched` tells when the host goes away.
+    pub(crate) fn run(&mut self, id: u64, plan: &Plan, mut watched: Option<libc::pollfd>) -> Outcome {
+        self.objects.before();
         let reach = Reach::of(&plan.steps);
         let sysctls = Before::read(&plan.steps);
         self.log.reset();
@@ -111,7 +114,8 @@ impl Cases {
         let untouched = end == End::Finished && scratch::untouched_by(&plan.steps, reach);
         let tidied = if untouched { Ok(()) } else { self.scratch.tidy() };
         let hindrance = hindrance(swept.stuck, tidied).or_else(|| self.ground.mend(reach).err());
-        let observation = self.observe(began, end, swept);
+        let mut observation = self.observe(began, end, swept);
+        observation.lingers = self.objects.after(id, &plan.steps);
         match hindrance {
             Some(why) => Outcome::Spent(observation, why),
             None => Outcome::Ran(observation),
@@ -181,6 +185,7 @@ impl Cases {
             kernel_log,
             taint,
             left_behind: swept.killed,
+            lingers: false,
             dropped: self.log.dropped(),
         }
     }

@@ -63,9 +63,12 @@ pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>
             }
             Ok(ToAgent::Run { id, plan }) => {
                 tell(&mut stream, &FromAgent::Started { id })?
-                    && match cases.run(&plan, stream.watched()) {
+                    && match cases.run(id, &plan, stream.watched()) {
                         Outcome::Ran(seen) => {
-                            tell(&mut stream, &FromAgent::Ran { id, observation: Box::new(seen) })?
+                            let settled = cases.objects.settled();
+                            let told =
+                                settled.is_empty() || tell(&mut stream, &FromAgent::Traces { settled })?;
+                            told && tell(&mut stream, &FromAgent::Ran { id, observation: Box::new(seen) })?
                         }
                         Outcome::Spent(seen, why) => {
                             tell(&mut stream, &FromAgent::Spent { why })?;
@@ -77,6 +80,14 @@ pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>
             }
             Ok(ToAgent::Btf { queries }) => {
                 tell(&mut stream, &FromAgent::Btf { answers: btf::answers(&queries) })?
+            }
+            Ok(ToAgent::Watch) => {
+                cases.objects.watch(stream.kind == Kind::Host);
+                true
+            }
+            Ok(ToAgent::Settle { patience_ms }) => {
+                let settled = cases.objects.settle_within(patience_ms);
+                tell(&mut stream, &FromAgent::Traces { settled })?
             }
             Ok(ToAgent::Quit) => return Ok(()),
             Err(WireError::Closed) => false,
@@ -97,7 +108,7 @@ fn rehearse(cases: &mut Cases) {
     let nothing = Op::Repeat { times: Value::Number(0), slot: None, steps: Vec::new() };
     let steps = vec![Step { index: 0, op: nothing }];
     // Whatever comes of it, the first case will meet it too.
-    let _ = cases.run(&Plan { slots: 0, timeout_ms: REHEARSAL_MS, steps }, None);
+    let _ = cases.run(0, &Plan { slots: 0, timeout_ms: REHEARSAL_MS, steps }, None);
 }
 
 /// Reads a message. The spare process, if there is one, may have to read it too.

@@ -5,6 +5,7 @@ use crate::case::{Cases, OomScore};
 use crate::ground::Ground;
 use crate::kernel_log::KernelLog;
 use crate::log::{self, Log};
+use crate::objects::Objects;
 use crate::scratch::Scratch;
 use crate::signals::{PARENT_ENDED, Signals};
 use crate::sys::Ended;
@@ -174,5 +175,6 @@ pub(crate) fn cases(signals: Signals, scratch: &str, place: Place) -> Result<Cas
         place,
         ground: Ground::note(place),
         spare: None,
+        objects: Objects::default(),
     })
 }

@@ -1,5 +1,6 @@
 //! Thin wrappers of the system calls that the agent itself makes; an error is the errno.
 
+mod bpf;
 mod fd;
 mod own;
 mod passing;
@@ -10,6 +11,7 @@ use std::ffi::CString;
 
 use libc::{c_char, c_int};
 
+pub(crate) use bpf::*;
 pub(crate) use fd::*;
 pub(crate) use own::*;
 pub(crate) use passing::*;

@@ -74,6 +74,11 @@ impl Kernel {
         holds(number) || (stand_in && holds(CAP_SYS_ADMIN))
     }
 
+    /// Whether the agent may walk the ids of BPF objects (`bpf_obj_get_next_id()` of kernel/bpf/syscall.c).
+    pub fn may_look_for_leaks(&self) -> bool {
+        self.has_capability(CAP_SYS_ADMIN)
+    }
+
     /// Whether everything is there; the first thing that is not, otherwise.
     pub fn meets(&self, requires: &Requires) -> Result<(), Unmet> {
         let unmet = |reason: String| Err(Unmet { reason });

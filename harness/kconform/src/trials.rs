@@ -21,7 +21,7 @@ use crate::interrupt;
 use crate::judge::Verdict;
 use crate::report::{Style, failures};
 use crate::run::TargetRun;
-use crate::target::{Target, Unusable, Worker};
+use crate::target::{Leaks, Target, Unusable, Worker};
 
 /// The targets of `cargo test`, unless `KCONFORM_TARGETS` names others, separated by commas.
 const TARGETS: &str = "native,x86_64,riscv64";
@@ -64,7 +64,7 @@ fn gather(paths: &[&Path]) -> Result<(Vec<Trial>, Vec<Shared>), CliError> {
         let target = Target::named(name, &images)
             .ok_or_else(|| CliError::NoTarget { name: name.into(), nearest: None })?;
         let missing = target.ready().err().filter(|unusable| unusable.not_set_up && !guests_required());
-        let worker = Arc::new(Mutex::new(Worker::new(target)));
+        let worker = Arc::new(Mutex::new(Worker::new(target).checking_leaks(Leaks::Looked, true)));
         workers.push(worker.clone());
         trials.extend((0..cases.len()).map(|nth| trial(name, &cases, nth, &worker, missing.as_ref())));
     }

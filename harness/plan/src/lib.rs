@@ -10,6 +10,7 @@ mod btf;
 mod expect;
 mod observation;
 mod plan;
+mod trace;
 mod wire;
 
 pub use btf::{BtfAnswer, BtfQuery, BtfWant};
@@ -18,6 +19,7 @@ pub use observation::{
     Bytes, ChildEnd, End, Facts, Iteration, Observation, Record, RecordKind, Saved, Trouble, is_error,
 };
 pub use plan::{Buffer, Call, Function, Op, Output, Overlay, Piece, Plan, Region, Save, Source, Step, Value};
+pub use trace::{Left, ObjectKind, Place, Trace};
 pub use wire::{
     FromAgent, MAX_FRAME, SERIAL_SHARE, SERIAL_WINDOW, ToAgent, WIRE_VERSION, WireError, decode, encode,
     read_frame, write_frame,

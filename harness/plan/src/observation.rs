@@ -17,6 +17,9 @@ pub struct Observation {
     pub taint: Option<(u64, u64)>,
     /// Processes that the case left behind and that were killed.
     pub left_behind: u32,
+    /// BPF objects of the case are still there, which may go yet: what becomes of them comes in
+    /// [`FromAgent::Traces`](crate::FromAgent).
+    pub lingers: bool,
     /// Records that found no room; when not 0, the observation is incomplete.
     pub dropped: u32,
 }

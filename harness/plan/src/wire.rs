@@ -4,10 +4,10 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{BtfAnswer, BtfQuery, Facts, Observation, Plan};
+use crate::{BtfAnswer, BtfQuery, Facts, Observation, Plan, Trace};
 
 /// The version of the messages; both ends must agree. Any change of a type of this crate makes a new one.
-pub const WIRE_VERSION: u32 = 5;
+pub const WIRE_VERSION: u32 = 6;
 
 /// The longest message that is sent or taken, in bytes.
 pub const MAX_FRAME: usize = 256 << 20;
@@ -34,6 +34,13 @@ pub enum ToAgent {
         /// The questions.
         queries: Vec<BtfQuery>,
     },
+    /// From here on look for what cases leave behind. Nothing answers it.
+    Watch,
+    /// Wait for what lingers to go, and say what does not; only asked while no case is in flight.
+    Settle {
+        /// How long to wait, in milliseconds.
+        patience_ms: u64,
+    },
     /// End: power the guest off, or exit.
     Quit,
 }
@@ -59,6 +66,11 @@ pub enum FromAgent {
         id: u64,
         /// What was seen.
         observation: Box<Observation>,
+    },
+    /// What cases have left behind; said before [`FromAgent::Ran`], if at all, and in answer to [`ToAgent::Settle`].
+    Traces {
+        /// Cases by the host's numbers, of which nothing lingers any more, and what they have left for good.
+        settled: Vec<(u64, Vec<Trace>)>,
     },
     /// The answers to [`ToAgent::Btf`], in the order of the questions.
     Btf {

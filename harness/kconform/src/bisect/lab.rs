@@ -20,7 +20,7 @@ use crate::interrupt;
 use crate::report::document::{CaseResult, Document, SuiteIdentity};
 use crate::report::gather;
 use crate::run::{Options, run as run_cases};
-use crate::target::Target;
+use crate::target::{Leaks, Target};
 
 /// Why nothing can be said of any commit.
 #[derive(Debug, thiserror::Error)]
@@ -129,7 +129,7 @@ pub(crate) fn run_once(cases: &Arc<[Case]>, target: &Target) -> Result<Document,
         until_fail: false,
         guests: 1,
         isolate: false,
-        check_leaks: false,
+        leaks: Leaks::Ignored,
     };
     let started = SystemTime::now();
     let runs = run_cases(cases, std::slice::from_ref(target), options, &mut |_, _| {});

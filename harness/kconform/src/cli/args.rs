@@ -247,7 +247,10 @@ pub(super) struct RunArgs {
     /// changes for targets that are no guests.
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(super) isolate: Option<Isolate>,
-    /// Look for BPF objects that outlive a case, which then fails. Other users of bpf(2) on the same kernel disturb it.
+    /// Do not look for what outlives a case (BPF objects that stay pinned or attached, say), which makes it fail otherwise.
+    #[arg(long, conflicts_with = "check_leaks")]
+    pub(super) no_check_leaks: bool,
+    /// Insist on it: where it cannot be looked for, nothing is known of a case. Without this it is then left out.
     #[arg(long)]
     pub(super) check_leaks: bool,
     /// Show the steps of the cases that pass, too.

@@ -14,7 +14,7 @@ use crate::interrupt;
 use crate::report::document::{Document, SuiteIdentity};
 use crate::report::{Progress, Style, gather};
 use crate::run::{Options, run as run_cases};
-use crate::target::Target;
+use crate::target::{Leaks, Target};
 
 pub(super) fn between_kernels(args: &BisectArgs, cases: Vec<Case>, styles: Styles) -> Result<u8, CliError> {
     if let Some(option) = args.building.given() {
@@ -35,8 +35,14 @@ pub(super) fn between_kernels(args: &BisectArgs, cases: Vec<Case>, styles: Style
 /// What cases come to on kernels.
 pub(super) fn observe(cases: &Arc<[Case]>, targets: &[Target], quiet: bool, errors: Style) -> Document {
     let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    let options =
-        Options { jobs, rounds: Some(1), until_fail: false, guests: 1, isolate: false, check_leaks: false };
+    let options = Options {
+        jobs,
+        rounds: Some(1),
+        until_fail: false,
+        guests: 1,
+        isolate: false,
+        leaks: Leaks::Ignored,
+    };
     let mut progress = Progress::new(targets, cases, quiet, errors);
     let started = SystemTime::now();
     let runs = run_cases(cases, targets, options, &mut |target, event| progress.tell(target, event));

@@ -14,7 +14,7 @@ use crate::report::document::{Document, SuiteIdentity};
 use crate::report::{Progress, Style, Wanted, failures, gather, passes, summary};
 use crate::run::{Options, TargetRun, exit_status, run as run_cases};
 use crate::select::Selection;
-use crate::target::{EarlyGuests, Target};
+use crate::target::{EarlyGuests, Leaks, Target};
 
 pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
     Wanted::check(&args.reports)?;
@@ -83,7 +83,11 @@ fn options(args: &RunArgs, targets: usize) -> Options {
             None => Some(1),
         },
         until_fail: args.until_fail,
-        check_leaks: args.check_leaks,
+        leaks: match (args.check_leaks, args.no_check_leaks) {
+            (_, true) => Leaks::Ignored,
+            (true, false) => Leaks::Demanded,
+            (false, false) => Leaks::Looked,
+        },
     }
 }
 
@@ -161,9 +165,8 @@ fn again(program: &str, args: &RunArgs, targets: &[&str], id: &str) -> String {
     if args.isolate.is_some() {
         words.extend(["--isolate".into(), "guest".into()]);
     }
-    if args.check_leaks {
-        words.push("--check-leaks".into());
-    }
+    words.extend(args.check_leaks.then(|| "--check-leaks".into()));
+    words.extend(args.no_check_leaks.then(|| "--no-check-leaks".into()));
     words.extend(["--exact".into(), format!("'{}'", id.replace('\'', r"'\''"))]);
     words.join(" ")
 }

@@ -61,6 +61,7 @@ fn seen(records: &[(u32, RecordKind)], end: End) -> Observation {
         kernel_log: Vec::new(),
         taint: None,
         left_behind: 0,
+        lingers: false,
         dropped: 0,
     }
 }

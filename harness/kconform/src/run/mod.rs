@@ -11,7 +11,7 @@ use crate::guest::qemu::end_all;
 use crate::interrupt;
 use crate::judge::Verdict;
 use crate::kernel::Kernel;
-use crate::target::{CaseResult, Note, Target, Unusable, Worker};
+use crate::target::{CaseResult, Leaks, Note, Target, Unusable, Worker};
 
 /// What came of the cases on one target.
 #[derive(Clone, Debug)]
@@ -48,14 +48,15 @@ pub struct Options {
     pub guests: usize,
     /// Every case has a guest for itself, as far as targets are guests.
     pub isolate: bool,
-    /// BPF objects that outlive a case are looked for.
-    pub check_leaks: bool,
+    /// Whether what outlives a case is looked for.
+    pub leaks: Leaks,
 }
 
 /// One target after the other, each case once, a guest for all of them.
 impl Default for Options {
     fn default() -> Options {
-        Options { jobs: 1, rounds: Some(1), until_fail: false, guests: 1, isolate: false, check_leaks: false }
+        let leaks = Leaks::Looked;
+        Options { jobs: 1, rounds: Some(1), until_fail: false, guests: 1, isolate: false, leaks }
     }
 }
 
@@ -136,7 +137,8 @@ fn run_target(cases: &[Case], target: Target, nth: usize, options: Options, send
     // After an interruption nobody may be there to receive.
     let tell = |event| drop(sender.send((nth, event)));
     let guests = if target.is_guest() { options.guests.clamp(1, cases.len().max(1)) } else { 1 };
-    let worker = || Worker::new(target.clone()).isolated(options.isolate).checking_leaks(options.check_leaks);
+    let worker =
+        || Worker::new(target.clone()).isolated(options.isolate).checking_leaks(options.leaks, false);
     let mut workers: Vec<Worker> = (0..guests).map(|_| worker()).collect();
     let failed = AtomicBool::new(false);
     for round in 1.. {

@@ -1,85 +1,31 @@
-//! BPF objects that outlive a case: ids that a kernel has given out since, and still holds when the case's processes are
-//! gone. Ids only grow (`idr_alloc_cyclic` in kernel/bpf/syscall.c), so what is new is what lies beyond the last one.
+//! What cases leave behind, in words, and whether it is somebody else's.
+
+use std::collections::BTreeSet;
 
 use kconform_abi::Arch;
-use kconform_plan::{
-    Buffer, Bytes, Call, Expect, Function, Observation, Op, Output, Piece, Plan, RecordKind, Region, Ret,
-    Save, Source, Step, Value,
-};
+use kconform_plan::{Left, ObjectKind, Place, Trace};
 
-use super::Opened;
 use crate::case::Case;
 use crate::judge::{Failure, FailureKind, Verdict};
 
-/// The kinds of objects and the commands that walk their ids.
-const KINDS: &[(&str, &str)] = &[
-    ("map", "BPF_MAP_GET_NEXT_ID"),
-    ("program", "BPF_PROG_GET_NEXT_ID"),
-    ("link", "BPF_LINK_GET_NEXT_ID"),
-    ("BTF", "BPF_BTF_GET_NEXT_ID"),
-];
-
-/// How long what a case used may take to go: maps and programs are freed after an RCU grace period.
-const PATIENCE_MS: u64 = 3_000;
-
-/// More objects than any kernel has.
-const MOST: u64 = 100_000;
-
-const ENOENT: i32 = 2;
-
-/// What is known of leaks on a kernel.
-#[derive(Debug)]
-pub(super) enum Leaks {
-    /// They are not looked for.
+/// Whether what cases leave behind is looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leaks {
+    /// It is not.
+    #[default]
     Ignored,
-    /// They are looked for, but what there is has not been asked yet.
-    Unknown,
-    /// What there was before the case.
-    Since(Ids),
-    /// The agent may not walk the ids (CAP_SYS_ADMIN), or was lost.
-    Hidden,
+    /// It is, where the agent may: that needs CAP_SYS_ADMIN.
+    Looked,
+    /// It is; where the agent may not, nothing is known of any case.
+    Demanded,
 }
 
-impl Leaks {
-    pub(super) fn is_ignored(&self) -> bool {
-        matches!(self, Leaks::Ignored)
-    }
+/// Why leaks are not looked for where the agent may not.
+pub(super) const HIDDEN: &str = "leaks cannot be looked for: that needs CAP_SYS_ADMIN";
 
-    /// What is known when a kernel is started.
-    pub(super) fn of_a_fresh_kernel(&self) -> Leaks {
-        if self.is_ignored() { Leaks::Ignored } else { Leaks::Unknown }
-    }
-
-    /// Takes note of what there is before a case; nothing else is in flight.
-    pub(super) fn before(&mut self, opened: &mut Opened) {
-        if matches!(self, Leaks::Unknown) {
-            let arch = opened.kernel.arch;
-            *self = Ids::now(arch, &mut |plan| ask(opened, plan)).map_or(Leaks::Hidden, Leaks::Since);
-        }
-    }
-
-    /// The verdict on a case, which fails when it passed but left something behind.
-    pub(super) fn after(&mut self, opened: &mut Opened, case: &Case, verdict: Verdict) -> Verdict {
-        let Leaks::Since(ids) = self else {
-            return match (&*self, verdict) {
-                (Leaks::Hidden, Verdict::Passed) => {
-                    Verdict::Lost("leaks cannot be looked for: that needs CAP_SYS_ADMIN".into())
-                }
-                (_, verdict) => verdict,
-            };
-        };
-        let arch = opened.kernel.arch;
-        let leaked = ids.leaked(arch, &mut |plan| ask(opened, plan)).unwrap_or_default();
-        if verdict != Verdict::Passed || leaked.is_empty() {
-            return verdict;
-        }
-        outlived(case, &leaked)
-    }
-}
-
-/// The verdict on a case that left these objects behind.
-pub(super) fn outlived(case: &Case, leaked: &[String]) -> Verdict {
-    let got = leaked.join(", ");
+/// The verdict on a case that left these things behind.
+pub(super) fn outlived(case: &Case, traces: &[Trace]) -> Verdict {
+    let got = list(traces);
     Verdict::Failed(Box::new(Failure {
         kind: FailureKind::Leaked,
         place: case.place.clone(),
@@ -89,118 +35,185 @@ pub(super) fn outlived(case: &Case, leaked: &[String]) -> Verdict {
         expected: "nothing to be left".into(),
         got,
         ret: None,
-        also: Vec::new(),
+        also: traces.iter().filter_map(|trace| Some((case.place.clone(), remedy(trace)?))).collect(),
     }))
 }
 
-fn ask(opened: &mut Opened, plan: Plan) -> Option<Observation> {
-    let session = &mut opened.session;
-    session.send(u64::MAX, plan).and_then(|()| session.receive()).ok().map(|(_, observation)| observation)
+/// What was left, in one line.
+pub(super) fn list(traces: &[Trace]) -> String {
+    traces.iter().map(|trace| describe(&trace.left)).collect::<Vec<_>>().join(", ")
 }
 
-/// The last id of each kind that was there before a case.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Ids([u32; KINDS.len()]);
-
-/// Asks an agent for something; `None` when it cannot answer, or may not.
-type Ask<'a> = &'a mut dyn FnMut(Plan) -> Option<Observation>;
-
-impl Ids {
-    /// The ids that are there now.
-    fn now(arch: Arch, ask: Ask<'_>) -> Option<Ids> {
-        let mut ids = Ids::default();
-        for (nth, id) in ids.0.iter_mut().enumerate() {
-            let observation = ask(walk(arch, nth)?)?;
-            let answers = next_ids(arch, &observation)?;
-            *id = answers.iter().rev().find(|(ret, _)| *ret == 0).map_or(0, |(_, id)| *id);
-        }
-        Some(ids)
-    }
-
-    /// What has come since and does not go, in words; it is then taken for known.
-    fn leaked(&mut self, arch: Arch, ask: Ask<'_>) -> Option<Vec<String>> {
-        let mut leaked = Vec::new();
-        for (nth, (kind, _)) in KINDS.iter().enumerate() {
-            loop {
-                let observation = ask(beyond(arch, nth, self.0[nth])?)?;
-                let Some((0, id)) = next_ids(arch, &observation)?.pop() else { break };
-                leaked.push(format!("{kind} {id}"));
-                self.0[nth] = id;
-            }
-        }
-        Some(leaked)
-    }
-}
-
-/// Walks all ids of a kind: ends at the ENOENT after the last.
-fn walk(arch: Arch, kind: usize) -> Option<Plan> {
-    let call = next_id(arch, kind, Value::Slot(0, 0), Ret::Success, None)?;
-    let first = next_id(arch, kind, Value::Number(0), Ret::Success, None)?;
-    let again = Step { index: 2, op: Op::Call(Box::new(call)) };
-    Some(plan(vec![
-        Step { index: 0, op: Op::Call(Box::new(first)) },
-        Step { index: 1, op: Op::Repeat { times: Value::Number(MOST), slot: None, steps: vec![again] } },
-    ]))
-}
-
-/// Waits until there is no id beyond this one.
-fn beyond(arch: Arch, kind: usize, last: u32) -> Option<Plan> {
-    let start = Value::Number(last.into());
-    let call = next_id(arch, kind, start, Ret::Errno(vec![ENOENT]), Some(PATIENCE_MS))?;
-    Some(plan(vec![Step { index: 0, op: Op::Call(Box::new(call)) }]))
-}
-
-fn plan(steps: Vec<Step>) -> Plan {
-    Plan { slots: 1, timeout_ms: 4 * PATIENCE_MS, steps }
-}
-
-fn next_id(arch: Arch, kind: usize, start: Value, ret: Ret, eventually_ms: Option<u64>) -> Option<Call> {
-    let command = kconform_abi::bpf::command(KINDS[kind].1)?;
-    let field = |name| command.field(name).map(|field| field.offset);
-    let (start_id, next_id) = (field("start_id")?, field("next_id")?);
-    let overlay =
-        kconform_plan::Overlay { offset: start_id, piece: Piece::Value { value: start, width: 4, shift: 0 } };
-    Some(Call {
-        function: Function::Syscall(arch.syscall("bpf")?),
-        args: vec![
-            Value::Number(command.number.into()),
-            Value::Address(0),
-            Value::Number(command.size.into()),
-        ],
-        buffers: vec![Buffer { pieces: vec![Piece::Zero(command.size)], overlays: vec![overlay] }],
-        outputs: vec![Output { buffer: 0, region: Region::Range { offset: next_id, length: 4 } }],
-        saves: vec![Save { slot: 0, from: Source::Output(0) }],
-        expect: Expect {
-            ret,
-            outputs: Vec::new(),
-            signal: None,
-            big_endian: arch.endian() == kconform_abi::Endian::Big,
-        },
-        last: false,
-        eventually_ms,
-        gives_fd: false,
-    })
-}
-
-/// What each call returned, and the id that it gave; `None` when one says anything but that there is an id, or none.
-fn next_ids(arch: Arch, observation: &Observation) -> Option<Vec<(i64, u32)>> {
-    let mut answers = Vec::new();
-    for record in &observation.records {
-        if let RecordKind::Done { ret, outputs, .. } = &record.kind {
-            if *ret != 0 && *ret != -i64::from(ENOENT) {
-                return None;
-            }
-            answers.push((*ret, number(arch, outputs.first()?)));
+/// What a trace is, in a few words: `program 12 "count" (BPF_PROG_TYPE_XDP, pinned at /sys/fs/bpf/x)`.
+fn describe(left: &Left) -> String {
+    match left {
+        Left::Object { kind, id, number, name, places } => {
+            let name = if name.is_empty() { String::new() } else { format!(" {name:?}") };
+            let more: Vec<_> = type_name(*kind, *number).into_iter().chain(places.iter().map(held)).collect();
+            let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
+            format!("{} {id}{name}{more}", kind_word(*kind))
         }
     }
-    Some(answers)
 }
 
-fn number(arch: Arch, bytes: &Bytes) -> u32 {
-    let full = bytes.full();
-    let four = full.first_chunk().copied().unwrap_or_default();
-    match arch.endian() {
-        kconform_abi::Endian::Big => u32::from_be_bytes(four),
-        kconform_abi::Endian::Little => u32::from_le_bytes(four),
+fn kind_word(kind: ObjectKind) -> &'static str {
+    match kind {
+        ObjectKind::Map => "map",
+        ObjectKind::Program => "program",
+        ObjectKind::Link => "link",
+        ObjectKind::Btf => "BTF",
     }
 }
+
+fn type_name(kind: ObjectKind, number: u32) -> Option<String> {
+    // The first of each, UNSPEC, is in no table.
+    let nth = (number as usize).checked_sub(1);
+    let (name, prefix) = match kind {
+        ObjectKind::Map => {
+            (nth.and_then(|n| kconform_abi::bpf::map_types().get(n)).map(|t| t.name), "map type")
+        }
+        ObjectKind::Program => {
+            (nth.and_then(|n| kconform_abi::bpf::program_types().get(n)).map(|t| t.name), "program type")
+        }
+        ObjectKind::Link => {
+            (nth.and_then(|n| kconform_abi::bpf::link_types().get(n)).map(|t| t.name), "link type")
+        }
+        ObjectKind::Btf => return None,
+    };
+    Some(name.map_or_else(|| format!("{prefix} {number}"), str::to_owned))
+}
+
+fn held(place: &Place) -> String {
+    match place {
+        Place::Pin(path) => format!("pinned at {path}"),
+        Place::Cgroup { path, attach_type } => {
+            format!("attached to the cgroup {path} by {}", attach_name(*attach_type))
+        }
+        Place::Device { name, attach_type } => {
+            format!("attached to {name} by {}", attach_name(*attach_type))
+        }
+        Place::Network { attach_type } => {
+            format!("attached to the network namespace by {}", attach_name(*attach_type))
+        }
+        Place::Link(id) => format!("attached by link {id}"),
+    }
+}
+
+/// The attach type of that number, of those that programs are attached by without a link (`enum bpf_attach_type`).
+fn attach_name(number: u32) -> String {
+    let of_interest = |name: &&str| {
+        let prefixes = ["BPF_CGROUP_", "BPF_TCX_", "BPF_NETKIT_", "BPF_FLOW_DISSECTOR", "BPF_LSM_CGROUP"];
+        prefixes.iter().any(|prefix| name.starts_with(prefix)) && !name.starts_with("BPF_CGROUP_ITER_")
+    };
+    let of_number = |name: &&str| kconform_abi::constant(Arch::X86_64, name) == Some(number.into());
+    kconform_abi::constant_names()
+        .filter(of_interest)
+        .find(of_number)
+        .map_or_else(|| format!("attach type {number}"), str::to_owned)
+}
+
+/// What undoes a trace: a command, or that it is done.
+fn remedy(trace: &Trace) -> Option<String> {
+    let Left::Object { kind, id, number, places, .. } = &trace.left;
+    let what = format!("{} {id}", kind_word(*kind));
+    if trace.undone {
+        return Some(format!("{what}: that was undone ({})", commands(*id, places).join("; ")));
+    }
+    let commands = commands(*id, places);
+    if !commands.is_empty() {
+        return Some(format!("{what}: to undo it: {}", commands.join("; ")));
+    }
+    let struct_ops = *kind == ObjectKind::Map && type_name(*kind, *number)?.ends_with("STRUCT_OPS");
+    match kind {
+        ObjectKind::Map if struct_ops => {
+            Some(format!("{what}: to undo it: bpftool struct_ops unregister id {id}"))
+        }
+        ObjectKind::Link => Some(format!("{what}: to undo it: bpftool link detach id {id}")),
+        // It goes with its link.
+        ObjectKind::Program if !places.is_empty() => None,
+        ObjectKind::Program => Some(format!(
+            "{what}: what holds it was not found; `tc filter`, `ip link` and `bpftool net` may tell"
+        )),
+        // It goes with the program that uses it.
+        ObjectKind::Map | ObjectKind::Btf => None,
+    }
+}
+
+/// Commands that undo what holds an object. (bpftool takes attach types by their names in lower case.)
+fn commands(id: u32, places: &[Place]) -> Vec<String> {
+    let short = |attach_type: u32| {
+        let name = attach_name(attach_type).to_lowercase();
+        name.strip_prefix("bpf_").unwrap_or(&name).to_owned()
+    };
+    let command = |place: &Place| match place {
+        Place::Pin(path) => Some(format!("rm {path}")),
+        Place::Cgroup { path, attach_type } => {
+            Some(format!("bpftool cgroup detach {path} {} id {id}", short(*attach_type)))
+        }
+        Place::Device { name, attach_type } => {
+            Some(format!("bpftool net detach {} dev {name}", short(*attach_type)))
+        }
+        Place::Network { attach_type } => {
+            Some(format!("bpftool prog detach id {id} {}", short(*attach_type)))
+        }
+        Place::Link(_) => None,
+    };
+    places.iter().filter_map(command).collect()
+}
+
+/// What of two runs of a case is the same, but for ids: what only one of them left may be somebody else's.
+pub(super) fn again(first: &[Trace], second: Vec<Trace>) -> Vec<Trace> {
+    let likeness = |trace: &Trace| match &trace.left {
+        Left::Object { kind, number, name, .. } => (*kind, *number, name.clone()),
+    };
+    let first: BTreeSet<_> = first.iter().map(likeness).collect();
+    second.into_iter().filter(|trace| first.contains(&likeness(trace))).collect()
+}
+
+/// Leaves out what a process of this machine has an fd of: the agent's cases have ended, so it is somebody else's. With one
+/// object what else is theirs may go, so then all but what is known to be held by something is left out.
+pub(super) fn unheld(traces: Vec<Trace>) -> Vec<Trace> {
+    let ids: Vec<String> = traces.iter().filter_map(|trace| info_line(&trace.left)).collect();
+    if ids.is_empty() {
+        return traces;
+    }
+    let infos = held_by_processes();
+    let is_held = |trace: &Trace| info_line(&trace.left).is_some_and(|line| infos.contains(&line));
+    let any = traces.iter().any(is_held);
+    let stays = |trace: &Trace| match &trace.left {
+        Left::Object { places, .. } => !is_held(trace) && (!any || !places.is_empty()),
+    };
+    traces.into_iter().filter(stays).collect()
+}
+
+/// The line of /proc/PID/fdinfo/FD that names an object (`bpf_map_show_fdinfo()` and its like in kernel/bpf/).
+fn info_line(left: &Left) -> Option<String> {
+    let Left::Object { kind, id, .. } = left;
+    let key = match kind {
+        ObjectKind::Map => "map_id",
+        ObjectKind::Program => "prog_id",
+        ObjectKind::Link => "link_id",
+        ObjectKind::Btf => "btf_id",
+    };
+    Some(format!("{key}:\t{id}"))
+}
+
+/// Those lines of all processes that may be looked at.
+fn held_by_processes() -> BTreeSet<String> {
+    let mut lines = BTreeSet::new();
+    let keys = ["map_id:", "prog_id:", "link_id:", "btf_id:"];
+    let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    for process in
+        processes.filter(|p| p.file_name().to_string_lossy().starts_with(|c: char| c.is_ascii_digit()))
+    {
+        for fd in std::fs::read_dir(process.path().join("fdinfo")).into_iter().flatten().flatten() {
+            let text = std::fs::read_to_string(fd.path()).unwrap_or_default();
+            let of_bpf = text.lines().filter(|line| keys.iter().any(|key| line.starts_with(key)));
+            lines.extend(of_bpf.map(str::to_owned));
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests;

@@ -18,6 +18,7 @@ use crate::guest::image::Image;
 use crate::guest::{Hears, Start};
 use crate::kernel::Kernel;
 pub use early::EarlyGuests;
+pub use leaks::Leaks;
 pub use native::AGENT;
 pub use session::{Broken, LastWords, Session};
 pub use worker::{CaseResult, Note, Worker};

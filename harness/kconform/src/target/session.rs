@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use crate::interrupt;
 use kconform_plan::{
-    BtfAnswer, BtfQuery, Facts, FromAgent, Observation, Plan, SERIAL_SHARE, SERIAL_WINDOW, ToAgent,
+    BtfAnswer, BtfQuery, Facts, FromAgent, Observation, Plan, SERIAL_SHARE, SERIAL_WINDOW, ToAgent, Trace,
     WIRE_VERSION, WireError, read_frame, write_frame,
 };
 
@@ -20,6 +20,9 @@ const GRACE: Duration = Duration::from_secs(5);
 
 /// How long an agent may take to look types up.
 const BTF_TIME: Duration = Duration::from_secs(20);
+
+/// How long an agent may take to find out what keeps what is left.
+const SETTLING: Duration = Duration::from_secs(10);
 
 /// How many plans are sent ahead of the one that runs.
 const AHEAD: usize = 8;
@@ -105,6 +108,8 @@ pub struct Session {
     /// Why the agent runs nothing after the case in flight.
     spent: Option<String>,
     in_flight: VecDeque<(u64, Duration)>,
+    /// What cases left behind, by their numbers, as far as it was said.
+    settled: Vec<(u64, Vec<Trace>)>,
     grace: Duration,
     /// What is on its way to an agent behind a serial line.
     line: Option<Arc<Line>>,
@@ -181,8 +186,8 @@ impl Session {
                     return Err((Broken::Stale(text), LastWords::default()));
                 }
                 let grace = GRACE.mul_f64(factor);
-                let (facts, spent, in_flight) = (*facts, None, VecDeque::new());
-                Ok(Session { frames, writer, keeper, facts, spent, in_flight, grace, line })
+                let (facts, spent, in_flight, settled) = (*facts, None, VecDeque::new(), Vec::new());
+                Ok(Session { frames, writer, keeper, facts, spent, in_flight, settled, grace, line })
             }
             Ok(FromAgent::Failed { text }) => Err((Broken::Agent(text), keeper.last_words())),
             Ok(other) => Err((Broken::out_of_turn(&other), keeper.last_words())),
@@ -215,6 +220,31 @@ impl Session {
         let limit = Duration::from_millis(plan.timeout_ms);
         self.in_flight.push_back((id, limit));
         self.say(&ToAgent::Run { id, plan: Box::new(plan) })
+    }
+
+    /// From here on the agent looks for what cases leave behind.
+    pub fn watch(&mut self) -> Result<(), Broken> {
+        self.say(&ToAgent::Watch)
+    }
+
+    /// The cases of which nothing lingers any more since this was last asked, and what they have left for good.
+    pub fn settled(&mut self) -> Vec<(u64, Vec<Trace>)> {
+        std::mem::take(&mut self.settled)
+    }
+
+    /// Has the agent wait so long for what lingers, until it can say of each case what it has left; nothing may be in flight.
+    pub fn settle(&mut self, patience: Duration) -> Result<Vec<(u64, Vec<Trace>)>, Broken> {
+        let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+        self.say(&ToAgent::Settle { patience_ms })?;
+        let most = patience + SETTLING + self.grace;
+        match wait(&self.frames, Instant::now(), &mut || most)? {
+            FromAgent::Traces { settled } => {
+                self.settled.extend(settled);
+                Ok(self.settled())
+            }
+            FromAgent::Failed { text } => Err(Broken::Agent(text)),
+            other => Err(Broken::out_of_turn(&other)),
+        }
     }
 
     /// Asks what the kernel's BTF has of some types; nothing may be in flight.
@@ -263,6 +293,7 @@ impl Session {
                 }
                 FromAgent::Started { .. } => {}
                 FromAgent::Spent { why } => self.spent = Some(why),
+                FromAgent::Traces { settled } => self.settled.extend(settled),
                 FromAgent::Failed { text } => return Err(Broken::Agent(text)),
                 other => return Err(Broken::out_of_turn(&other)),
             }

@@ -1,6 +1,7 @@
 //! Runs cases on one target: skips what its kernel cannot run, keeps the agent busy, judges what comes back, and starts
 //! a fresh agent when one is lost, so that a fault costs one case.
 
+mod parked;
 #[cfg(test)]
 mod tests;
 
@@ -9,9 +10,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kconform_plan::{BtfAnswer, BtfQuery, Observation, Plan};
+use kconform_plan::{BtfAnswer, BtfQuery, Observation, Plan, Trace};
 
-use super::leaks::Leaks;
+use super::leaks::{HIDDEN, Leaks};
 use super::{Broken, LastWords, Opened, Target, Unusable};
 use crate::case::{Case, Probe};
 use crate::guest::{Doing, Hears};
@@ -19,6 +20,7 @@ use crate::interrupt;
 use crate::judge::{Failure, FailureKind, Found, Verdict, judge, judge_probe};
 use crate::kernel::{Kernel, Unmet};
 use crate::lower::{Lowered, lower, lower_probe};
+use parked::Parked;
 
 /// How many agents in a row may be lost without a single result before the target is given up.
 const MOST_LOSSES: u32 = 20;
@@ -95,6 +97,10 @@ pub struct Worker {
     /// A case was sent to the agent that is there now.
     touched: bool,
     leaks: Leaks,
+    /// Of what lingers only what is known to be held by something counts: nothing is waited for.
+    hurried: bool,
+    /// By their numbers.
+    parked: BTreeMap<u64, Parked>,
 }
 
 /// A case that has no result yet.
@@ -103,6 +109,15 @@ struct Waiting {
     /// The agent was lost, or the kernel came to harm, when the case ran first: it runs alone then, on a fresh agent,
     /// to tell a fault of the case from one that would have come anyway.
     before: Option<Fault>,
+    /// What was there when the case had run first, which may be somebody else's: it runs alone to see whether that comes again.
+    suspected: Option<Vec<Trace>>,
+}
+
+impl Waiting {
+    /// Nothing else is in flight with it.
+    fn is_alone(&self) -> bool {
+        self.before.is_some() || self.suspected.is_some()
+    }
 }
 
 /// What is said of a case after which a fresh agent took over.
@@ -185,12 +200,14 @@ impl Worker {
             isolated: false,
             touched: false,
             leaks: Leaks::Ignored,
+            hurried: false,
+            parked: BTreeMap::new(),
         }
     }
 
-    /// Whether BPF objects that outlive a case are looked for.
-    pub fn checking_leaks(self, check: bool) -> Worker {
-        Worker { leaks: if check { Leaks::Unknown } else { Leaks::Ignored }, ..self }
+    /// Whether what outlives a case is looked for. `hurried`: a case's result is not to wait for what may go yet.
+    pub fn checking_leaks(self, leaks: Leaks, hurried: bool) -> Worker {
+        Worker { leaks, hurried, ..self }
     }
 
     /// Whether every case has a guest for itself; without meaning where the target is none.
@@ -221,11 +238,21 @@ impl Worker {
     /// Runs cases in order; each gets exactly one [`Note::Result`].
     pub fn run(&mut self, cases: &[&Case], tell: &mut dyn FnMut(Note)) {
         let mut queue: VecDeque<Waiting> =
-            (0..cases.len()).map(|case| Waiting { case, before: None }).collect();
+            (0..cases.len()).map(|case| Waiting { case, before: None, suspected: None }).collect();
         let mut flying: VecDeque<Flight> = VecDeque::new();
-        while !(queue.is_empty() && flying.is_empty()) {
+        loop {
+            if flying.is_empty() && queue.is_empty() {
+                self.settle(cases, &mut queue, tell);
+            }
+            if flying.is_empty() && queue.is_empty() {
+                return;
+            }
+            if self.opened.is_none() {
+                self.unpark(&mut queue);
+            }
             let Some(mut kernel) = self.open(tell) else {
                 let why = self.unusable.as_ref().map(|u| u.what.clone()).unwrap_or_default();
+                self.unpark(&mut queue);
                 for waiting in flying.drain(..).map(|f| f.waiting).chain(queue.drain(..)) {
                     tell(Note::Result(waiting.case, CaseResult::bare(Verdict::Lost(why.clone()))));
                 }
@@ -239,7 +266,11 @@ impl Worker {
             let Some(first) = flying.front() else { continue };
             tell(Note::Running(first.waiting.case));
             let fresh = cases[first.waiting.case].fresh;
+            let suspected = first.waiting.suspected.is_some();
             self.take(cases, &kernel, &mut queue, &mut flying, tell);
+            if self.isolated || fresh || suspected {
+                self.settle(cases, &mut queue, tell);
+            }
             if self.isolated || fresh {
                 self.opened = None;
             }
@@ -264,11 +295,17 @@ impl Worker {
             let heard = RefCell::new(&mut *tell);
             let opened = self.target.open(Hears(&|doing| (heard.borrow_mut())(Note::Doing(doing))));
             match opened {
-                Ok(opened) => {
+                Ok(mut opened) => {
                     let kernel = Box::new(opened.kernel.clone());
-                    tell(Note::Opened { kernel, remark: opened.remark.clone() });
+                    let hidden = self.leaks == Leaks::Looked && !kernel.may_look_for_leaks();
+                    let remarks = opened.remark.iter().cloned().chain(hidden.then(|| HIDDEN.to_owned()));
+                    let remark = remarks.reduce(|all, next| format!("{all}; {next}"));
+                    tell(Note::Opened { kernel, remark });
                     self.kernel = Some(opened.kernel.clone());
-                    self.leaks = self.leaks.of_a_fresh_kernel();
+                    if self.leaks != Leaks::Ignored && opened.kernel.may_look_for_leaks() {
+                        // A broken stream is noticed when a case gets no answer.
+                        let _ = opened.session.watch();
+                    }
                     self.opened = Some(opened);
                     self.touched = false;
                 }
@@ -288,21 +325,22 @@ impl Worker {
         tell: &mut dyn FnMut(Note),
     ) {
         let alone = |flying: &VecDeque<Flight>| {
-            flying.front().is_some_and(|f| f.waiting.before.is_some() || cases[f.waiting.case].fresh)
+            flying.front().is_some_and(|f| f.waiting.is_alone() || cases[f.waiting.case].fresh)
         };
         let most = self.opened.as_ref().map_or(1, |opened| opened.session.most_ahead());
-        let ahead = if self.isolated || !self.leaks.is_ignored() { 1 } else { most };
+        let ahead = if self.isolated { 1 } else { most };
         while flying.len() < ahead
             && !alone(flying)
             && let Some(next) = queue.front()
         {
             let case = cases[next.case];
             let unknown = case.needs.iter().any(|probe| !self.probes.contains_key(&probe.id));
-            if !flying.is_empty() && (next.before.is_some() || unknown || case.fresh) {
+            if !flying.is_empty() && (next.is_alone() || unknown || case.fresh) {
                 return;
             }
             let prepared = self.prepare(case, kernel);
             if case.fresh && self.touched && prepared.is_ok() {
+                self.settle(cases, queue, tell);
                 self.opened = None;
                 return;
             }
@@ -315,7 +353,6 @@ impl Worker {
             match prepared {
                 Ok(lowered) => {
                     self.touched = true;
-                    self.leaks.before(opened);
                     // A broken stream is noticed when the answer does not come.
                     let _ = opened.session.send(waiting.case as u64, lowered.plan.clone());
                     flying.push_back(Flight { waiting, lowered });
@@ -340,20 +377,31 @@ impl Worker {
         let case = cases[waiting.case];
         let fault = match received {
             Ok((_, observation)) => {
-                let verdict = judge(case, &lowered, &observation, kernel);
-                match self.leaks.after(opened, case, verdict) {
+                let verdict = match judge(case, &lowered, &observation, kernel) {
+                    Verdict::Passed
+                        if self.leaks == Leaks::Demanded && !opened.kernel.may_look_for_leaks() =>
+                    {
+                        Verdict::Lost(HIDDEN.into())
+                    }
+                    verdict => verdict,
+                };
+                match verdict {
                     // A kernel that came to harm says nothing reliable any more; the host's own is all there is.
                     Verdict::Crashed { what, console } if !kernel.host => Fault::Kernel { what, console },
                     verdict => {
                         self.losses = 0;
                         let spent = opened.session.spent().map(spent_remark);
-                        let remark = waiting.before.map(|fault| fault.remark()).or(spent.clone());
+                        let remark = waiting.before.as_ref().map(Fault::remark).or(spent.clone());
+                        // An agent that runs nothing more is not asked either.
+                        let lingers = observation.lingers && spent.is_none();
                         let seen = Some(Arc::new((lowered, observation)));
-                        tell(Note::Result(waiting.case, CaseResult { verdict, seen, remark }));
+                        let result = CaseResult { verdict, seen, remark };
+                        self.judged(cases, waiting, result, lingers, queue, tell);
                         if spent.is_some() {
                             // Those that were sent ahead have not begun.
                             self.opened = None;
                             flying.drain(..).rev().for_each(|flight| queue.push_front(flight.waiting));
+                            self.unpark(queue);
                         }
                         return;
                     }
@@ -368,6 +416,7 @@ impl Worker {
         while let Some(flight) = flying.pop_back() {
             queue.push_front(flight.waiting);
         }
+        self.unpark(queue);
         match waiting.before {
             None => queue.push_front(Waiting { before: Some(fault), ..waiting }),
             Some(_) => tell(Note::Result(waiting.case, CaseResult::bare(fault.verdict(case)))),

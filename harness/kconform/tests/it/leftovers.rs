@@ -63,3 +63,23 @@ fn until(what: &str, done: impl Fn() -> bool) {
         std::thread::yield_now();
     }
 }
+
+/// Natively too: what stays attached is told as the case's own failure, once it has come again when the case ran alone; a
+/// map that goes a little later, with the program that uses it, is no leftover.
+#[test]
+fn what_stays_attached_is_told() {
+    if !is_root() {
+        return not_here("programs that stay attached");
+    }
+    // A network interface of the test's own is gone with its network namespace, whatever the program does.
+    let said = Place::data()
+        .say_through(
+            &["unshare", "--net"],
+            &["run", "--target", "native", "--cases", "hostile/attached.yaml"],
+        )
+        .assert_status(1);
+    assert_eq!(said.counts("native"), "1 passed, 1 failed", "{}", said.all());
+    let told = "(BPF_PROG_TYPE_SCHED_CLS, attached to lo by BPF_TCX_INGRESS)";
+    assert!(said.out.contains(told), "{}", said.all());
+    assert!(said.out.contains("to undo it: bpftool net detach tcx_ingress dev lo"), "{}", said.all());
+}

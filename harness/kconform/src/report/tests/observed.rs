@@ -44,8 +44,16 @@ fn run(
         kind: kind.clone(),
     };
     let records = records.iter().map(record).collect();
-    let seen =
-        Observation { records, end, duration_ns: 0, kernel_log, taint: None, left_behind: 0, dropped: 0 };
+    let seen = Observation {
+        records,
+        end,
+        duration_ns: 0,
+        kernel_log,
+        taint: None,
+        left_behind: 0,
+        lingers: false,
+        dropped: 0,
+    };
     let verdict = judge(&cases[0], &lowered, &seen, &kernel);
     let mut run = TargetRun::new(name, 1);
     run.tallies[0] = BTreeMap::from([(verdict.word(), 1)]);

@@ -12,7 +12,7 @@ use crate::load::{SuiteFile, load};
 use crate::place::File;
 use crate::report::document::{Document, Status, SuiteIdentity};
 use crate::run::{Options, TargetRun, run};
-use crate::target::Target;
+use crate::target::{Leaks, Target};
 
 /// Cases that any user can run on any kernel: passing, failing, skipped, killed, with every kind of step.
 const CASES: &str = r#"
@@ -60,7 +60,7 @@ fn real() -> Document {
         until_fail: false,
         guests: 1,
         isolate: false,
-        check_leaks: false,
+        leaks: Leaks::Ignored,
     };
     let runs = run(&cases, &[target], options, &mut |_, _| {});
     gather(&cases, &runs, identity, SystemTime::now())

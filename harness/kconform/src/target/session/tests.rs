@@ -38,6 +38,7 @@ fn ran(id: u64) -> FromAgent {
         kernel_log: Vec::new(),
         taint: None,
         left_behind: 0,
+        lingers: false,
         dropped: 0,
     };
     FromAgent::Ran { id, observation: Box::new(observation) }

@@ -1,11 +1,10 @@
-//! What is said of cases whose agent was lost, or that left something behind.
+//! What is said of cases whose agent was lost.
 
 use std::sync::Arc;
 
 use super::{Broken, Case, Fault, LastWords, Verdict};
 use crate::load::{SuiteFile, load};
 use crate::place::File;
-use crate::target::leaks::outlived;
 
 fn case() -> Case {
     let text = "cases:\n  - {name: one, steps: [{close: [0]}]}\n".to_owned();
@@ -43,9 +42,4 @@ fn what_became_of_a_case_whose_agent_was_lost() {
         format!("{}\n{}", fault.remark(), told(&fault.verdict(&case())))
     });
     insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n\n"));
-}
-
-#[test]
-fn what_outlives_a_case_is_named() {
-    insta::assert_snapshot!(told(&outlived(&case(), &["map 7".into(), "link 3".into()])));
 }

@@ -1,0 +1,215 @@
+//! BPF objects that outlive a case: ids that the kernel has given out since, and still holds when the case's processes are
+//! gone. Ids only grow (`idr_alloc_cyclic` in kernel/bpf/syscall.c), so what is new lies beyond the last one.
+//!
+//! Much of it goes by itself a little later (what a program uses is freed after a grace period of RCU), so nothing is waited
+//! for here: what lingers is looked at again after later cases, or when the host asks.
+
+use kconform_plan::{Function, Left, ObjectKind, Op, Piece, Place, Step, Trace};
+
+use crate::places;
+use crate::sys::{self, Ids};
+
+/// The kinds, with their commands (`enum bpf_cmd`). Maps and BTF are held by programs, programs by links: these come first,
+/// so that what holds is there before what is held.
+pub(crate) const KINDS: [(ObjectKind, Ids); 4] = [
+    (ObjectKind::Link, Ids { next: 31, open: 30 }),
+    (ObjectKind::Program, Ids { next: 11, open: 13 }),
+    (ObjectKind::Map, Ids { next: 12, open: 14 }),
+    (ObjectKind::Btf, Ids { next: 23, open: 19 }),
+];
+
+/// When what lingers is looked at for the first time; then after twice as long, and so on up to the longest pause.
+const FIRST_NS: u64 = 20_000_000;
+const LONGEST_NS: u64 = 500_000_000;
+/// When something holds an object for good, how long what else the case left may take to go.
+const OTHERS_NS: u64 = 200_000_000;
+/// What is still there after so long stays, whatever holds it.
+const PATIENCE_NS: u64 = 5_000_000_000;
+/// More words of a plan are not kept.
+const MOST_WORDS: usize = 256;
+
+/// An object.
+pub(crate) type Object = (usize, u32);
+
+/// What is known of the kernel's objects.
+#[derive(Default)]
+pub(crate) struct Objects {
+    /// The last id of each kind that is known, once they are looked at.
+    last: Option<[u32; KINDS.len()]>,
+    /// Others may make objects on this kernel.
+    shared: bool,
+    lingering: Vec<Lingering>,
+}
+
+/// What a case left that may go yet.
+struct Lingering {
+    case: u64,
+    objects: Vec<Object>,
+    /// What the case's calls name.
+    words: Vec<Vec<u8>>,
+    since: u64,
+    pause: u64,
+    due: u64,
+}
+
+impl Objects {
+    /// Takes note of what is there; from here on cases are watched.
+    pub(crate) fn watch(&mut self, shared: bool) {
+        self.shared = shared;
+        self.last = Some([0; KINDS.len()]);
+        self.news();
+    }
+
+    /// What others made since the last case is none of the next one's.
+    pub(crate) fn before(&mut self) {
+        if self.shared {
+            self.news();
+        }
+    }
+
+    /// Whether a case has left objects that may go yet.
+    pub(crate) fn after(&mut self, case: u64, steps: &[Step]) -> bool {
+        if self.last.is_none() || !calls_bpf(steps) {
+            return false;
+        }
+        let mut objects = self.news();
+        objects.retain(|&object| !is_the_kernel_s(object));
+        let lingers = !objects.is_empty();
+        if lingers {
+            let mut words = Vec::new();
+            places::words(steps, MOST_WORDS, &mut words);
+            let since = sys::now();
+            let (pause, due) = (FIRST_NS, since + FIRST_NS);
+            self.lingering.push(Lingering { case, objects, words, since, pause, due });
+        }
+        lingers
+    }
+
+    /// The cases of which nothing lingers any more, with what they left for good.
+    pub(crate) fn settled(&mut self) -> Vec<(u64, Vec<Trace>)> {
+        let now = sys::now();
+        self.settle(|lingering| lingering.due <= now, now, false)
+    }
+
+    /// As [`Objects::settled`], when that much time has been given to all. Without patience only what is known to be held for
+    /// good is said.
+    pub(crate) fn settle_within(&mut self, patience_ms: u64) -> Vec<(u64, Vec<Trace>)> {
+        let began = sys::now();
+        let mut settled = Vec::new();
+        while patience_ms > 0 && !self.lingering.is_empty() {
+            settled.append(&mut self.settled());
+            let now = sys::now();
+            if now - began > patience_ms.saturating_mul(1_000_000) {
+                break;
+            }
+            let due = self.lingering.iter().map(|lingering| lingering.due).min();
+            sys::pause_ns(due.map_or(0, |due| due.saturating_sub(now)));
+        }
+        settled.append(&mut self.settle(|_| true, sys::now(), true));
+        settled
+    }
+
+    fn settle(
+        &mut self,
+        is_due: impl Fn(&Lingering) -> bool,
+        now: u64,
+        at_once: bool,
+    ) -> Vec<(u64, Vec<Trace>)> {
+        let mut settled = Vec::new();
+        let mut rest = Vec::new();
+        for mut lingering in std::mem::take(&mut self.lingering) {
+            if !is_due(&lingering) {
+                rest.push(lingering);
+                continue;
+            }
+            lingering.objects.retain(|&(kind, id)| is_there(kind, id));
+            if lingering.objects.is_empty() {
+                settled.push((lingering.case, Vec::new()));
+                continue;
+            }
+            let age = now.saturating_sub(lingering.since);
+            let held = places::find(&lingering.objects);
+            let is_held = held.iter().any(|places| !places.is_empty());
+            if is_held && (at_once || age >= OTHERS_NS) || age >= PATIENCE_NS {
+                settled.push((lingering.case, self.traces(&lingering, held)));
+            } else if at_once {
+                settled.push((lingering.case, Vec::new()));
+            } else {
+                lingering.pause = (2 * lingering.pause).min(LONGEST_NS);
+                lingering.due = now + lingering.pause;
+                rest.push(lingering);
+            }
+        }
+        self.lingering = rest;
+        settled
+    }
+
+    /// What is left, named; and undone as far as it is surely the case's: all where nobody else is there, else what is pinned
+    /// where the case says.
+    fn traces(&self, lingering: &Lingering, held: Vec<Vec<Place>>) -> Vec<Trace> {
+        let named = |place: &Place| !self.shared || places::is_named(place, &lingering.words);
+        let objects = lingering.objects.iter().zip(held);
+        // All are asked for their names before one is undone: others may go with it.
+        let described: Vec<_> =
+            objects.filter_map(|(&object, places)| Some((object, describe(object)?, places))).collect();
+        let trace = |((kind, id), (number, name), places): (Object, (u32, String), Vec<Place>)| {
+            let undone = !places.is_empty() && places.iter().all(named) && places::undo(kind, id, &places);
+            Trace { left: Left::Object { kind: KINDS[kind].0, id, number, name, places }, undone }
+        };
+        described.into_iter().map(trace).collect()
+    }
+
+    /// Ids beyond the last ones that were known, which they are then.
+    fn news(&mut self) -> Vec<Object> {
+        let mut news = Vec::new();
+        for (kind, last) in self.last.iter_mut().flatten().enumerate() {
+            while let Ok(id) = sys::next_object(KINDS[kind].1, *last) {
+                news.push((kind, id));
+                *last = id;
+            }
+        }
+        news
+    }
+}
+
+fn is_there(kind: usize, id: u32) -> bool {
+    sys::next_object(KINDS[kind].1, id - 1) == Ok(id)
+}
+
+/// BTF of the kernel's own modules comes when one is loaded, and has no other owner (`kernel_btf` of `struct bpf_btf_info`).
+fn is_the_kernel_s((kind, id): Object) -> bool {
+    let open = || sys::open_object(KINDS[kind].1, id).map(sys::Closing);
+    KINDS[kind].0 == ObjectKind::Btf
+        && open().is_ok_and(|fd| sys::object_info(fd.0).is_ok_and(|info| info.word(28) == 1))
+}
+
+/// The number of an object's type, and its name; `None` when it has just gone.
+fn describe((kind, id): Object) -> Option<(u32, String)> {
+    let fd = sys::Closing(sys::open_object(KINDS[kind].1, id).ok()?);
+    let info = sys::object_info(fd.0).ok()?;
+    Some(match KINDS[kind].0 {
+        ObjectKind::Map => (info.word(0), info.name(24)),
+        ObjectKind::Program => (info.word(0), info.name(64)),
+        ObjectKind::Link => (info.word(0), String::new()),
+        ObjectKind::Btf => (0, String::new()),
+    })
+}
+
+/// Without bpf(2) no object is made.
+fn calls_bpf(steps: &[Step]) -> bool {
+    steps.iter().any(|step| match &step.op {
+        Op::Call(call) => call.function == Function::Syscall(libc::SYS_bpf as u64),
+        op => op.blocks().iter().any(|steps| calls_bpf(steps)),
+    })
+}
+
+/// A piece of a buffer that may be a name.
+pub(crate) fn word(piece: &Piece) -> Option<&[u8]> {
+    match piece {
+        Piece::Bytes(bytes) => {
+            let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
+            Some(&bytes[..end]).filter(|word| !word.is_empty() && word.iter().all(u8::is_ascii_graphic))
+        }
+        _ => None,
+    }
+}

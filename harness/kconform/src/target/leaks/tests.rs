@@ -1,0 +1,51 @@
+//! What is said of what a case left, and what is taken for somebody else's.
+
+#![allow(clippy::unwrap_used)]
+
+use std::sync::Arc;
+
+use super::*;
+use crate::load::{SuiteFile, load};
+use crate::place::File;
+
+fn object(kind: ObjectKind, id: u32, number: u32, name: &str, places: &[Place]) -> Trace {
+    let (name, places) = (name.to_owned(), places.to_vec());
+    Trace { left: Left::Object { kind, id, number, name, places }, undone: false }
+}
+
+#[test]
+fn what_outlives_a_case_is_named() {
+    let text = "cases:\n  - {name: one, steps: [{close: [0]}]}\n".to_owned();
+    let file = Arc::new(File { path: "s.yaml".into(), text });
+    let case = load(&[SuiteFile { suite: "s".into(), file }]).cases.remove(0);
+    let pin = || Place::Pin("/sys/fs/bpf/x".into());
+    let cgroup = Place::Cgroup { path: "/sys/fs/cgroup".into(), attach_type: 1 };
+    let device = Place::Device { name: "lo".into(), attach_type: 46 };
+    let undone = Trace { undone: true, ..object(ObjectKind::Map, 9, 1, "", &[pin()]) };
+    let traces = [
+        object(ObjectKind::Map, 7, 2, "counts", &[pin()]),
+        undone,
+        object(ObjectKind::Map, 8, 26, "", &[]),
+        object(ObjectKind::Map, 10, 999, "", &[]),
+        object(ObjectKind::Program, 3, 8, "egress", &[cgroup]),
+        object(ObjectKind::Program, 4, 3, "", &[device, Place::Network { attach_type: 17 }]),
+        object(ObjectKind::Program, 5, 6, "", &[Place::Link(2)]),
+        object(ObjectKind::Program, 6, 6, "", &[Place::Network { attach_type: 99 }]),
+        object(ObjectKind::Program, 11, 999, "", &[]),
+        object(ObjectKind::Link, 2, 6, "", &[]),
+        object(ObjectKind::Link, 12, 999, "", &[pin()]),
+        object(ObjectKind::Btf, 1, 0, "", &[]),
+    ];
+    let Verdict::Failed(failure) = outlived(&case, &traces) else { panic!() };
+    let also: Vec<_> = failure.also.iter().map(|(_, text)| text.as_str()).collect();
+    insta::assert_snapshot!(format!("{}\n\n{}", failure.got.replace("), ", "),\n"), also.join("\n")));
+}
+
+#[test]
+fn only_what_comes_again_is_the_case_s() {
+    let map = |id, name| object(ObjectKind::Map, id, 2, name, &[]);
+    let first = [map(1, "mine"), map(2, "theirs")];
+    let second = vec![map(7, "other"), map(8, "mine")];
+    assert_eq!(again(&first, second), [map(8, "mine")]);
+    assert_eq!(again(&first, vec![object(ObjectKind::Map, 9, 3, "mine", &[])]), []);
+}

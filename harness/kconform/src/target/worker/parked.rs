@@ -1,0 +1,149 @@
+//! Cases that came to a verdict, but left something that may go yet: they have their results when that has settled.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use kconform_plan::Trace;
+
+use super::{CaseResult, Note, Waiting, Worker};
+use crate::case::Case;
+use crate::judge::Verdict;
+use crate::target::TargetKind;
+use crate::target::leaks::{Leaks, again, list, outlived, unheld};
+
+/// How long what lingers is waited for when nothing else is to be done: longer than it takes the agent to be sure.
+const PATIENCE: Duration = Duration::from_secs(6);
+
+/// A case with a verdict that may not be its last.
+pub(super) struct Parked {
+    waiting: Waiting,
+    result: CaseResult,
+}
+
+impl Worker {
+    /// Whether what cases leave behind is looked for on the kernel that is there now.
+    pub(super) fn looks(&self) -> bool {
+        let may = self.opened.as_ref().is_some_and(|opened| opened.kernel.may_look_for_leaks());
+        self.leaks != Leaks::Ignored && may
+    }
+
+    /// Takes in a result. It is told now, or when what the case left has settled.
+    pub(super) fn judged(
+        &mut self,
+        cases: &[&Case],
+        waiting: Waiting,
+        result: CaseResult,
+        lingers: bool,
+        queue: &mut VecDeque<Waiting>,
+        tell: &mut dyn FnMut(Note),
+    ) {
+        let settled = self.opened.as_mut().map(|opened| opened.session.settled()).unwrap_or_default();
+        let case = waiting.case;
+        let left_something = settled.iter().any(|(id, _)| *id == case as u64);
+        let can_wait = !matches!(result.verdict, Verdict::Lost(_) | Verdict::Crashed { .. });
+        if (lingers || left_something) && can_wait && self.looks() {
+            self.parked.insert(case as u64, Parked { waiting, result });
+        } else {
+            self.tell(cases, Parked { waiting, result }, Vec::new(), queue, tell);
+        }
+        self.settled(cases, settled, queue, tell);
+    }
+
+    /// Has the agent say of all cases what they left; nothing may be in flight. Where it cannot, they run again.
+    pub(super) fn settle(
+        &mut self,
+        cases: &[&Case],
+        queue: &mut VecDeque<Waiting>,
+        tell: &mut dyn FnMut(Note),
+    ) {
+        if self.parked.is_empty() {
+            return;
+        }
+        let patience = if self.hurried { Duration::ZERO } else { PATIENCE };
+        let settled = self.opened.as_mut().map(|opened| opened.session.settle(patience));
+        if let Some(Ok(settled)) = settled {
+            self.settled(cases, settled, queue, tell);
+        } else {
+            self.opened = None;
+            self.losses += 1;
+        }
+        self.unpark(queue);
+    }
+
+    /// The agent is gone: what its cases left is not known. They run again.
+    pub(super) fn unpark(&mut self, queue: &mut VecDeque<Waiting>) {
+        while let Some((_, parked)) = self.parked.pop_last() {
+            queue.push_front(parked.waiting);
+        }
+    }
+
+    /// Cases of which nothing lingers any more.
+    fn settled(
+        &mut self,
+        cases: &[&Case],
+        settled: Vec<(u64, Vec<Trace>)>,
+        queue: &mut VecDeque<Waiting>,
+        tell: &mut dyn FnMut(Note),
+    ) {
+        for (id, traces) in settled {
+            // A probe has none.
+            if let Some(parked) = self.parked.remove(&id) {
+                self.tell(cases, parked, traces, queue, tell);
+            }
+        }
+    }
+
+    /// Tells a result, now that it is known what the case left. On a kernel that others use too it runs again, alone, before
+    /// anything is said to be its own.
+    fn tell(
+        &self,
+        cases: &[&Case],
+        parked: Parked,
+        traces: Vec<Trace>,
+        queue: &mut VecDeque<Waiting>,
+        tell: &mut dyn FnMut(Note),
+    ) {
+        let Parked { waiting, mut result } = parked;
+        let case = cases[waiting.case];
+        let traces = if matches!(self.target.kind, TargetKind::Native) { unheld(traces) } else { traces };
+        let passed = matches!(result.verdict, Verdict::Passed | Verdict::UnexpectedPass { .. });
+        let traces = match &waiting.suspected {
+            _ if self.target.is_guest() => traces,
+            // It leaves behind what keeps it from running again.
+            Some(first) if traces.is_empty() && !passed => first.clone(),
+            Some(first) => {
+                let common = again(first, traces);
+                if common.is_empty() {
+                    result.remark.get_or_insert(format!(
+                        "something came meanwhile, and did not when it ran again, alone: {}",
+                        list(first)
+                    ));
+                }
+                common
+            }
+            None if !traces.is_empty() && passed => {
+                return queue.push_back(Waiting { suspected: Some(traces), ..waiting });
+            }
+            None => traces,
+        };
+        if !traces.is_empty() {
+            let left = outlived(case, &traces);
+            result.verdict = match (result.verdict, left) {
+                // Its failure when it ran alone says nothing: the first run was in its way.
+                (_, left) if passed || waiting.suspected.is_some() => left,
+                (verdict, _) => also(verdict, case, &traces),
+            };
+        }
+        tell(Note::Result(waiting.case, result));
+    }
+}
+
+/// A failure with what the case left besides.
+fn also(mut verdict: Verdict, case: &Case, traces: &[Trace]) -> Verdict {
+    if let Verdict::Failed(failure) | Verdict::TimedOut(failure) | Verdict::ExpectedFailure { failure, .. } =
+        &mut verdict
+    {
+        failure.also.push((case.place.clone(), format!("what was left besides: {}", list(traces))));
+    }
+    verdict
+}

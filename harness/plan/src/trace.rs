@@ -1,0 +1,71 @@
+//! What a case leaves behind on its kernel, as far as it is no process and no file of its own directory.
+
+use serde::{Deserialize, Serialize};
+
+/// Something that was not there before a case, and is when its processes are gone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Trace {
+    /// What it is.
+    pub left: Left,
+    /// The agent has undone it.
+    pub undone: bool,
+}
+
+/// What can be left.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Left {
+    /// A BPF object.
+    Object {
+        /// Which kind.
+        kind: ObjectKind,
+        /// Its id.
+        id: u32,
+        /// Its type's number (`enum bpf_map_type` and so on); 0 of BTF, which has none.
+        number: u32,
+        /// Its name, if it has one.
+        name: String,
+        /// What keeps it, as far as that is found.
+        places: Vec<Place>,
+    },
+}
+
+/// The kinds of BPF objects that have ids.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum ObjectKind {
+    /// A map.
+    Map,
+    /// A program.
+    Program,
+    /// A link.
+    Link,
+    /// BTF.
+    Btf,
+}
+
+/// Where a BPF object is that nobody has an fd of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Place {
+    /// It is pinned there.
+    Pin(String),
+    /// A program is attached to the cgroup of this directory.
+    Cgroup {
+        /// The directory.
+        path: String,
+        /// The number of the attach type (`enum bpf_attach_type`).
+        attach_type: u32,
+    },
+    /// A program is attached to this network interface.
+    Device {
+        /// Its name, or its index where it has none.
+        name: String,
+        /// The number of the attach type.
+        attach_type: u32,
+    },
+    /// A program is attached to the network namespace.
+    Network {
+        /// The number of the attach type.
+        attach_type: u32,
+    },
+    /// A program is attached by this link.
+    Link(u32),
+}
