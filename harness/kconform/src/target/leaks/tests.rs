@@ -38,7 +38,12 @@ fn what_outlives_a_case_is_named() {
     ];
     let Verdict::Failed(failure) = outlived(&case, &traces) else { panic!() };
     let also: Vec<_> = failure.also.iter().map(|(_, text)| text.as_str()).collect();
-    insta::assert_snapshot!(format!("{}\n\n{}", failure.got.replace("), ", "),\n"), also.join("\n")));
+    insta::assert_snapshot!(format!(
+        "expected: {}\n{}\n\n{}",
+        failure.expected,
+        failure.got.replace("), ", "),\n"),
+        also.join("\n")
+    ));
 }
 
 #[test]

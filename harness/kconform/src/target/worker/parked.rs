@@ -114,10 +114,7 @@ impl Worker {
             Some(first) => {
                 let common = again(first, traces);
                 if common.is_empty() {
-                    result.remark.get_or_insert(format!(
-                        "something came meanwhile, and did not when it ran again, alone: {}",
-                        list(first)
-                    ));
+                    result.remark.get_or_insert(not_again(first));
                 }
                 common
             }
@@ -138,8 +135,13 @@ impl Worker {
     }
 }
 
+/// What is said of a case that left something, it seemed.
+pub(super) fn not_again(first: &[Trace]) -> String {
+    format!("something came meanwhile, and did not when it ran again, alone: {}", list(first))
+}
+
 /// A failure with what the case left besides.
-fn also(mut verdict: Verdict, case: &Case, traces: &[Trace]) -> Verdict {
+pub(super) fn also(mut verdict: Verdict, case: &Case, traces: &[Trace]) -> Verdict {
     if let Verdict::Failed(failure) | Verdict::TimedOut(failure) | Verdict::ExpectedFailure { failure, .. } =
         &mut verdict
     {

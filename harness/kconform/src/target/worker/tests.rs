@@ -2,9 +2,13 @@
 
 use std::sync::Arc;
 
+use kconform_plan::{Left, ObjectKind, Trace};
+
+use super::parked::{also, not_again};
 use super::{Broken, Case, Fault, LastWords, Verdict};
 use crate::load::{SuiteFile, load};
 use crate::place::File;
+use crate::target::leaks::outlived;
 
 fn case() -> Case {
     let text = "cases:\n  - {name: one, steps: [{close: [0]}]}\n".to_owned();
@@ -42,4 +46,15 @@ fn what_became_of_a_case_whose_agent_was_lost() {
         format!("{}\n{}", fault.remark(), told(&fault.verdict(&case())))
     });
     insta::assert_snapshot!(told.collect::<Vec<_>>().join("\n\n"));
+}
+
+#[test]
+fn what_is_left_beside_a_failure_or_never_again_is_told() {
+    let left = Left::Object { kind: ObjectKind::Map, id: 7, number: 2, name: String::new(), places: vec![] };
+    let traces = [Trace { left, undone: false }];
+    let failed = also(outlived(&case(), &traces), &case(), &traces);
+    let Verdict::Failed(failure) = failed else { panic!() };
+    assert_eq!(failure.also[0].1, "what was left besides: map 7 (BPF_MAP_TYPE_ARRAY)");
+    let said = "something came meanwhile, and did not when it ran again, alone: map 7 (BPF_MAP_TYPE_ARRAY)";
+    assert_eq!(not_again(&traces), said);
 }
