@@ -14,6 +14,9 @@ use crate::target::leaks::{Leaks, again, list, outlived, unheld};
 /// How long what lingers is waited for when nothing else is to be done: longer than it takes the agent to be sure.
 const PATIENCE: Duration = Duration::from_secs(6);
 
+/// Why nothing is known of a case that came to a verdict.
+const UNSAID: &str = "the agent was lost before it could say what the case left behind";
+
 /// A case with a verdict that may not be its last.
 pub(super) struct Parked {
     waiting: Waiting,
@@ -49,7 +52,7 @@ impl Worker {
         self.settled(cases, settled, queue, tell);
     }
 
-    /// Has the agent say of all cases what they left; nothing may be in flight. Where it cannot, they run again.
+    /// Has the agent say of all cases what they left; nothing may be in flight.
     pub(super) fn settle(
         &mut self,
         cases: &[&Case],
@@ -67,7 +70,11 @@ impl Worker {
             self.opened = None;
             self.losses += 1;
         }
-        self.unpark(queue);
+        // It said nothing of these. They do not run again: nothing tells that it would say more.
+        while let Some((_, parked)) = self.parked.pop_first() {
+            let verdict = Verdict::Lost(UNSAID.into());
+            tell(Note::Result(parked.waiting.case, CaseResult { verdict, ..parked.result }));
+        }
     }
 
     /// The agent is gone: what its cases left is not known. They run again.
