@@ -24,6 +24,7 @@ mod heap;
 mod kernel_log;
 mod leftovers;
 mod log;
+mod machine;
 mod memory;
 mod modules;
 mod objects;

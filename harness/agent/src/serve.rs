@@ -22,7 +22,7 @@ const REHEARSAL_MS: u64 = 10_000;
 /// which cases may leave files. The exit status: 0, or 1 when the agent could not go on.
 pub fn serve(scratch: &str) -> i32 {
     panic::set_hook();
-    let end = set_up(scratch).and_then(|(stream, cases)| session(stream, cases, Vec::new()));
+    let end = set_up(scratch).and_then(|(stream, cases, remarks)| session(stream, cases, remarks));
     match end {
         Ok(()) => 0,
         Err(text) => {
@@ -32,15 +32,15 @@ pub fn serve(scratch: &str) -> i32 {
     }
 }
 
-fn set_up(scratch: &str) -> Result<(Stream, Cases), Failed> {
+fn set_up(scratch: &str) -> Result<(Stream, Cases, Vec<String>), Failed> {
     let fds = setup::move_fds()?;
     panic::tell_host(fds.output);
     let signals = Signals::take().map_err(setup::failed("signalfd"))?;
-    setup::enter_namespaces(&fds, &signals);
+    let remarks = setup::enter_namespaces(&fds, &signals, scratch);
     let Fds { input, output } = fds;
     setup::be_guest_of_the_machine();
     let cases = setup::cases(signals, scratch, Place::Machine)?;
-    Ok((Stream::new(input, output, Kind::Host, signals), cases))
+    Ok((Stream::new(input, output, Kind::Host, signals), cases, remarks))
 }
 
 /// Says `Ready` and runs what comes, until the host says `Quit` or goes away.

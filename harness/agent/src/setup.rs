@@ -9,7 +9,7 @@ use crate::objects::Objects;
 use crate::scratch::Scratch;
 use crate::signals::{PARENT_ENDED, Signals};
 use crate::sys::Ended;
-use crate::{areas, heap, panic, sys};
+use crate::{areas, heap, machine, panic, sys};
 
 /// Bytes of private memory that a native case may use: enough for any case, too little to hurt the machine.
 const NATIVE_DATA: u64 = 1 << 30;
@@ -59,15 +59,18 @@ pub(crate) fn null_stdio() -> Result<(), Failed> {
 
 /// Where the agent may, its mounts become its own, and it goes on as PID 1 of a PID namespace of its own: a case cannot
 /// see, let alone kill, processes of the user's, and when the agent ends the kernel ends all that is left. Does nothing
-/// where it may not.
-pub(crate) fn enter_namespaces(stream: &Fds, signals: &Signals) {
+/// where it may not. Gives what is to be told of it.
+pub(crate) fn enter_namespaces(stream: &Fds, signals: &Signals, scratch: &str) -> Vec<String> {
+    let mut remarks = Vec::new();
     if sys::unshare(libc::CLONE_NEWNS).is_err() {
-        return;
+        return remarks;
     }
     leave_chroot();
     let _ = sys::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
+    machine::enter_namespaces(&mut remarks);
+    machine::seal_files(scratch, &mut remarks);
     if sys::unshare(libc::CLONE_NEWPID).is_err() {
-        return;
+        return remarks;
     }
     match sys::fork() {
         Ok(0) => {
@@ -80,6 +83,7 @@ pub(crate) fn enter_namespaces(stream: &Fds, signals: &Signals) {
         // Nothing can be forked any more: no case will run either, and that is said there.
         Err(_) => {}
     }
+    remarks
 }
 
 /// In a chroot `/` is a directory somewhere in the namespace's tree: its mounts cannot be made private, and no case could make

@@ -109,7 +109,8 @@ fn mounts_are_undone_and_never_entered() {
     if !privileged() || elsewhere().is_some() {
         return;
     }
-    let precious = tempfile::TempDir::new().expect("a directory");
+    // What is in /tmp no case sees.
+    let precious = tempfile::TempDir::new_in(env!("CARGO_TARGET_TMPDIR")).expect("a directory");
     std::fs::write(precious.path().join("file"), "precious").expect("a file");
     let at = n(libc::AT_FDCWD.into());
     let mkdir = syscall(libc::SYS_mkdirat, &[at, Value::Address(0), n(0o755)]).buffer(vec![text("m")]);
