@@ -127,3 +127,32 @@ fn mounts_are_undone_and_never_entered() {
     assert_eq!(std::fs::read_to_string(precious.path().join("file")).expect("it is there"), "precious");
     assert_eq!(std::fs::read_dir(&here).expect("it is there").count(), 0);
 }
+
+/// What a native case leaves in files and namespaces is the agent's alone.
+#[test]
+fn the_machine_sees_nothing_of_what_a_case_leaves() {
+    if !privileged() || elsewhere().is_some() {
+        return;
+    }
+    let mut agent = Agent::start();
+    assert_eq!(agent.facts.remarks, [""; 0]);
+    let name = format!("/tmp/kconform-left-{}", std::process::id());
+    let exclusive = libc::O_CREAT | libc::O_EXCL | libc::O_WRONLY;
+    agent.run(vec![open(&name, exclusive, 0)]).clean();
+    assert!(!std::path::Path::new(&name).exists());
+    let disk = concat!(env!("CARGO_TARGET_TMPDIR"), "/kconform-left");
+    agent.run(vec![open(disk, exclusive, 0).errno(libc::EROFS)]).clean();
+    let flags = i64::from(libc::IPC_CREAT | libc::IPC_EXCL | 0o600);
+    let key = i64::from(std::process::id());
+    // Neither the machine nor the next case has it.
+    for _ in 0..2 {
+        agent.run(vec![syscall(libc::SYS_shmget, &[n(key), n(4096), n(flags)])]).clean();
+    }
+    // SAFETY: no memory is involved.
+    assert_eq!(unsafe { libc::shmget(std::process::id() as i32, 0, 0) }, -1);
+    let domain = std::fs::read("/proc/sys/kernel/domainname").expect("it can be read");
+    agent
+        .run(vec![syscall(libc::SYS_setdomainname, &[Value::Address(0), n(6)]).buffer(vec![text("spoilt")])])
+        .clean();
+    assert_eq!(std::fs::read("/proc/sys/kernel/domainname").expect("it can be read"), domain);
+}

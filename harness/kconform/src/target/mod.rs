@@ -174,7 +174,8 @@ impl Target {
         let arch = arch_of(&facts.machine).map_err(failed)?;
         let config = facts.config.as_deref().and_then(config_text);
         let kernel = Kernel::new(arch, facts, config, true);
-        Ok(Opened { session, kernel, remark: None })
+        let remark = (!facts.remarks.is_empty()).then(|| facts.remarks.join("; "));
+        Ok(Opened { session, kernel, remark })
     }
 }
 
