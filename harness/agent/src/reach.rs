@@ -64,6 +64,14 @@ const OTHERS: &[libc::c_long] = &[
     libc::SYS_setns,
 ];
 
+/// The libc crate lacks it for two architectures with glibc: asm-generic/unistd.h, arch/s390's syscall.tbl.
+#[cfg(target_arch = "riscv64")]
+const KEXEC_FILE_LOAD: libc::c_long = 294;
+#[cfg(target_arch = "s390x")]
+const KEXEC_FILE_LOAD: libc::c_long = 381;
+#[cfg(not(any(target_arch = "riscv64", target_arch = "s390x")))]
+const KEXEC_FILE_LOAD: libc::c_long = libc::SYS_kexec_file_load;
+
 /// Calls that change the whole kernel, for good or without a way to see it.
 const KERNEL: &[libc::c_long] = &[
     libc::SYS_acct,
@@ -73,7 +81,7 @@ const KERNEL: &[libc::c_long] = &[
     libc::SYS_delete_module,
     libc::SYS_finit_module,
     libc::SYS_init_module,
-    libc::SYS_kexec_file_load,
+    KEXEC_FILE_LOAD,
     libc::SYS_kexec_load,
     libc::SYS_quotactl,
     libc::SYS_reboot,

@@ -33,7 +33,9 @@ impl Answer {
     pub fn of(result: &CaseResult) -> Answer {
         match result.status {
             Status::Passed | Status::UnexpectedPass => Answer::Good,
-            Status::Failed | Status::TimedOut | Status::Crashed | Status::ExpectedFailure => Answer::Bad,
+            Status::Failed | Status::TimedOut | Status::Crashed | Status::Flaky | Status::ExpectedFailure => {
+                Answer::Bad
+            }
             Status::Skipped | Status::Lost => {
                 let why = result.says().unwrap_or("no reason was given");
                 Answer::Skip(format!("{}: {}", result.status.word(), why.lines().next().unwrap_or_default()))

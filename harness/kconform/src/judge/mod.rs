@@ -45,6 +45,13 @@ pub enum Verdict {
         /// What it said on its log or console.
         console: Vec<String>,
     },
+    /// It passed, but only when it ran again: its kernel went down, or fell silent, the first time.
+    Flaky {
+        /// What became of the kernel the first time.
+        what: String,
+        /// What the kernel said then on its log or console.
+        console: Vec<String>,
+    },
     /// The harness could not do its work: nothing is known of the case.
     Lost(String),
 }
@@ -65,6 +72,7 @@ impl Verdict {
             Verdict::UnexpectedPass { .. } => "unexpected pass",
             Verdict::TimedOut(_) => "timed out",
             Verdict::Crashed { .. } => "crashed",
+            Verdict::Flaky { .. } => "flaky",
             Verdict::Lost(_) => "lost",
         }
     }

@@ -179,6 +179,7 @@ fn severity(status: Status) -> u8 {
     match status {
         Status::Passed | Status::ExpectedFailure | Status::Skipped => 0,
         Status::UnexpectedPass => 1,
+        Status::Flaky => 1,
         Status::Failed => 2,
         Status::TimedOut => 3,
         Status::Crashed | Status::Lost => 4,

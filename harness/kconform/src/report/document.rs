@@ -118,6 +118,9 @@ pub struct Target {
     /// Why it could not be used, or no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub lost: Option<LostTarget>,
+    /// How many cases have a `remark`: they ran again, since what holds the kernel (QEMU, ssh) died by itself, say.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub noted: u64,
     /// How many cases have which verdict.
     #[schemars(extend("propertyNames" = {"$ref": "#/$defs/Status"}))]
     pub counts: BTreeMap<Status, u64>,
@@ -179,7 +182,8 @@ pub struct CaseResult {
     pub target: String,
     /// The verdict.
     pub status: Status,
-    /// Why it was skipped or lost, what the kernel suffered when it crashed, or what the known issue is.
+    /// Why it was skipped or lost, what the kernel suffered when it crashed, what became of it the first time when the case
+    /// is flaky, or what the known issue is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
     /// What was not as expected (`failed`, `timed_out`, `expected_failure`).
@@ -191,7 +195,8 @@ pub struct CaseResult {
     /// How the case's own process ended, unless it came to its end: `killed by SIGBUS`, `exited with 1`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub end: Option<String>,
-    /// Lines that the kernel logged meanwhile, or the last ones of its console when it crashed or fell silent.
+    /// Lines that the kernel logged meanwhile, or the last ones of its console when it crashed or fell silent; of a flaky
+    /// case, those of the first time.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub kernel_log: Vec<String>,
     /// Bits of `/proc/sys/kernel/tainted` that the case set.
@@ -203,7 +208,7 @@ pub struct CaseResult {
     /// From before the case's fork to after its clean-up, in nanoseconds of the target; 0 when it did not run.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub duration_ns: u64,
-    /// What happened on the way: a guest that died by itself, say.
+    /// What happened on the way: the case ran again, since QEMU died by itself, say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
     /// How often the case ran and how often it came to which verdict, where it ran more than once. `status` and the
@@ -225,6 +230,8 @@ pub enum Status {
     TimedOut,
     /// The kernel oopsed, panicked or became tainted.
     Crashed,
+    /// It passed, but only when it ran again: its kernel went down, or fell silent, the first time.
+    Flaky,
     /// The harness could not do its work: nothing is known of the case.
     Lost,
     /// It passed where a known issue says that it fails.
@@ -237,11 +244,12 @@ pub enum Status {
 
 impl Status {
     /// All, in the order in which they are counted.
-    pub const ALL: [Status; 8] = [
+    pub const ALL: [Status; 9] = [
         Status::Passed,
         Status::Failed,
         Status::TimedOut,
         Status::Crashed,
+        Status::Flaky,
         Status::Lost,
         Status::UnexpectedPass,
         Status::ExpectedFailure,
@@ -260,6 +268,7 @@ impl Status {
             Status::Failed => "A call did something else than the case says.",
             Status::TimedOut => "It did not come to its end in the time that it has.",
             Status::Crashed => "The kernel oopsed, panicked or complained of itself meanwhile.",
+            Status::Flaky => "It passed when it ran again: the kernel went down the first time.",
             Status::Lost => "Nothing is known of it: the harness or the guest could not do its work.",
             Status::UnexpectedPass => {
                 "It passed where a known issue says that it fails: the issue may be gone."
@@ -279,6 +288,7 @@ impl Status {
             Status::UnexpectedPass => "unexpected pass",
             Status::TimedOut => "timed out",
             Status::Crashed => "crashed",
+            Status::Flaky => "flaky",
             Status::Lost => "lost",
         }
     }

@@ -83,6 +83,19 @@ fn body(case: &Case, result: &CaseResult, style: Style) -> String {
             out.push_str(&indented("the kernel said:", console));
             out
         }
+        Verdict::Flaky { what, console } => {
+            let mut out = pointed(
+                &case.place,
+                &format!("it passed only when it ran again: {what}"),
+                "the first time",
+                style,
+            );
+            out.push_str(&steps(case, result, None));
+            if !console.is_empty() {
+                out.push_str(&indented("the kernel said, the first time:", console));
+            }
+            out
+        }
         Verdict::UnexpectedPass { because } => pointed(
             &case.place,
             &format!("passed, though known to fail: {because}"),

@@ -96,6 +96,7 @@ fn target(run: &TargetRun) -> Target {
         uid: kernel.map(|k| k.uid),
         host: kernel.is_some_and(|k| k.host),
         remark: run.remark.clone(),
+        noted: run.results.iter().filter(|result| result.remark.is_some()).count() as u64,
         elapsed_ns: run.elapsed.as_nanos().try_into().unwrap_or(u64::MAX),
         lost: run
             .unusable
@@ -155,7 +156,7 @@ fn result(target: &str, case: &case::Case, ran: &Ran, places: &mut Places) -> Ca
         Verdict::UnexpectedPass { because: reason } | Verdict::Skipped(reason) | Verdict::Lost(reason) => {
             result.reason = Some(reason.clone());
         }
-        Verdict::Crashed { what, console } => {
+        Verdict::Crashed { what, console } | Verdict::Flaky { what, console } => {
             result.reason = Some(what.clone());
             result.kernel_log.clone_from(console);
         }
@@ -318,6 +319,7 @@ impl From<&Verdict> for Status {
             Verdict::UnexpectedPass { .. } => Status::UnexpectedPass,
             Verdict::TimedOut(_) => Status::TimedOut,
             Verdict::Crashed { .. } => Status::Crashed,
+            Verdict::Flaky { .. } => Status::Flaky,
             Verdict::Lost(_) => Status::Lost,
         }
     }

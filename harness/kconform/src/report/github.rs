@@ -34,10 +34,14 @@ fn annotate(document: &Document, case: &Case, out: &mut dyn Write) -> io::Result
     for (result, target) in case.results.iter().zip(&document.targets) {
         // That a target was lost is said once.
         let lost_with_target = result.status == Status::Lost && target.lost.is_some();
-        if (result.status.is_fine() && !result.is_flaky()) || lost_with_target {
+        let quiet = result.status.is_fine() && !result.is_flaky() && result.remark.is_none();
+        if quiet || lost_with_target {
             continue;
         }
-        let text = headline(result);
+        let remark = result.remark.as_deref().filter(|_| result.status.is_fine()).map(one_line);
+        let text = [headline(result), remark.unwrap_or_default()];
+        let text: Vec<String> = text.into_iter().filter(|text| !text.is_empty()).collect();
+        let text = text.join("\n");
         match told.iter_mut().find(|(first, other, _)| first.status == result.status && *other == text) {
             Some((_, _, names)) => names.push(&target.name),
             None => told.push((result, text, vec![&target.name])),

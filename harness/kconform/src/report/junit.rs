@@ -8,7 +8,7 @@ use chrono::DateTime;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::document::{Case, CaseResult, Document, Status, Target};
-use super::plain::{details, headline};
+use super::plain::{details, headline, lines};
 
 /// Writes the document.
 ///
@@ -61,6 +61,9 @@ fn properties(document: &Document, target: &Target) -> Vec<Property> {
     if document.partial {
         properties.push(Property::new("partial", "true"));
     }
+    if target.noted > 0 {
+        properties.push(Property::new("noted", target.noted.to_string()));
+    }
     properties
 }
 
@@ -72,7 +75,7 @@ fn test(case: &Case, result: &CaseResult) -> TestCase {
         Status::Failed | Status::UnexpectedPass | Status::TimedOut => {
             TestCaseStatus::non_success(NonSuccessKind::Failure)
         }
-        Status::Crashed | Status::Lost => TestCaseStatus::non_success(NonSuccessKind::Error),
+        Status::Crashed | Status::Flaky | Status::Lost => TestCaseStatus::non_success(NonSuccessKind::Error),
     };
     if result.status != Status::Passed {
         let said = headline(result);
@@ -86,6 +89,11 @@ fn test(case: &Case, result: &CaseResult) -> TestCase {
         status.set_description(details(case, result).join("\n"));
     }
     let mut test = TestCase::new(case.name.as_str(), status);
+    if result.status.is_fine()
+        && let Some(remark) = &result.remark
+    {
+        test.set_system_out(lines(remark).join("\n"));
+    }
     test.set_classname(format!("{}.{}", result.target, case.suite));
     test.set_time(Duration::from_nanos(result.duration_ns));
     let place = result.failure.as_ref().map_or(&case.place, |failure| &failure.place);

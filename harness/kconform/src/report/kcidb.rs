@@ -165,7 +165,9 @@ fn test(document: &Document, target: &Target, case: &Case, result: &CaseResult) 
 fn status(status: Status) -> &'static str {
     match status {
         Status::Passed | Status::UnexpectedPass => "PASS",
-        Status::Failed | Status::TimedOut | Status::Crashed | Status::ExpectedFailure => "FAIL",
+        Status::Failed | Status::TimedOut | Status::Crashed | Status::Flaky | Status::ExpectedFailure => {
+            "FAIL"
+        }
         Status::Lost => "MISS",
         Status::Skipped => "SKIP",
     }

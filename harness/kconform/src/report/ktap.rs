@@ -55,6 +55,8 @@ fn write_suite(suite: &str, cases: &[&Case], nth: usize, out: &mut dyn Write) ->
             for line in details(case, result) {
                 writeln!(out, "    # {}", diagnostic(&line))?;
             }
+        } else if let Some(remark) = &result.remark {
+            writeln!(out, "    # note: {}", diagnostic(remark))?;
         }
         // Within its suite a case is known by what comes after the suite's name.
         let short = case.id.split_once("::").map_or(case.id.as_str(), |(_, short)| short);

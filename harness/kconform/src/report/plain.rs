@@ -33,6 +33,7 @@ pub(super) fn headline(result: &CaseResult) -> String {
     let said = match result.status {
         Status::Passed => String::new(),
         Status::Crashed => format!("the kernel suffered {said}"),
+        Status::Flaky => format!("it passed only when it ran again: {said}"),
         Status::Lost => format!("nothing is known of it: {said}"),
         Status::UnexpectedPass => format!("passed, though known to fail: {said}"),
         _ => said,
@@ -126,7 +127,13 @@ pub(super) fn counts(target: &super::document::Target) -> String {
         .iter()
         .filter_map(|status| Some(counted(*target.counts.get(status)?, status.word())))
         .collect();
-    counted.join(", ")
+    let again = (target.noted > 0).then(|| noted(target.noted));
+    counted.into_iter().chain(again).collect::<Vec<_>>().join(", ")
+}
+
+/// So many cases of which something is to be noted: `2 with a note`.
+pub(super) fn noted(count: u64) -> String {
+    format!("{count} with a note")
 }
 
 #[cfg(test)]

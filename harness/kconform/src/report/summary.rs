@@ -2,15 +2,25 @@
 
 use std::collections::BTreeMap;
 
-use super::plain::counted;
+use super::plain::{counted, noted};
 use super::{Style, seconds};
 use crate::case::Case;
 use crate::judge::Verdict;
 use crate::run::TargetRun;
+use crate::target::CaseResult;
 
 /// The words that are counted, in the order in which they are said.
-const WORDS: &[&str] =
-    &["passed", "failed", "timed out", "crashed", "lost", "unexpected pass", "expected failure", "skipped"];
+const WORDS: &[&str] = &[
+    "passed",
+    "failed",
+    "timed out",
+    "crashed",
+    "flaky",
+    "lost",
+    "unexpected pass",
+    "expected failure",
+    "skipped",
+];
 
 /// How many reasons and table rows are shown before the rest is only counted.
 const MOST_REASONS: usize = 12;
@@ -19,6 +29,7 @@ const MOST_REASONS: usize = 12;
 pub fn summary(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
     let mut out = differences(cases, runs, style);
     out.push_str(&flaky(cases, runs, style));
+    out.push_str(&notes(cases, runs, style));
     out.push_str(&skips(runs, style));
     for run in runs {
         out.push_str(&target_line(run, runs, style));
@@ -55,6 +66,9 @@ fn target_line(run: &TargetRun, runs: &[TargetRun], style: Style) -> String {
             }
         })
         .collect();
+    let with_note = run.results.iter().filter(|result| result.remark.is_some()).count() as u64;
+    let counted: Vec<String> =
+        counted.into_iter().chain((with_note > 0).then(|| style.bad(&noted(with_note)))).collect();
     let release = release(run);
     let mut line = format!(
         "{:name_width$}  {release:release_width$}  {} in {}",
@@ -92,7 +106,7 @@ pub fn verdicts(runs: &[TargetRun], style: Style) -> String {
             Verdict::ExpectedFailure { because, .. } | Verdict::UnexpectedPass { because } => {
                 format!(": {because}")
             }
-            Verdict::Crashed { what, .. } => format!(": {what}"),
+            Verdict::Crashed { what, .. } | Verdict::Flaky { what, .. } => format!(": {what}"),
         };
         let release = release(run);
         format!("  {:name_width$}  {release:release_width$}  {word}{why}\n", run.name)
@@ -115,6 +129,30 @@ fn flaky(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
         }
     }
     if out.is_empty() { out } else { format!("{}\n{out}\n", style.strong("flaky:")) }
+}
+
+/// What is to be noted of cases, that they ran again and why, say: a line each, of the many that a sick QEMU makes the
+/// first ones.
+fn notes(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
+    let told = |run: &TargetRun| -> Vec<String> {
+        let results = cases.iter().zip(&run.results);
+        let line = |(case, result): (&Case, &CaseResult)| {
+            let first = result.remark.as_ref()?.lines().next()?;
+            Some(format!("  {} on {}: {first}\n", case.id, run.name))
+        };
+        results.filter_map(line).collect()
+    };
+    let lines: Vec<String> = runs.iter().flat_map(told).collect();
+    if lines.is_empty() {
+        return String::new();
+    }
+    let mut out =
+        format!("{}\n{}", style.strong("to note:"), lines[..lines.len().min(MOST_REASONS)].concat());
+    if lines.len() > MOST_REASONS {
+        out.push_str(&format!("  and {} other cases\n", lines.len() - MOST_REASONS));
+    }
+    out.push('\n');
+    out
 }
 
 fn skips(runs: &[TargetRun], style: Style) -> String {

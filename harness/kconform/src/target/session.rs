@@ -65,6 +65,9 @@ pub struct LastWords {
     pub kernel_fault: Option<String>,
     /// What holds the agent kept it from going on: neither the kernel nor the case can be blamed for its silence.
     pub held_up: bool,
+    /// What holds the agent (QEMU, ssh) died by itself, by its own words or its exit status: neither the kernel nor the case
+    /// can be blamed for the agent's end.
+    pub outside: bool,
     /// The console's last lines.
     pub console: Vec<String>,
 }

@@ -122,6 +122,9 @@ const SSH_ENDS: Duration = Duration::from_secs(2);
 /// How long a board may take to end the agent and to remove its folder.
 const BOARD_CLEARED: Duration = Duration::from_secs(5);
 
+/// ssh(1), EXIT STATUS: an error of its own.
+const SSH_FAILED: i32 = 255;
+
 struct Board {
     child: Child,
 }
@@ -129,17 +132,21 @@ struct Board {
 impl Keeper for Board {
     fn last_words(&mut self) -> LastWords {
         let mut said = String::new();
+        let mut outside = false;
         let what = match child::ended_within(&mut self.child, SSH_ENDS) {
             Some(status) => {
                 if let Some(stderr) = &mut self.child.stderr {
                     // What cannot be read is not there to be told.
                     let _ = stderr.read_to_string(&mut said);
                 }
+                // What ssh(1) exits with when the connection itself fails.
+                outside = status.code() == Some(SSH_FAILED);
                 format!("ssh ended ({status})")
             }
             None => "ssh is still there, but silent".into(),
         };
-        LastWords { what, console: said.lines().map(str::to_owned).collect(), ..LastWords::default() }
+        let console = said.lines().map(str::to_owned).collect();
+        LastWords { what, console, outside, ..LastWords::default() }
     }
 }
 

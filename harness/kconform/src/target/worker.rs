@@ -35,7 +35,7 @@ pub struct CaseResult {
     pub verdict: Verdict,
     /// What was seen and the plan that was run, unless the case was skipped or lost.
     pub seen: Option<Arc<(Lowered, Observation)>>,
-    /// What happened on the way: a guest that died by itself, say.
+    /// What happened on the way: the case ran again, since QEMU died by itself, say.
     pub remark: Option<String>,
 }
 
@@ -138,39 +138,81 @@ enum Fault {
     Kernel { what: String, console: Vec<String> },
     /// Nothing was heard any more.
     Silent { what: String, console: Vec<String> },
-    /// The agent, or what holds it, went away.
+    /// The agent went away.
     Gone(String),
+    /// What holds the agent died by itself, or was stopped.
+    Outside(String),
 }
 
 impl Fault {
     fn new(broken: &Broken, words: LastWords) -> Fault {
         let what = words.after(broken);
-        let LastWords { kernel_fault, held_up, console, .. } = words;
+        let LastWords { kernel_fault, held_up, outside, console, .. } = words;
+        let last = || {
+            let last = console[console.len().saturating_sub(LAST_LINES)..].iter();
+            last.fold(what.clone(), |what, line| format!("{what}\n    {line}"))
+        };
         match (kernel_fault, broken) {
+            _ if outside || held_up => Fault::Outside(last()),
             (Some(fault), _) => Fault::Kernel { what: fault, console },
-            (None, Broken::Silent(_)) if !held_up => Fault::Silent { what, console },
-            (None, _) => {
-                let last = console[console.len().saturating_sub(LAST_LINES)..].iter();
-                Fault::Gone(last.fold(what, |what, line| format!("{what}\n    {line}")))
-            }
+            (None, Broken::Silent(_)) => Fault::Silent { what, console },
+            (None, _) => Fault::Gone(last()),
         }
     }
 
     fn what(&self) -> &str {
         match self {
-            Fault::Kernel { what, .. } | Fault::Silent { what, .. } | Fault::Gone(what) => what,
+            Fault::Kernel { what, .. } | Fault::Silent { what, .. } => what,
+            Fault::Gone(what) | Fault::Outside(what) => what,
+        }
+    }
+
+    /// What the kernel said then.
+    fn console(&self) -> &[String] {
+        match self {
+            Fault::Kernel { console, .. } | Fault::Silent { console, .. } => console,
+            Fault::Gone(_) | Fault::Outside(_) => &[],
+        }
+    }
+
+    /// What became of the kernel, in a few words.
+    fn told(&self) -> String {
+        match self {
+            Fault::Kernel { what, .. } => format!("the kernel suffered {what}"),
+            other => other.what().to_owned(),
         }
     }
 
     /// What is said of a case that got its verdict only when it ran again.
     fn remark(&self) -> String {
-        format!("it ran again on a fresh kernel, after the first went down: {}", self.what())
+        let told = format!("it ran again on a fresh kernel, after the first went down: {}", self.told());
+        self.console().iter().fold(told, |told, line| format!("{told}\n    {line}"))
+    }
+
+    /// The verdict on a case that came to one when it ran again, and what else is to be said of it. A case that passes after
+    /// its kernel went down is no pass, unless the kernel had no part in it.
+    fn then(self, verdict: Verdict) -> (Verdict, Option<String>) {
+        match (&self, &verdict) {
+            (Fault::Outside(_), _) => (verdict, Some(self.remark())),
+            (_, Verdict::Passed | Verdict::ExpectedFailure { .. }) => (self.flaky(), None),
+            _ => (verdict, Some(self.remark())),
+        }
+    }
+
+    /// The verdict on the cases that need a probe which brought down its kernel, but only the first time.
+    fn of_probe(self, probe: &str) -> Verdict {
+        let what = format!("the probe {probe} did, the first time: {}", self.told());
+        Verdict::Flaky { what, console: self.console().to_vec() }
+    }
+
+    fn flaky(self) -> Verdict {
+        Verdict::Flaky { what: self.told(), console: self.console().to_vec() }
     }
 
     fn verdict(self, case: &Case) -> Verdict {
         match self {
             Fault::Kernel { what, console } => Verdict::Crashed { what, console },
-            Fault::Gone(what) => Verdict::Lost(what),
+            Fault::Gone(what) | Fault::Outside(what) => Verdict::Lost(what),
             Fault::Silent { what, console } => Verdict::TimedOut(Box::new(Failure {
                 kind: FailureKind::TimedOut,
                 place: case.place.clone(),
@@ -391,7 +433,11 @@ impl Worker {
                     verdict => {
                         self.losses = 0;
                         let spent = opened.session.spent().map(spent_remark);
-                        let remark = waiting.before.as_ref().map(Fault::remark).or(spent.clone());
+                        let (verdict, remark) = match waiting.before.clone() {
+                            Some(fault) => fault.then(verdict),
+                            None => (verdict, None),
+                        };
+                        let remark = remark.or(spent.clone());
                         // An agent that runs nothing more is not asked either.
                         let lingers = observation.lingers && spent.is_none();
                         let seen = Some(Arc::new((lowered, observation)));
@@ -475,16 +521,24 @@ impl Worker {
             Ok(lowered) => lowered,
             Err(unmet) => return Found::Absent(unmet.reason),
         };
-        let mut what = String::new();
+        let mut before: Option<Fault> = None;
         for _ in 0..2 {
             if self.open(&mut |_| {}).is_none() {
                 break;
             }
             match self.ask(lowered.plan.clone()) {
-                Ok(observation) => return judge_probe(probe, &lowered, &observation, kernel),
-                Err(fault) => what = fault.what().to_owned(),
+                Ok(observation) => {
+                    let found = judge_probe(probe, &lowered, &observation, kernel);
+                    return match before {
+                        None | Some(Fault::Outside(_)) => found,
+                        // What it finds now may have been otherwise the first time.
+                        Some(fault) => Found::Unknown(fault.of_probe(&probe.name)),
+                    };
+                }
+                Err(fault) => before = Some(fault),
             }
         }
+        let what = before.map(|fault| fault.what().to_owned()).unwrap_or_default();
         Found::Unknown(Verdict::Lost(format!("the probe {} could not be run: {what}", probe.name)))
     }
 

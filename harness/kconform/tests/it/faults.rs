@@ -264,6 +264,40 @@ fn a_qemu_that_is_killed_once_costs_nothing(#[values("x86_64", "riscv64")] arch:
     );
 }
 
+/// A panic that comes half of the time is never told as a pass: a case whose guest went down, and which passes when it runs
+/// again, is flaky, with what the kernel said the first time.
+#[rstest]
+fn a_panic_that_comes_now_and_then_is_no_pass(#[values("x86_64", "riscv64")] arch: &str) {
+    if !is_set_up(arch) {
+        return;
+    }
+    let place = place(&fault("half"));
+    let files = ["json", "ktap", "junit"].map(|format| (format, place.folder().join(format)));
+    let wanted: Vec<String> =
+        files.iter().map(|(format, path)| format!("--report={format}={}", path.display())).collect();
+    let wanted: Vec<&str> = wanted.iter().map(String::as_str).collect();
+    let said = place.say(&words(arch, &wanted)).assert_status(1);
+    assert_the_healthy_passed(&said, arch);
+    let (flaky, crashed) =
+        (said.out.matches("FLAKY s::panics").count(), said.out.matches("CRASHED s::panics").count());
+    assert!(flaky > 0 && flaky + crashed <= 20, "{}", said.all());
+    let told = "it passed only when it ran again: the kernel suffered a panic";
+    let log = "Kernel panic - not syncing: sysrq triggered crash";
+    assert_eq!(said.out.matches(told).count(), flaky, "{}", said.all());
+    assert_eq!(said.out.matches(log).count(), flaky + crashed, "{}", said.all());
+    assert!(said.counts(arch).contains(&format!("{flaky} flaky")), "{}", said.all());
+    for (format, path) in files {
+        let text = std::fs::read_to_string(path).expect("a report");
+        let marked = match format {
+            "json" => text.matches(r#""status":"flaky""#).count(),
+            "ktap" => text.lines().filter(|line| line.contains("not ok") && line.contains(told)).count(),
+            _ => text.matches(r#"type="flaky""#).count(),
+        };
+        assert_eq!(marked, flaky, "{format}:\n{text}");
+        assert_eq!(text.matches(log).count(), flaky + crashed, "{format}:\n{text}");
+    }
+}
+
 #[test]
 fn a_qemu_that_is_stopped_loses_the_case() {
     let arch = "x86_64";

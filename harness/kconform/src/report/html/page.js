@@ -5,7 +5,7 @@ const byId = (id) => document.getElementById(id);
 const text = (number) => data.texts[number ?? 0];
 const CHUNK = 300; // rows made at a time
 const SYMBOLS = {
-  "passed": "✓", "failed": "✗", "timed out": "…", "crashed": "✱", "lost": "?",
+  "passed": "✓", "failed": "✗", "timed out": "…", "crashed": "✱", "flaky": "≈", "lost": "?",
   "unexpected pass": "!", "expected failure": "–", "skipped": "·",
 };
 

@@ -19,7 +19,7 @@ fn kinds(difference: &Difference) -> Vec<(Kind, &str, &str)> {
 #[test]
 fn nothing_changed() {
     let same = compared(|_| {});
-    assert_eq!((same.changes.len(), same.compared, same.is_worse(true)), (0, 16, false));
+    assert_eq!((same.changes.len(), same.compared, same.is_worse(true)), (0, 18, false));
 }
 
 #[rstest]

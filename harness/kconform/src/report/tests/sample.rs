@@ -67,6 +67,10 @@ fn result(target: &str, status: Status) -> CaseResult {
             result.reason = Some("an oops".into());
             result.kernel_log = vec!["BUG: unable to handle page fault".into(), NASTY.into()];
         }
+        Status::Flaky => {
+            result.reason = Some("the kernel suffered a panic".into());
+            result.kernel_log = vec!["Kernel panic - not syncing: oops".into(), NASTY.into()];
+        }
         Status::UnexpectedPass => result.reason = Some("fixed in 6.9, they said".into()),
         Status::ExpectedFailure => {
             result.reason = Some("commit 123 broke it # for now".into());
@@ -134,6 +138,8 @@ pub(crate) fn document() -> Document {
         (failure.text, failure.got) = (format!("expected nothing, got {NASTY}"), NASTY.into());
         result.steps[3].args[1].text = NASTY.into();
     }
+    let mut again = case("bpf/map/hash", "passes at last", both(Status::Flaky, Status::Passed));
+    again.results[1].remark = Some(format!("it ran again: QEMU ended\n    {NASTY}"));
     let cases = vec![
         case("bpf/map/array", "passes", both(Status::Passed, Status::Passed)),
         case("bpf/map/array", "delete is refused", both(Status::Failed, Status::Passed)),
@@ -142,6 +148,7 @@ pub(crate) fn document() -> Document {
         case("bpf/map/array", "times out", both(Status::TimedOut, Status::Crashed)),
         flaky,
         nasty,
+        again,
         case("bpf/map/hash", "is lost", both(Status::Passed, Status::Lost)),
     ];
     let mut targets = vec![target("native", 0, &cases), target("x86_64", 1, &cases)];

@@ -31,6 +31,7 @@ fn what_became_of_a_case_whose_agent_was_lost() {
         what: "QEMU is still there".into(),
         kernel_fault: kernel_fault.map(str::to_owned),
         held_up,
+        outside: false,
         console: vec!["the last line".into(), "of the console".into()],
     };
     let silent = || Broken::Silent(std::time::Duration::from_secs(9));
@@ -57,4 +58,25 @@ fn what_is_left_beside_a_failure_or_never_again_is_told() {
     assert_eq!(failure.also[0].1, "what was left besides: map 7 (BPF_MAP_TYPE_ARRAY)");
     let said = "something came meanwhile, and did not when it ran again, alone: map 7 (BPF_MAP_TYPE_ARRAY)";
     assert_eq!(not_again(&traces), said);
+}
+
+/// A case that passes when it runs again is flaky, unless QEMU or ssh died by itself.
+#[test]
+fn what_becomes_of_a_verdict_that_came_when_the_case_ran_again() {
+    let console = vec!["Kernel panic - not syncing: oops".to_owned()];
+    let faults = [
+        Fault::Kernel { what: "a panic".into(), console: console.clone() },
+        Fault::Silent { what: "the agent has been silent for 9.0s".into(), console },
+        Fault::Gone("the stream was closed".into()),
+        Fault::Outside("QEMU ended (signal: 9 (SIGKILL))".into()),
+    ];
+    let because = "it is known".to_owned();
+    let verdicts = [Verdict::Passed, Verdict::UnexpectedPass { because }, Verdict::Lost("no time".into())];
+    let rows = faults.iter().flat_map(|fault| verdicts.iter().map(move |verdict| (fault, verdict)));
+    let told = rows.map(|(fault, verdict)| {
+        let (then, remark) = fault.clone().then(verdict.clone());
+        format!("{}: {then:?}\n  {}", verdict.word(), remark.unwrap_or_else(|| "no remark".into()))
+    });
+    let probe = format!("{:?}", faults[0].clone().of_probe("gotol"));
+    insta::assert_snapshot!(told.chain([probe]).collect::<Vec<_>>().join("\n"));
 }
