@@ -285,6 +285,8 @@ fn a_panic_that_comes_now_and_then_is_no_pass(#[values("x86_64", "riscv64")] arc
     let log = "Kernel panic - not syncing: sysrq triggered crash";
     assert_eq!(said.out.matches(told).count(), flaky, "{}", said.all());
     assert_eq!(said.out.matches(log).count(), flaky + crashed, "{}", said.all());
+    let heading = "the kernel said, the first time:";
+    assert_eq!(said.out.matches(heading).count(), flaky, "{}", said.all());
     assert!(said.counts(arch).contains(&format!("{flaky} flaky")), "{}", said.all());
     for (format, path) in files {
         let text = std::fs::read_to_string(path).expect("a report");

@@ -229,3 +229,9 @@ fn many_cases_are_no_burden() {
     }
     assert!(text(&seen[4]).contains("passed on riscv64"));
 }
+
+#[test]
+fn the_page_says_what_flaky_means() {
+    let page = written(Format::Html, &document());
+    assert!(page.contains("It passed when it ran again: the kernel went down the first time."));
+}

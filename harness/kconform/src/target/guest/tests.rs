@@ -133,3 +133,21 @@ fn a_config_of_another_kernel_is_not_believed() {
         ]
     );
 }
+
+/// What QEMU's TCG does to a guest is told from a double fault that a kernel brings on itself.
+#[test]
+fn a_guest_that_dies_as_they_do_under_tcg_is_known() {
+    let known =
+        |lines: &[&str]| is_known_of_tcg(&lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>());
+    assert!(known(&[
+        "Oops: double fault: 0000 [#1] PREEMPT SMP NOPTI",
+        "RIP: 0010:__kmalloc_noprof+0x1c5/0x4d0"
+    ]));
+    assert!(known(&["PANIC: double fault, error_code: 0x0", "RIP: 0010:kmem_cache_alloc_noprof+0x10/0x20"]));
+    assert!(!known(&[
+        "Oops: double fault: 0000 [#1] PREEMPT SMP NOPTI",
+        "RIP: 0010:array_map_alloc+0x1/0x2"
+    ]));
+    assert!(!known(&["RIP: 0010:__kmalloc_noprof+0x1c5/0x4d0", "PANIC: double fault, error_code: 0x0"]));
+    assert!(!known(&["Kernel panic - not syncing: sysrq triggered crash"]));
+}
