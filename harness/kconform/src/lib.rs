@@ -8,6 +8,7 @@ pub mod case;
 pub mod cli;
 pub mod coverage;
 pub mod expand;
+pub mod folder;
 pub mod guest;
 pub mod health;
 pub mod insn;

@@ -46,6 +46,9 @@ pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
         });
     progress.end();
     report(&mut out, &cases, &runs, args, style)?;
+    for left in crate::folder::left() {
+        writeln!(out, "{} could not be removed: {left}", style.bad("error:"))?;
+    }
     if interrupt::requested() {
         writeln!(out, "{} interrupted: this report is partial", style.bad("note:"))?;
     }

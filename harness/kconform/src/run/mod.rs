@@ -270,7 +270,10 @@ pub fn exit_status(runs: &[TargetRun]) -> u8 {
         return interrupt::STATUS;
     }
     let verdicts = || runs.iter().flat_map(|run| &run.results).map(|result| &result.verdict);
-    if verdicts().any(|v| matches!(v, Verdict::Lost(_))) || runs.iter().any(|run| run.unusable.is_some()) {
+    if verdicts().any(|v| matches!(v, Verdict::Lost(_)))
+        || runs.iter().any(|run| run.unusable.is_some())
+        || !crate::folder::left().is_empty()
+    {
         3
     } else if verdicts().all(Verdict::is_fine) {
         0

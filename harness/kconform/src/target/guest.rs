@@ -15,7 +15,7 @@ use std::time::Duration;
 use kconform_abi::Arch;
 use memchr::memmem;
 
-use super::session::{Keeper, LastWords, Link};
+use super::session::{Keeper, LastWords, Link, POWERED_OFF};
 use super::{AGENT, Broken, Opened, Session, Unusable};
 use crate::guest::cache::claimed;
 use crate::guest::image::{AgentPort, DEFAULT_IMAGES, KernelSource};
@@ -396,7 +396,7 @@ impl Keeper for Running {
         // gives up does, and says why.
         let well = status.filter(ExitStatus::success).filter(|_| agent.is_none());
         let said = worst(lines.iter().map(String::as_str)).map(|fault| fault.what);
-        let kernel_fault = said.or(well.map(|_| "a reset or a power-off")).map(str::to_owned);
+        let kernel_fault = said.or(well.map(|_| POWERED_OFF)).map(str::to_owned);
         let stopped = !over && self.guest.is_stopped();
         let errors = self.guest.qemu_errors();
         let what = end_of(agent, over, status, errors.last().map(String::as_str), stopped);

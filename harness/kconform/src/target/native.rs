@@ -11,20 +11,25 @@ use std::time::Duration;
 
 use super::child;
 use super::session::{Keeper, LastWords, Link};
+use crate::folder::Folder;
 
 /// The static agent for this machine, built with kconform.
 pub const AGENT: &[u8] = include_bytes!(env!("KCONFORM_AGENT"));
+
+/// What the names of such folders begin with.
+const PREFIX: &str = "kconform-native-";
 
 struct Native {
     child: Child,
     stream: UnixStream,
     // Holds the agent's binary and the folder in which cases run; removed with it.
-    _folder: tempfile::TempDir,
+    _folder: Folder,
 }
 
 /// Starts an agent on this kernel.
 pub(super) fn start() -> io::Result<Link> {
-    let folder = tempfile::Builder::new().prefix("kconform-").tempdir()?;
+    let folder = Folder::new(PREFIX)?;
+    std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700))?;
     let agent = folder.path().join("kconform-agent");
     std::fs::write(&agent, AGENT)?;
     std::fs::set_permissions(&agent, PermissionsExt::from_mode(0o755))?;
@@ -100,7 +105,7 @@ mod tests {
         let mut command = Command::new("sh");
         let child = command.args(["-c", script]).stdin(Stdio::from(OwnedFd::from(theirs))).spawn().unwrap();
         drop(command);
-        let mut native = Native { child, stream, _folder: tempfile::tempdir().unwrap() };
+        let mut native = Native { child, stream, _folder: Folder::new("kconform-words-").unwrap() };
         if !script.starts_with("read") {
             // It ends by itself, and stays to be asked.
             let pid = rustix::process::Pid::from_child(&native.child);

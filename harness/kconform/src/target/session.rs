@@ -56,6 +56,9 @@ pub trait Keeper: Send {
     }
 }
 
+/// What a guest suffered that ended by itself, as a [`LastWords::kernel_fault`].
+pub(super) const POWERED_OFF: &str = "a reset or a power-off";
+
 /// What is known of an agent that fell silent or went away.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LastWords {

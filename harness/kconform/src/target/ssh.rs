@@ -10,6 +10,7 @@ use super::child;
 use super::guest::agent_for;
 use super::session::{Keeper, LastWords, Link};
 use super::{Opened, Session, Unusable};
+use crate::folder;
 use crate::kernel::Kernel;
 
 /// Slower machines than this one, and the network between.
@@ -98,7 +99,7 @@ fn ask(destination: &str, script: &str, input: &[u8]) -> Result<String, Unusable
 fn start(destination: &str, folder: &str) -> io::Result<Link> {
     let quoted = format!("'{}'", folder.replace('\'', r"'\''"));
     let script = format!(
-        "{quoted}/kconform-agent --scratch {quoted}/scratch; status=$?; rm -rf {quoted}; exit $status"
+        "{quoted}/kconform-agent --scratch {quoted}/scratch; status=$?; rm -rf {quoted} || status={NOT_REMOVED}; exit $status"
     );
     let mut child = remote(destination, &script).spawn()?;
     let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
@@ -106,7 +107,7 @@ fn start(destination: &str, folder: &str) -> io::Result<Link> {
     Ok(Link {
         reader: Box::new(stdout),
         writer: Box::new(stdin),
-        keeper: Box::new(Board { child }),
+        keeper: Box::new(Board { child, folder: format!("{destination}:{folder}") }),
         serial: false,
     })
 }
@@ -125,8 +126,13 @@ const BOARD_CLEARED: Duration = Duration::from_secs(5);
 /// ssh(1), EXIT STATUS: an error of its own.
 const SSH_FAILED: i32 = 255;
 
+/// How the shell there ends when it could not remove the folder: no status of the agent's, of ssh's or of a signal.
+const NOT_REMOVED: i32 = 97;
+
 struct Board {
     child: Child,
+    /// Where it was put.
+    folder: String,
 }
 
 impl Keeper for Board {
@@ -154,6 +160,9 @@ impl Drop for Board {
     fn drop(&mut self) {
         // The agent has been told to quit; the shell there then removes its folder.
         child::end(&mut self.child, BOARD_CLEARED);
+        if self.child.wait().is_ok_and(|status| status.code() == Some(NOT_REMOVED)) {
+            folder::could_not_remove(self.folder.clone());
+        }
     }
 }
 
@@ -167,7 +176,7 @@ mod tests {
         let last_words = |script: &str| {
             let mut command = Command::new("sh");
             let child = command.args(["-c", script]).stdin(Stdio::piped()).stderr(Stdio::piped());
-            let mut board = Board { child: child.spawn().unwrap() };
+            let mut board = Board { child: child.spawn().unwrap(), folder: "board:/tmp/x".into() };
             if script.starts_with("echo") {
                 let pid = rustix::process::Pid::from_child(&board.child);
                 let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;

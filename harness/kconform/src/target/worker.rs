@@ -10,9 +10,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kconform_plan::{BtfAnswer, BtfQuery, Observation, Plan, Trace};
+use kconform_plan::{BtfAnswer, BtfQuery, Observation, Plan, Trace, WireError};
 
 use super::leaks::{HIDDEN, Leaks};
+use super::session::POWERED_OFF;
 use super::{Broken, LastWords, Opened, Target, Unusable};
 use crate::case::{Case, Probe};
 use crate::guest::{Doing, Hears};
@@ -152,6 +153,9 @@ impl Fault {
             let last = console[console.len().saturating_sub(LAST_LINES)..].iter();
             last.fold(what.clone(), |what, line| format!("{what}\n    {line}"))
         };
+        // An agent that says what is not understood ends, and its guest with it.
+        let garbled = matches!(broken, Broken::Stream(WireError::Length(_) | WireError::Encoding(_)));
+        let kernel_fault = kernel_fault.filter(|fault| !(garbled && fault == POWERED_OFF));
         match (kernel_fault, broken) {
             _ if outside || held_up => Fault::Outside(last()),
             (Some(fault), _) => Fault::Kernel { what: fault, console },
@@ -437,7 +441,8 @@ impl Worker {
                             Some(fault) => fault.then(verdict),
                             None => (verdict, None),
                         };
-                        let remark = remark.or(spent.clone());
+                        // That it has a kernel for itself is what `fresh` says.
+                        let remark = remark.or(spent.clone().filter(|_| !case.fresh));
                         // An agent that runs nothing more is not asked either.
                         let lingers = observation.lingers && spent.is_none();
                         let seen = Some(Arc::new((lowered, observation)));

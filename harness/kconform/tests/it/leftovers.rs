@@ -42,10 +42,10 @@ fn what_has_no_end_is_ended(#[case] name: &str) {
 #[case::interrupted(rustix::process::Signal::INT)]
 fn a_run_that_is_ended_leaves_no_process(#[case] signal: rustix::process::Signal) {
     let place = Place::with(
-        "cases:\n  - name: waits\n    steps:\n      - fork:\n          - setsid: []\n          - clone: [SIGCHLD, 0, 0, 0, 0]\n      - pause: []\n",
+        "cases:\n  - name: waits\n    steps:\n      - fork:\n          - setsid: []\n          - clone: [SIGCHLD, 0, 0, 0, 0]\n      - pause: []\n  - {name: ends, steps: [{getpid: []}]}\n",
     );
     let mut command = place.command(&[]);
-    command.args(["run", "--target", "native"]).stdout(Stdio::null()).stderr(Stdio::null());
+    command.args(["run", "--target", "native", "waits"]).stdout(Stdio::null()).stderr(Stdio::null());
     let mut child = command.spawn().expect("the program can be started");
     // The agent, its case, and that case's daemon.
     until("its processes are there", || place.processes().len() >= 3);
@@ -53,6 +53,29 @@ fn a_run_that_is_ended_leaves_no_process(#[case] signal: rustix::process::Signal
     rustix::process::kill_process(pid, signal).expect("it is there");
     child.wait().expect("an end");
     until("its processes are gone", || place.processes().is_empty());
+    // The folder of one that was killed goes with the next run, after which nothing is left.
+    place.run(&["--target", "native", "ends"]).assert_status(0);
+}
+
+/// A file that cannot be removed keeps its folder, and that is told as the harness's own trouble.
+#[test]
+fn a_folder_that_cannot_be_removed_is_told() {
+    if !is_root() {
+        return not_here("a file that cannot be removed: it needs root");
+    }
+    let place = Place::with(
+        "cases:\n  - name: makes a file for good\n    steps:\n      - openat: [AT_FDCWD, {str: file}, O_CREAT | O_RDWR, 0o600]\n        save: file\n      - ioctl: [$file, 0x40086602, {u32: 0x10}]\n",
+    );
+    let run =
+        place.command(&[]).args(["run", "--target", "native"]).output().expect("the program can be started");
+    let mutable = std::process::Command::new("chattr").args(["-R", "-i"]).arg(place.tmp()).output();
+    let said = String::from_utf8_lossy(&run.stdout);
+    if said.contains("ENOTTY") || said.contains("EOPNOTSUPP") {
+        return not_here("a file that cannot be removed: this file system has none");
+    }
+    assert!(mutable.is_ok_and(|done| done.status.success()), "the file can be removed again");
+    assert_eq!(run.status.code(), Some(3), "{said}");
+    assert!(said.contains("error: could not be removed: "), "{said}");
 }
 
 /// Waits for what comes by itself, but not for ever.
