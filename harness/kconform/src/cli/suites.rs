@@ -1,10 +1,11 @@
 //! Case files: which, and what to do about mistakes in them.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use crate::case::Case;
 use crate::load::{self, Loaded, carried, files};
 use crate::report::document::SuiteIdentity;
+use crate::target::guest::checkout;
 
 /// Why there are no cases to run.
 #[derive(Debug, thiserror::Error)]
@@ -22,11 +23,11 @@ pub enum SuiteError {
     },
 }
 
-/// The folder to read when none is named: `cases` here, or that of the checkout that kconform was built in. Neither is
+/// The folder to read when none is named: `cases` here, or that of the checkout that kconform is in. Neither is
 /// there: the cases that kconform carries are meant.
 pub fn default_folder() -> Option<PathBuf> {
     let here = PathBuf::from("cases");
-    let own = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
+    let own = checkout().join("cases");
     if here.is_dir() {
         Some(here)
     } else if own.is_dir() {

@@ -265,6 +265,12 @@ fn fetched(
     }))
 }
 
+/// The image of another folder for which a kernel was fetched, if it is still there.
+fn asked_elsewhere(directory: &Path) -> Option<Image> {
+    let manifest: Manifest = serde_json::from_slice(&fs::read(directory.join(MANIFEST)).ok()?).ok()?;
+    super::image::load(&manifest.image_file?).ok()
+}
+
 /// Removes the kernels that were fetched for images that are gone or ask for another one now; their names. One that is
 /// being fetched stays.
 pub(super) fn remove_others(images: &Images, cache: &Path) -> io::Result<Vec<String>> {
@@ -272,7 +278,7 @@ pub(super) fn remove_others(images: &Images, cache: &Path) -> io::Result<Vec<Str
     let wanted = |name: &str| {
         // A damaged one is for `image fetch` to mend, which says so.
         let of = |image: &Image| image.name == name && !matches!(claimed(image, cache), Ok(None));
-        images.iter().any(of)
+        images.iter().any(of) || asked_elsewhere(&kernels.join(name)).is_some_and(|image| of(&image))
     };
     let mut removed = Vec::new();
     let Ok(entries) = fs::read_dir(&kernels) else { return Ok(removed) };

@@ -211,6 +211,24 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_of_another_folders_image_stays() {
+        let cache = tempfile::tempdir().unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("mine.yaml");
+        let text = include_str!("../../../../vm/riscv64-6.12.yaml").replace("aliases:", "#");
+        fs::write(&file, text).unwrap();
+        keep(&crate::guest::image::load(&file).unwrap(), cache.path());
+        let pruned = || {
+            let mut out = Vec::new();
+            prune(&images(), &[], cache.path(), &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        assert_eq!(pruned(), "there is nothing to remove\n");
+        fs::remove_file(&file).unwrap();
+        assert_eq!(pruned(), "kernel mine: removed\n");
+    }
+
+    #[test]
     fn whether_a_kernel_is_here_is_told() {
         let cache = tempfile::tempdir().unwrap();
         let all = images();

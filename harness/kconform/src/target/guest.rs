@@ -16,7 +16,7 @@ use kconform_abi::Arch;
 use memchr::memmem;
 
 use super::session::{Keeper, LastWords, Link, POWERED_OFF};
-use super::{AGENT, Broken, Opened, Session, Unusable};
+use super::{AGENT, Broken, Opened, Session, Unusable, agent_file};
 use crate::guest::cache::claimed;
 use crate::guest::image::{AgentPort, DEFAULT_IMAGES, KernelSource};
 use crate::guest::own_kernel::{of_another_series, same_config};
@@ -187,11 +187,18 @@ pub(crate) fn kernel(image: &Image) -> Result<crate::guest::CachedKernel, Unusab
 
 /// The agent for an architecture: the one in `KCONFORM_AGENTS`, where that is set; for this machine's architecture the one
 /// that kconform carries; else one that was installed with kconform, or built by `ci/agents` in its checkout.
-pub(crate) fn agent_for(arch: Arch) -> Result<PathBuf, Unusable> {
-    let arch = arch.name();
+pub(crate) fn agent_for(wanted: Arch) -> Result<PathBuf, Unusable> {
+    let arch = wanted.name();
     if let Some(folder) = std::env::var_os("KCONFORM_AGENTS") {
         let path = Path::new(&folder).join(arch).join("kconform-agent");
-        return if path.is_file() { Ok(path) } else { Err(no_agent(arch, &path)) };
+        if !path.is_file() {
+            return Err(no_agent(arch, &path));
+        }
+        let amiss = agent_file::look(&path, wanted);
+        return match amiss.map_err(|error| failed(format!("{}: {error}", path.display())))? {
+            None => Ok(path),
+            Some(amiss) => Err(wrong_agent(&path, arch, &amiss)),
+        };
     }
     if arch == std::env::consts::ARCH {
         return own_agent().map_err(|error| not_unpacked(&error));
@@ -224,14 +231,26 @@ fn installed() -> Option<PathBuf> {
     Some(program.parent()?.parent()?.join("lib/kconform/agents"))
 }
 
-/// The checkout that kconform was built in.
-fn checkout() -> PathBuf {
+/// The checkout that kconform is in: the one that the running program lies in, else the one that the working directory lies
+/// in, else the one in which it was built. A checkout that was copied has its own.
+pub(crate) fn checkout() -> PathBuf {
+    let program = std::env::current_exe().and_then(|program| program.canonicalize());
+    let places = [program.ok(), std::env::current_dir().ok()];
     let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
-    crates.ancestors().nth(2).unwrap_or(crates).to_owned()
+    let built_in = crates.ancestors().nth(2).unwrap_or(crates);
+    places.iter().flatten().find_map(|place| checkout_of(place)).unwrap_or_else(|| built_in.to_owned())
+}
+
+/// The checkout that a file or folder lies in.
+fn checkout_of(place: &Path) -> Option<PathBuf> {
+    let is_ours = |folder: &&Path| {
+        ["ci/agents", "harness/kconform/Cargo.toml"].iter().all(|path| folder.join(path).is_file())
+    };
+    place.ancestors().find(is_ours).map(Path::to_owned)
 }
 
 /// An agent's binary holds the fingerprint of its sources as text; a running one says it too.
-fn is_of_this_build(path: &Path) -> std::io::Result<bool> {
+pub(super) fn is_of_this_build(path: &Path) -> std::io::Result<bool> {
     contains(&mut File::open(path)?, env!("KCONFORM_FINGERPRINT").as_bytes())
 }
 
@@ -252,6 +271,14 @@ fn contains(file: &mut impl Read, wanted: &[u8]) -> std::io::Result<bool> {
         }
         kept = there.min(overlap);
         buffer.copy_within(there - kept..there, 0);
+    }
+}
+
+fn wrong_agent(path: &Path, arch: &str, amiss: &agent_file::NoAgent) -> Unusable {
+    Unusable {
+        what: format!("{} is not the agent for {arch}: {amiss}", path.display()),
+        mend: Some(build_agents(arch)),
+        not_set_up: true,
     }
 }
 

@@ -1,5 +1,6 @@
 //! The kernels that cases run on. Native, guest and ssh differ only in how an agent's stream is reached.
 
+mod agent_file;
 mod child;
 mod early;
 pub(crate) mod guest;

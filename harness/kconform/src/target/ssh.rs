@@ -113,7 +113,12 @@ fn start(destination: &str, folder: &str) -> io::Result<Link> {
 }
 
 fn failed(destination: &str, what: String) -> Unusable {
-    let mend = Some(format!("make `ssh {destination} uname -m` work without a question"));
+    let has_port = |(_, port): (&str, &str)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
+    let mend = match destination.split_once(':').is_some_and(has_port) {
+        // ssh takes all of it for the host's name.
+        true => Some(format!("a port is written ssh://{destination}")),
+        false => Some(format!("make `ssh {destination} uname -m` work without a question")),
+    };
     Unusable { what: format!("{destination}: {what}"), mend, not_set_up: false }
 }
 
@@ -170,6 +175,15 @@ impl Drop for Board {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_without_slashes_hints_at_them() {
+        let mend = |destination: &str| failed(destination, "gone".into()).mend.unwrap();
+        assert_eq!(mend("me@host:22"), "a port is written ssh://me@host:22");
+        for right in ["host", "ssh://host:22", "host:"] {
+            assert_eq!(mend(right), format!("make `ssh {right} uname -m` work without a question"));
+        }
+    }
 
     #[test]
     fn a_board_that_says_nothing_is_told_from_one_that_is_gone() {

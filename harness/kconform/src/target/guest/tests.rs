@@ -151,3 +151,17 @@ fn a_guest_that_dies_as_they_do_under_tcg_is_known() {
     assert!(!known(&["RIP: 0010:__kmalloc_noprof+0x1c5/0x4d0", "PANIC: double fault, error_code: 0x0"]));
     assert!(!known(&["Kernel panic - not syncing: sysrq triggered crash"]));
 }
+
+#[test]
+fn a_copied_checkout_is_found_from_what_lies_in_it() {
+    let copy = tempfile::tempdir().unwrap();
+    let program = copy.path().join("target/debug/kconform");
+    for path in ["ci/agents", "harness/kconform/Cargo.toml", "target/debug/kconform"] {
+        let path = copy.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, "").unwrap();
+    }
+    assert_eq!(checkout_of(&program).as_deref(), Some(copy.path()));
+    std::fs::remove_file(copy.path().join("ci/agents")).unwrap();
+    assert_eq!(checkout_of(&program), None);
+}
