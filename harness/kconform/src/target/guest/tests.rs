@@ -165,3 +165,11 @@ fn a_copied_checkout_is_found_from_what_lies_in_it() {
     std::fs::remove_file(copy.path().join("ci/agents")).unwrap();
     assert_eq!(checkout_of(&program), None);
 }
+
+#[test]
+fn a_file_that_is_no_agent_is_told_with_its_path() {
+    let told =
+        wrong_agent(Path::new("agents/riscv64/kconform-agent"), "riscv64", &agent_file::NoAgent::Script);
+    assert_eq!(told.what, "agents/riscv64/kconform-agent is not the agent for riscv64: it is a script");
+    assert!(told.not_set_up && told.mend.is_some_and(|mend| mend.contains("ci/agents riscv64")));
+}
