@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use kconform_plan::{
-    Call, Expect, FromAgent, Function, Op, Plan, Ret, Save, Source, Step, ToAgent, Value, read_frame,
+    Call, Expect, FromAgent, Function, Last, Op, Plan, Ret, Save, Source, Step, ToAgent, Value, read_frame,
     write_frame,
 };
 use tempfile::TempDir;
@@ -72,7 +72,7 @@ fn two_calls() -> ToAgent {
             outputs,
             saves,
             expect,
-            last: false,
+            last: Last::default(),
             eventually_ms: None,
             gives_fd: false,
         };

@@ -1,6 +1,6 @@
 //! What a case costs beside the least that it could cost.
 
-use kconform_plan::{Call, Expect, Function, Op, Plan, Ret, Save, Source, Step, Value, encode};
+use kconform_plan::{Call, Expect, Function, Last, Op, Plan, Ret, Save, Source, Step, Value, encode};
 
 use crate::apart::Place;
 use crate::case::{Cases, Outcome};
@@ -83,7 +83,7 @@ fn two_calls() -> Plan {
             outputs,
             saves,
             expect,
-            last: false,
+            last: Last::default(),
             eventually_ms: None,
             gives_fd: false,
         };

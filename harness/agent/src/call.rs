@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use kconform_plan::{Bytes, Call, Expect, Function, Got, Piece, RecordKind, Ret, Saved, Source, Value, Want};
+use kconform_plan::{
+    Bytes, Call, Expect, Function, Got, Piece, RecordKind, Ret, Saved, Source, Value, Want, is_error,
+};
 
 use crate::log::State;
 use crate::memory::Buffers;
@@ -55,10 +57,10 @@ impl Runner {
             self.save(call, ret, &outputs);
         }
         self.record(step, RecordKind::Done { ret, outputs, attempts, call_ns });
-        Ok(match (good, call.last) {
-            (false, _) => Flow::Surprised,
-            (true, true) => Flow::Over,
-            (true, false) => Flow::Next,
+        Ok(match good {
+            false => Flow::Surprised,
+            true if call.last.after(ret) => Flow::Over,
+            true => Flow::Next,
         })
     }
 
@@ -85,6 +87,7 @@ impl Runner {
     fn save(&mut self, call: &Call, ret: i64, outputs: &[Bytes]) {
         for save in &call.saves {
             let value = match save.from {
+                Source::Ret if is_error(ret) => None,
                 Source::Ret => Some(Saved::Number(ret as u64)),
                 Source::Output(nth) => outputs.get(nth as usize).map(|bytes| from_memory(&bytes.full())),
             };
@@ -204,12 +207,17 @@ fn in_bounds(min: &Option<Value>, max: &Option<Value>, slots: &mut BTreeSet<u32>
 }
 
 fn in_expect(expect: &Expect, slots: &mut BTreeSet<u32>) {
-    match &expect.ret {
+    in_ret(&expect.ret, slots);
+    expect.outputs.iter().for_each(|(_, want)| in_want(want, slots));
+}
+
+fn in_ret(ret: &Ret, slots: &mut BTreeSet<u32>) {
+    match ret {
         Ret::Success | Ret::Errno(_) => {}
         Ret::Exactly(value) => in_value(value, slots),
         Ret::Range { min, max } => in_bounds(min, max, slots),
+        Ret::Either { success, .. } => in_ret(success, slots),
     }
-    expect.outputs.iter().for_each(|(_, want)| in_want(want, slots));
 }
 
 fn in_want(want: &Want, slots: &mut BTreeSet<u32>) {

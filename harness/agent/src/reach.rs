@@ -189,7 +189,7 @@ mod tests {
             outputs: Vec::new(),
             saves: Vec::new(),
             expect,
-            last: false,
+            last: kconform_plan::Last::default(),
             eventually_ms: None,
             gives_fd: false,
         };

@@ -419,7 +419,7 @@ pub struct Outcome {
     pub place: Option<Place>,
 }
 
-/// What a call must return.
+/// What a call must return. All but [`RetWant::Errno`] and [`RetWant::Either`] say that it succeeds.
 #[derive(Clone, Debug)]
 pub enum RetWant {
     /// It must succeed.
@@ -435,6 +435,28 @@ pub enum RetWant {
         /// The greatest.
         max: Option<Expr>,
     },
+    /// `errno: [none, ENOENT]`: it may succeed or fail. `expect` counts only where it succeeds.
+    Either {
+        /// What it returns when it succeeds.
+        success: Box<RetWant>,
+        /// What it may fail with.
+        errnos: Vec<i32>,
+    },
+}
+
+impl RetWant {
+    /// The errnos that the call may fail with; none when it must succeed.
+    pub fn errnos(&self) -> &[i32] {
+        match self {
+            RetWant::Errno(errnos) | RetWant::Either { errnos, .. } => errnos,
+            RetWant::Success | RetWant::Exactly(_) | RetWant::Range { .. } => &[],
+        }
+    }
+
+    /// Whether the call may succeed.
+    pub fn may_succeed(&self) -> bool {
+        !matches!(self, RetWant::Errno(_))
+    }
 }
 
 /// What an output must hold.

@@ -17,7 +17,8 @@ pub struct Expect {
     pub big_endian: bool,
 }
 
-/// What a call must return.
+/// What a call must return. A call that fails returns -1 to -4095 ([`is_error`]): whatever the numbers, only
+/// [`Ret::Errno`] and [`Ret::Either`] are satisfied by one.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Ret {
     /// Anything that is not an errno.
@@ -32,6 +33,13 @@ pub enum Ret {
         min: Option<Value>,
         /// The greatest.
         max: Option<Value>,
+    },
+    /// It may succeed or fail. What outputs must hold counts only where it succeeds.
+    Either {
+        /// What it returns when it succeeds.
+        success: Box<Ret>,
+        /// What it may fail with.
+        errnos: Vec<i32>,
     },
 }
 
@@ -90,8 +98,11 @@ impl Expect {
     /// All that is not as expected; `saved` gives the values of slots, and a slot without one matches nothing.
     pub fn check(&self, got: Got<'_>, saved: &dyn Fn(u32) -> Option<Saved>) -> Vec<Mismatch> {
         let mut wrong = Vec::new();
-        if self.signal.is_some() || !self.ret_holds(got.ret, saved) {
+        if self.signal.is_some() || !self.ret.holds(got.ret, saved) {
             wrong.push(Mismatch::Ret);
+        }
+        if matches!(self.ret, Ret::Either { .. }) && is_error(got.ret) {
+            return wrong;
         }
         for (nth, (output, want)) in self.outputs.iter().enumerate() {
             let memory = got.outputs.get(*output as usize).map(Bytes::full);
@@ -101,12 +112,18 @@ impl Expect {
         }
         wrong
     }
+}
 
-    fn ret_holds(&self, ret: i64, saved: &dyn Fn(u32) -> Option<Saved>) -> bool {
+impl Ret {
+    /// Whether a raw return value is what is wanted.
+    fn holds(&self, ret: i64, saved: &dyn Fn(u32) -> Option<Saved>) -> bool {
         let number = |value: &Value| number(value, saved).map(|n| n as i64);
-        match &self.ret {
-            Ret::Success => !is_error(ret),
+        match self {
             Ret::Errno(errnos) => is_error(ret) && errnos.iter().any(|&e| -i64::from(e) == ret),
+            Ret::Either { errnos, .. } if is_error(ret) => errnos.iter().any(|&e| -i64::from(e) == ret),
+            Ret::Either { success, .. } => success.holds(ret, saved),
+            _ if is_error(ret) => false,
+            Ret::Success => true,
             Ret::Exactly(value) => number(value) == Some(ret),
             Ret::Range { min, max } => {
                 min.as_ref().is_none_or(|v| number(v).is_some_and(|n| n <= ret))

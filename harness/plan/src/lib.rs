@@ -18,7 +18,9 @@ pub use expect::{Expect, Got, Mismatch, Ret, Want, number_in};
 pub use observation::{
     Bytes, ChildEnd, End, Facts, Iteration, Observation, Record, RecordKind, Saved, Trouble, is_error,
 };
-pub use plan::{Buffer, Call, Function, Op, Output, Overlay, Piece, Plan, Region, Save, Source, Step, Value};
+pub use plan::{
+    Buffer, Call, Function, Last, Op, Output, Overlay, Piece, Plan, Region, Save, Source, Step, Value,
+};
 pub use trace::{Left, ObjectKind, Place, Trace};
 pub use wire::{
     FromAgent, MAX_FRAME, SERIAL_SHARE, SERIAL_WINDOW, ToAgent, WIRE_VERSION, WireError, decode, encode,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::Expect;
+use crate::{Expect, is_error};
 
 /// One case for one ABI.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -114,14 +114,35 @@ pub struct Call {
     pub saves: Vec<Save>,
     /// What the call must do for the case to go on.
     pub expect: Expect,
-    /// The case ends here, well, once the call did what is expected: what follows relies on another outcome. In a child's
-    /// block too: the child ends as [`ChildEnd::Finished`](crate::ChildEnd), each enclosing process ends as well, and no
-    /// later step of the case has records (but for what other threads of a `parallel` block were in the middle of).
-    pub last: bool,
+    /// The expected ends of the call after which the case is over, and has passed.
+    pub last: Last,
     /// The call is repeated until it does what is expected, for so many milliseconds.
     pub eventually_ms: Option<u64>,
     /// The return value is a new fd, which is closed before the call is repeated: it would keep alive what is waited for.
     pub gives_fd: bool,
+}
+
+/// After which ends of a call the case ends there, well: what follows relies on another one. In a child's block too: the
+/// child ends as [`ChildEnd::Finished`](crate::ChildEnd), each enclosing process ends as well, and no later step of the
+/// case has records (but for what other threads of a `parallel` block were in the middle of).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Last {
+    /// After its success.
+    pub success: bool,
+    /// After its failure with one of these errnos.
+    pub errnos: Vec<i32>,
+}
+
+impl Last {
+    /// Whether the case is over after a call that returned this.
+    pub fn after(&self, ret: i64) -> bool {
+        if is_error(ret) { self.errnos.iter().any(|&e| -i64::from(e) == ret) } else { self.success }
+    }
+
+    /// Whether the case goes on after each end that is expected.
+    pub fn never(&self) -> bool {
+        !self.success && self.errnos.is_empty()
+    }
 }
 
 /// A number that may be known only when the step runs.

@@ -33,7 +33,8 @@ fn a_surprise_in_a_child_ends_its_parents_too() {
 #[test]
 fn a_last_step_in_a_child_ends_the_case_well() {
     let seen =
-        run(vec![fork(vec![exec(vec![getpid().with(|c| c.last = true), getpid()])]), getpid()]).clean();
+        run(vec![fork(vec![exec(vec![getpid().with(|c| c.last.success = true), getpid()])]), getpid()])
+            .clean();
     assert_eq!(seen.children(), [(1, ChildEnd::Finished), (0, ChildEnd::Finished)]);
     assert_eq!(seen.begun(), [2]);
 }

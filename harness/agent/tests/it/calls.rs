@@ -48,8 +48,20 @@ fn a_surprise_ends_the_case() {
 
 #[test]
 fn an_outcome_that_others_do_not_follow_ends_the_case() {
-    let seen = run(vec![getpid().with(|c| c.last = true), getpid()]).clean();
+    let seen = run(vec![getpid().with(|c| c.last.success = true), getpid()]).clean();
     assert_eq!(seen.rets().len(), 1);
+}
+
+#[test]
+fn a_call_that_may_fail_ends_the_case_where_others_follow_its_success() {
+    let either = |fd| {
+        syscall(libc::SYS_dup, &[n(fd)]).with(|c| {
+            c.expect.ret = Ret::Either { success: Box::new(Ret::Success), errnos: vec![libc::EBADF] };
+            c.last.errnos = vec![libc::EBADF];
+        })
+    };
+    assert_eq!(run(vec![either(0), getpid()]).clean().rets().len(), 2);
+    assert_eq!(run(vec![either(99), getpid()]).clean().rets().len(), 1);
 }
 
 #[test]

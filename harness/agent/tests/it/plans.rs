@@ -1,7 +1,7 @@
 //! Plans made by hand.
 
 use kconform_plan::{
-    Buffer, Call, Expect, Function, Op, Output, Piece, Region, Ret, Save, Source, Step, Value, Want,
+    Buffer, Call, Expect, Function, Last, Op, Output, Piece, Region, Ret, Save, Source, Step, Value, Want,
 };
 
 /// An argument.
@@ -31,7 +31,7 @@ pub(crate) fn call(function: Function, args: &[Value]) -> Step {
         outputs,
         saves,
         expect,
-        last: false,
+        last: Last::default(),
         eventually_ms: None,
         gives_fd: false,
     };

@@ -30,7 +30,8 @@ impl Ends {
             _ if outcome.signal.is_some() => {}
             RetWant::Success | RetWant::Exactly(_) | RetWant::Range { .. } => self.success = true,
             RetWant::Errno(one) if one.len() == 1 => self.errnos.extend(one),
-            RetWant::Errno(_) => {}
+            // What may come of a call is not what must.
+            RetWant::Errno(_) | RetWant::Either { .. } => {}
         }
     }
 

@@ -216,10 +216,10 @@ impl<'a> Walk<'a> {
                 },
             );
         }
-        for save in &call.saves {
+        for save in call.saves.iter().filter(|save| save.from != Source::Ret || !is_error(ret)) {
             env.insert(save.slot, saved_value(save.from, ret, outputs, call.expect.big_endian));
         }
-        Stop::Walked(if call.last { Walked::Over } else { Walked::Held })
+        Stop::Walked(if call.last.after(ret) { Walked::Over } else { Walked::Held })
     }
 
     fn dies_as_expected(&self, index: u32, end: ProcessEnd) -> bool {
@@ -376,11 +376,16 @@ fn describe_want(outcome: &Outcome) -> String {
         let name = kconform_abi::signal::name(signal.value);
         return format!("the process to be killed by {}", name.unwrap_or("a signal"));
     }
-    match &outcome.ret {
+    describe_ret_want(&outcome.ret)
+}
+
+fn describe_ret_want(want: &RetWant) -> String {
+    let names = |errnos: &[i32]| errnos.iter().map(|&e| describe_errno(e)).collect::<Vec<_>>().join(" or ");
+    match want {
         RetWant::Success => "success".into(),
-        RetWant::Errno(errnos) => {
-            let names: Vec<_> = errnos.iter().map(|&e| describe_errno(e)).collect();
-            names.join(" or ")
+        RetWant::Errno(errnos) => names(errnos),
+        RetWant::Either { success, errnos } => {
+            format!("{} or {}", describe_ret_want(success), names(errnos))
         }
         RetWant::Exactly(expr) => expr.text.clone(),
         RetWant::Range { min: Some(min), max: Some(max) } => format!("{} to {}", min.text, max.text),

@@ -1,9 +1,11 @@
 //! What a call must do: `errno`, `ret`, `signal`, `expect`, and `except` for where it does something else.
 
-use crate::case::{Except, Outcome, Pattern, RetWant, Save, Want, WantKind};
+use kconform_abi::Arch;
+
+use crate::case::{Except, Expr, Outcome, Pattern, RetWant, Save, Term, Want, WantKind};
 use crate::place::{Place, Placed};
 
-use super::expr::{Fit, number};
+use super::expr::{Fit, literal, number};
 use super::outputs::{Output, Outputs, size};
 use super::piece::PIECES;
 use super::reader::{Reader, find};
@@ -19,16 +21,17 @@ impl Reader {
     pub(crate) fn outcome(&mut self, entries: &[Entry], outputs: &Outputs) -> Option<Outcome> {
         let (errno, ret) = (find(entries, "errno"), find(entries, "ret"));
         let signal = find(entries, "signal");
-        if let (Some(one), Some(other)) = (errno, ret) {
-            self.both(one, other, "a call that fails returns -1");
+        let none = |errno: &Entry| self.one_or_many(&errno.value).iter().any(|e| e.text() == Some("none"));
+        if let (Some(one), Some(other)) = (errno.filter(|errno| !none(errno)), ret) {
+            self.both(one, other, "a call that fails returns -1; with `errno: [none, …]` it may succeed");
         }
         if let (Some(signal), Some(other)) = (signal, errno.or(ret).or(find(entries, "expect"))) {
             self.both(signal, other, "a call that kills the process does not return");
         }
-        let want = match (errno, ret) {
-            (Some(errno), _) => self.errnos(&errno.value),
-            (None, Some(ret)) => self.ret(&ret.value),
-            (None, None) => Some(RetWant::Success),
+        let success = ret.map_or(Some(RetWant::Success), |ret| self.ret(&ret.value));
+        let want = match errno {
+            Some(errno) => self.errnos(&errno.value, success),
+            None => success,
         };
         let number = signal.map(|entry| self.signal(&entry.value));
         let expect = match find(entries, "expect") {
@@ -64,17 +67,22 @@ impl Reader {
         between.is_some_and(|t| t.trim_matches(|c: char| c == ':' || c.is_whitespace()).is_empty())
     }
 
-    fn errnos(&mut self, node: &NodeRef) -> Option<RetWant> {
-        if node.text() == Some("none") {
-            return Some(RetWant::Success);
-        }
+    /// One errno or a list of them; `none` among them stands for success, which is then what `success` says.
+    fn errnos(&mut self, node: &NodeRef, success: Option<RetWant>) -> Option<RetWant> {
         let items = self.one_or_many(node);
         if items.is_empty() {
-            self.wrong(node.span, "an empty list of errnos");
+            let help = "write errno: ENOENT, errno: [ENOENT, EPERM], or errno: none for success";
+            self.wrong_help(node.span, "an empty list of errnos", help);
             return None;
         }
-        let errnos: Vec<_> = items.iter().map(|item| self.errno(item)).collect();
-        Some(RetWant::Errno(errnos.into_iter().collect::<Option<_>>()?))
+        let (none, named): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.text() == Some("none"));
+        let errnos: Vec<_> = named.iter().map(|item| self.errno(item)).collect();
+        let errnos: Vec<i32> = errnos.into_iter().collect::<Option<_>>()?;
+        Some(match (none.is_empty(), errnos.is_empty()) {
+            (true, _) => RetWant::Errno(errnos),
+            (false, true) => success?,
+            (false, false) => RetWant::Either { success: Box::new(success?), errnos },
+        })
     }
 
     /// An errno by name or number.
@@ -89,7 +97,11 @@ impl Reader {
         }
         let errno = kconform_abi::errno::number(text);
         if errno.is_none() && text == "none" {
-            self.wrong_help(node.span, "none is not an errno", "it stands alone: the call must succeed");
+            self.wrong_help(
+                node.span,
+                "none is not an errno",
+                "name the one that means absence: absent: EINVAL",
+            );
         } else if errno.is_none() {
             self.unknown(node.span, "errno", text, kconform_abi::errno::names(), errno_help(text));
         }
@@ -98,16 +110,69 @@ impl Reader {
 
     fn ret(&mut self, node: &Node) -> Option<RetWant> {
         if let Kind::Scalar(_) = &node.kind {
-            return Some(RetWant::Exactly(self.expr(node, Fit::ANY)?));
+            let exactly = self.returned(node)?;
+            self.not_of_a_failure(&exactly, "ret")?;
+            return Some(RetWant::Exactly(exactly));
         }
         let entries = self.mapping(node, "a return value", &["min", "max"])?;
-        let (min, max) = self.range(entries, node)?;
+        let (min, max) = self.range(entries, node, Reader::returned)?;
+        if let Some(max) = &max {
+            self.not_of_a_failure(max, "max")?;
+        }
+        if let (Some(min), Some(max)) = (&min, &max) {
+            self.not_empty(min, max, |n| i128::from(n as i64))?;
+        }
         Some(RetWant::Range { min, max })
     }
 
-    fn range(&mut self, entries: &[Entry], node: &Node) -> Option<(Bound, Bound)> {
+    /// A number that a call may return; an errno is none.
+    fn returned(&mut self, node: &Node) -> Option<Expr> {
+        let text = node.text().unwrap_or("").trim();
+        let errno = text.strip_prefix('-').unwrap_or(text);
+        if kconform_abi::errno::number(errno).is_some() {
+            let help = format!("a call that fails is written errno: {errno}");
+            self.wrong_help(node.span, format!("the errno {text} where a return value belongs"), help);
+            return None;
+        }
+        self.expr(node, Fit::ANY)
+    }
+
+    /// `ret` says that the call succeeds, and no call that succeeds returns -1 to -4095.
+    fn not_of_a_failure(&mut self, expr: &Expr, key: &str) -> Option<()> {
+        let values = Arch::ALL.iter().map(|&arch| value(expr, arch)).collect::<Vec<_>>();
+        let Some(Some(first)) = values.iter().find(|value| value.is_some()) else { return Some(()) };
+        if !values.iter().flatten().all(|&value| kconform_plan::is_error(value as i64)) {
+            return Some(());
+        }
+        let named = match *first as i64 {
+            -1 => None,
+            number => kconform_abi::errno::name(-number as i32),
+        };
+        let errno = named.unwrap_or("ENOENT");
+        let text = format!("{key}: {} is what only a call that fails returns", expr.text);
+        self.wrong_help(span(expr), text, format!("write its errno instead of ret, such as errno: {errno}"));
+        None
+    }
+
+    /// A range from `min` to `max` in which there is a number.
+    fn not_empty(&mut self, min: &Expr, max: &Expr, number: impl Fn(u64) -> i128) -> Option<()> {
+        let (Some(least), Some(greatest)) = (literal(min), literal(max)) else { return Some(()) };
+        if number(least) <= number(greatest) {
+            return Some(());
+        }
+        let text = format!("nothing is from {} to {}", min.text, max.text);
+        self.wrong_help(span(max), text, "min is the least, max the greatest");
+        None
+    }
+
+    fn range(
+        &mut self,
+        entries: &[Entry],
+        node: &Node,
+        read: impl Fn(&mut Reader, &Node) -> Option<Expr>,
+    ) -> Option<(Bound, Bound)> {
         let mut bound = |key: &str| match find(entries, key) {
-            Some(entry) => self.expr(&entry.value, Fit::ANY).map(Some),
+            Some(entry) => read(self, &entry.value).map(Some),
             None => Some(None),
         };
         let (min, max) = (bound("min"), bound("max"));
@@ -185,7 +250,11 @@ impl Reader {
         if matches!(&*entry.key, "min" | "max") {
             self.known_keys(entries, "a range", &["min", "max"]);
             self.is_number(node, output, name)?;
-            let (min, max) = self.range(entries, node)?;
+            let (min, max) = self.range(entries, node, |reader, node| reader.expr(node, Fit::ANY))?;
+            if let (Some(min), Some(max)) = (&min, &max) {
+                let signed = [min, max].iter().any(|bound| bound.text.starts_with('-'));
+                self.not_empty(min, max, |n| if signed { i128::from(n as i64) } else { i128::from(n) })?;
+            }
             return Some(WantKind::Range { min, max });
         }
         for other in entries.iter().filter(|e| e.key != entry.key) {
@@ -295,7 +364,21 @@ impl Reader {
     }
 }
 
-type Bound = Option<crate::case::Expr>;
+type Bound = Option<Expr>;
+
+/// Where an expression is written.
+fn span(expr: &Expr) -> Span {
+    Span { start: expr.place.start, end: expr.place.end }
+}
+
+/// An expression's value on an architecture, where nothing of it is known only to the kernel or to an earlier step.
+fn value(expr: &Expr, arch: Arch) -> Option<u64> {
+    expr.terms.iter().try_fold(0, |bits, term| match term {
+        Term::Number(number) => Some(bits | number),
+        Term::Constant(name) => Some(bits | kconform_abi::constant(arch, name)?),
+        Term::Saved(_) | Term::Btf(_) => None,
+    })
+}
 
 /// What is often written for an errno.
 fn errno_help(word: &str) -> Option<&'static str> {

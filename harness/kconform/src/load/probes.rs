@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::case::Probe;
+use crate::case::{Probe, Step, StepKind};
+use crate::place::Placed;
 
 use super::names::{Names, is_name};
 use super::reader::{Reader, find};
-use super::tree::{Entry, Node};
+use super::tree::{Entry, Node, Span};
 
 pub(super) const KEYS: &[&str] = &["about", "source", "since", "absent", "steps"];
 
@@ -70,6 +71,9 @@ fn probe(reader: &mut Reader, suite: &str, entry: &Entry) -> Option<Probe> {
         errno.map(|errno| reader.placed(entry.value.span, errno))
     });
     let steps = reader.required(entries, "steps", node).and_then(|e| reader.steps(&e.value));
+    if let (Some(absent), Some(steps)) = (&absent, &steps) {
+        tells_absence(reader, absent, steps);
+    }
     let probe = Probe {
         id: format!("{suite}::{}", entry.key),
         name: entry.key.to_string(),
@@ -80,4 +84,19 @@ fn probe(reader: &mut Reader, suite: &str, entry: &Entry) -> Option<Probe> {
         btf: std::mem::take(&mut reader.btf),
     };
     (reader.hits == before).then_some(probe)
+}
+
+/// A last step that may fail with the errno of absence could not tell it.
+fn tells_absence(reader: &mut Reader, absent: &Placed<i32>, steps: &[Step]) {
+    let Some(StepKind::Call(last)) = steps.last().map(|step| &step.kind) else { return };
+    let outcomes = std::iter::once(&last.outcome).chain(last.except.iter().map(|except| &except.outcome));
+    for outcome in outcomes.filter(|outcome| outcome.ret.errnos().contains(&absent.value)) {
+        let Some(place) = &outcome.place else { continue };
+        let (see, why) = (
+            Span { start: absent.place.start, end: absent.place.end },
+            "it means that the feature is absent",
+        );
+        let text = "the last step may fail with the errno of absence";
+        reader.wrong_see(Span { start: place.start, end: place.end }, text, see, why);
+    }
 }

@@ -86,8 +86,9 @@ fn definitions() -> Value {
     add("want", want());
     add(
         "errnos",
-        json!({"description": "The call must fail with this errno, or with one of this list; `none`: it must succeed.",
-        "anyOf": [reference("errno", ""), {"type": "array", "minItems": 1, "items": reference("errno_or_number", "")},
+        json!({"description": "The call must fail with this errno, or with one of this list; `none`: it must succeed, or, in a list, may.",
+        "anyOf": [reference("errno", ""), {"type": "array", "minItems": 1,
+                "items": {"anyOf": [reference("errno_or_number", ""), {"const": "none"}]}},
             {"const": "none"}, reference("errno_or_number", "")]}),
     );
     add(
@@ -97,7 +98,7 @@ fn definitions() -> Value {
     );
     add(
         "ret",
-        json!({"description": "The call must return exactly this, or something in a range.",
+        json!({"description": "The call must succeed and return exactly this, or something in a range.",
         "anyOf": [reference("number", ""), range()]}),
     );
     add(

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::case::{CallStep, Outcome, RetWant, Save, Step, StepKind};
+use crate::case::{CallStep, Outcome, Save, Step, StepKind};
 
 use super::call::CALLS;
 use super::expr::{Fit, literal};
@@ -155,26 +155,30 @@ impl Reader {
         Some(CallStep { call, key, outcome, except: except?, saves, eventually })
     }
 
-    /// Puts what a step saves into scope. A call that must fail returns nothing to keep; its outputs can be kept.
+    /// Puts what a step saves into scope. A call that must or may fail returns nothing to rely on; its outputs can be kept.
     fn keep(
         &mut self,
         saves: Vec<(Save, Option<Output>)>,
         outcome: &Outcome,
         entries: &[Entry],
     ) -> Vec<Save> {
-        let fails = matches!(outcome.ret, RetWant::Errno(_));
+        let fails = !outcome.ret.may_succeed();
+        let may_fail = !outcome.ret.errnos().is_empty();
         let mut kept = Vec::new();
         for (save, output) in saves {
             let span = Span { start: save.place.start, end: save.place.end };
-            if outcome.signal.is_some() || fails && output.is_none() {
+            if outcome.signal.is_some() || may_fail && output.is_none() {
                 // Where `errno` is a parameter, other rows of the table may well succeed.
-                let why = match outcome.signal {
-                    Some(_) => "the process is killed before it could be saved",
-                    None => "the call must fail, and returns nothing to save",
+                let (how, why) = match outcome.signal {
+                    Some(_) => ("can never be saved", "the process is killed before it could be saved"),
+                    None if fails => {
+                        ("can never be saved", "the call must fail, and returns nothing to save")
+                    }
+                    None => ("is not always saved", "the call may fail, and returns nothing to save then"),
                 };
                 let beside = find(entries, "errno").or(find(entries, "signal"));
                 if let Some(beside) = beside.filter(|e| self.written_beside(e)) {
-                    let text = format!("{} can never be saved", save.name);
+                    let text = format!("{} {how}", save.name);
                     self.wrong_see(span, text, beside.key_span, why);
                 }
                 self.names.lost(&save.name, span, why);

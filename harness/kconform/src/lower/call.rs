@@ -28,10 +28,10 @@ pub(super) fn lower(abi: &mut Abi<'_>, step: &CallStep, factor: f64) -> Result<(
     let mut find = |name: &str| outputs.find(name, &made.memory, &made.places);
 
     let wanted = outcome.expect.iter().map(|(name, _)| find(&name.value)).collect::<Result<Vec<_>, _>>()?;
-    let last = !outcome::alike(&step.outcome, outcome);
-    let saves = match last {
-        true => Vec::new(),
-        false => saves(abi, step, outcome::succeeds(outcome), &mut find)?,
+    let last = outcome::last(&step.outcome, outcome);
+    let saves = match outcome::goes_on(outcome, &last) {
+        true => saves(abi, step, outcome::may_succeed(outcome), &mut find)?,
+        false => Vec::new(),
     };
     let mut wants = Vec::new();
     for (output, (_, want)) in wanted.into_iter().zip(&outcome.expect) {
@@ -71,14 +71,14 @@ pub(super) fn lower(abi: &mut Abi<'_>, step: &CallStep, factor: f64) -> Result<(
 fn saves(
     abi: &mut Abi<'_>,
     step: &CallStep,
-    succeeds: bool,
+    may_succeed: bool,
     find: &mut dyn FnMut(&str) -> Result<u32, Unmet>,
 ) -> Result<Vec<Save>, Unmet> {
     let mut saves = Vec::new();
     for save in &step.saves {
         let from = match &save.output {
             Some(output) => Source::Output(find(&output.value)?),
-            None if succeeds => Source::Ret,
+            None if may_succeed => Source::Ret,
             None => continue,
         };
         saves.push(Save { slot: abi.slot(&save.name), from });

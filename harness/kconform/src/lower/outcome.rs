@@ -1,6 +1,6 @@
 //! What a call must do: the outcome that holds on this kernel, and what its outputs must hold.
 
-use kconform_plan::{Piece, Ret, Value, Want};
+use kconform_plan::{Last, Piece, Ret, Value, Want};
 
 use super::buffer::{Memory, Pieces, stride};
 use super::value::{Abi, fits};
@@ -13,23 +13,27 @@ pub(super) fn choose(abi: &Abi<'_>, step: &CallStep) -> Chosen {
     first.map_or(Chosen::Own, Chosen::Except)
 }
 
-/// Whether two outcomes leave the case in the same state, so that what follows still makes sense.
-pub(super) fn alike(one: &Outcome, other: &Outcome) -> bool {
+/// The ends that `here` allows and the step's `own` outcome does not: after one of them what follows makes no sense.
+pub(super) fn last(own: &Outcome, here: &Outcome) -> Last {
     let signal = |outcome: &Outcome| outcome.signal.as_ref().map(|signal| signal.value);
-    let same_ret = match (&one.ret, &other.ret) {
-        (RetWant::Errno(these), RetWant::Errno(those)) => these == those,
-        (RetWant::Errno(_), _) | (_, RetWant::Errno(_)) => false,
-        _ => true,
-    };
-    match (signal(one), signal(other)) {
-        (None, None) => same_ret,
-        (these, those) => these == those,
+    match (signal(own), signal(here)) {
+        (None, None) => Last {
+            success: here.ret.may_succeed() && !own.ret.may_succeed(),
+            errnos: here.ret.errnos().iter().copied().filter(|e| !own.ret.errnos().contains(e)).collect(),
+        },
+        (these, those) if these == those => Last::default(),
+        _ => Last { success: here.ret.may_succeed(), errnos: here.ret.errnos().to_vec() },
     }
 }
 
-/// Whether an outcome is a success, so that there is a return value to keep.
-pub(super) fn succeeds(outcome: &Outcome) -> bool {
-    outcome.signal.is_none() && !matches!(outcome.ret, RetWant::Errno(_))
+/// Whether an outcome has an end after which the case goes on.
+pub(super) fn goes_on(here: &Outcome, last: &Last) -> bool {
+    here.ret.may_succeed() && !last.success || here.ret.errnos().len() > last.errnos.len()
+}
+
+/// Whether an outcome may be a success, so that there is a return value to keep.
+pub(super) fn may_succeed(outcome: &Outcome) -> bool {
+    outcome.signal.is_none() && outcome.ret.may_succeed()
 }
 
 /// What the call must return.
@@ -40,6 +44,9 @@ pub(super) fn ret(abi: &mut Abi<'_>, want: &RetWant) -> Result<Ret, Unmet> {
         RetWant::Exactly(expr) => Ret::Exactly(abi.value(expr)?),
         RetWant::Range { min, max } => {
             Ret::Range { min: bound(abi, min.as_ref())?, max: bound(abi, max.as_ref())? }
+        }
+        RetWant::Either { success, errnos } => {
+            Ret::Either { success: Box::new(ret(abi, success)?), errnos: errnos.clone() }
         }
     })
 }

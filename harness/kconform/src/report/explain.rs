@@ -284,12 +284,26 @@ impl Words {
             let name = signal::name(killed.value).unwrap_or("a signal");
             return format!("kill the process with {name}");
         }
-        let mut must = match &outcome.ret {
+        let mut must = self.ret(&outcome.ret);
+        for (name, want) in &outcome.expect {
+            let joined = want.place.text().split_whitespace().collect::<Vec<_>>().join(" ");
+            must.push_str(&match &outcome.ret {
+                RetWant::Either { .. } => format!("; if it succeeds, {} must then hold {joined}", name.value),
+                _ => format!(", and {} must then hold {joined}", name.value),
+            });
+        }
+        must
+    }
+
+    fn ret(&self, want: &RetWant) -> String {
+        let fail = |errnos: &[i32]| {
+            let errnos: Vec<String> = errnos.iter().map(|errno| describe_errno(*errno)).collect();
+            format!("fail with {}", errnos.join(" or "))
+        };
+        match want {
             RetWant::Success => "succeed".into(),
-            RetWant::Errno(errnos) => {
-                let errnos: Vec<String> = errnos.iter().map(|errno| describe_errno(*errno)).collect();
-                format!("fail with {}", errnos.join(" or "))
-            }
+            RetWant::Errno(errnos) => fail(errnos),
+            RetWant::Either { success, errnos } => format!("{} or {}", self.ret(success), fail(errnos)),
             RetWant::Exactly(expr) => format!("return {}", self.number(expr)),
             RetWant::Range { min, max } => {
                 let bounds = [("at least", min), ("at most", max)];
@@ -298,12 +312,7 @@ impl Words {
                 });
                 format!("return {}", bounds.collect::<Vec<_>>().join(" and "))
             }
-        };
-        for (name, want) in &outcome.expect {
-            let joined = want.place.text().split_whitespace().collect::<Vec<_>>().join(" ");
-            must.push_str(&format!(", and {} must then hold {joined}", name.value));
         }
-        must
     }
 }
 

@@ -11,7 +11,7 @@ use crate::program::{Place, assert_said, not_here};
 
 const CASES: &str = "cases:
   - {name: is there, steps: [{getpid: []}]}
-  - {name: fails, steps: [{getpid: [], ret: -5}]}
+  - {name: fails, steps: [{getpid: [], ret: 0}]}
   - {name: kills itself, steps: [{getpid: [], save: me}, {kill: [$me, SIGKILL]}, {getpid: []}]}
   - {name: goes on, steps: [{close_range: [0, 0xffffffff, 0]}, {getpid: []}]}
 ";

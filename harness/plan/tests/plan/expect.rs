@@ -21,6 +21,14 @@ fn bytes(b: &[u8]) -> Vec<Piece> {
 #[case::one_of_errnos(Ret::Errno(vec![1, 13]), -13, true)]
 #[case::other_errno(Ret::Errno(vec![1, 13]), -22, false)]
 #[case::success_is_no_errno(Ret::Errno(vec![22]), 22, false)]
+#[case::a_failure_is_in_no_range(Ret::Range { min: None, max: Some(number(20)) }, -1, false)]
+#[case::nor_above_a_bound(Ret::Range { min: Some(number(-9)), max: None }, -9, false)]
+#[case::nor_exactly_anything(Ret::Exactly(number(-9)), -9, false)]
+#[case::either_succeeds(either(Ret::Success), 5, true)]
+#[case::either_fails(either(Ret::Success), -2, true)]
+#[case::either_fails_otherwise(either(Ret::Success), -22, false)]
+#[case::either_returns(either(Ret::Exactly(number(3))), 3, true)]
+#[case::either_returns_otherwise(either(Ret::Exactly(number(3))), 4, false)]
 #[case::exactly(Ret::Exactly(number(1)), 1, true)]
 #[case::not_exactly(Ret::Exactly(number(1)), 0, false)]
 #[case::at_least(Ret::Range { min: Some(number(3)), max: None }, 3, true)]
@@ -93,4 +101,28 @@ fn every_mismatch_is_told() {
 fn a_call_that_returns_was_not_killed() {
     let expect = Expect { ret: Ret::Success, outputs: vec![], signal: Some(7), big_endian: false };
     assert_eq!(expect.check(Got { ret: 0, outputs: &[] }, &none), [Mismatch::Ret]);
+}
+
+fn either(success: Ret) -> Ret {
+    Ret::Either { success: Box::new(success), errnos: vec![2] }
+}
+
+/// A saved value is known only when the step runs.
+#[test]
+fn a_saved_errno_is_not_returned_by_a_call_that_fails() {
+    let expect = |ret| Expect { ret, outputs: vec![], signal: None, big_endian: false };
+    let saved = |_| Some(Saved::Number(-1_i64 as u64));
+    let got = Got { ret: -1, outputs: &[] };
+    assert_eq!(expect(Ret::Exactly(Value::Slot(0, 0))).check(got, &saved), [Mismatch::Ret]);
+    let range = Ret::Range { min: None, max: Some(Value::Slot(0, 0)) };
+    assert_eq!(expect(range).check(got, &saved), [Mismatch::Ret]);
+}
+
+#[test]
+fn outputs_of_a_call_that_may_fail_count_where_it_succeeds() {
+    let outputs = vec![(0, Want::Number(number(1)))];
+    let expect = Expect { ret: either(Ret::Success), outputs, signal: None, big_endian: false };
+    let outputs = [Bytes::new(&[7])];
+    assert!(expect.check(Got { ret: -2, outputs: &outputs }, &|_| None).is_empty());
+    assert_eq!(expect.check(Got { ret: 0, outputs: &outputs }, &|_| None), [Mismatch::Output(0)]);
 }

@@ -57,7 +57,7 @@ fn call() -> impl Strategy<Value = Op> {
                 outputs: vec![Output { buffer: 0, region: Region::Pieces { first: 1, count: 2 } }],
                 saves: vec![Save { slot: 1, from: Source::Output(0) }],
                 expect: Expect { ret: Ret::Errno(vec![22]), outputs, signal: None, big_endian: false },
-                last: false,
+                last: Last::default(),
                 eventually_ms,
                 gives_fd: false,
             }))

@@ -57,8 +57,12 @@ fn call_lines(lowered: &Lowered, index: u32, call: &Call) -> Vec<String> {
     if let Some(time) = call.eventually_ms {
         write!(head, ", within {time} ms").expect("a string");
     }
-    if call.last {
-        head.push_str(", then the end");
+    match (call.last.success, call.last.errnos.as_slice()) {
+        (false, []) => {}
+        (true, []) => head.push_str(", then the end"),
+        (success, errnos) => {
+            write!(head, ", the end after {errnos:?} (success: {success})").expect("a string")
+        }
     }
     let mut lines = vec![head];
     let buffers = call.buffers.iter().enumerate();
@@ -116,12 +120,13 @@ fn region(region: Region) -> String {
     }
 }
 
-fn ret(ret: &Ret) -> String {
-    match ret {
+fn ret(wanted: &Ret) -> String {
+    match wanted {
         Ret::Success => "success".into(),
         Ret::Errno(errnos) => format!("errno {errnos:?}"),
         Ret::Exactly(exactly) => value(exactly),
         Ret::Range { min, max } => bounds(min.as_ref(), max.as_ref()),
+        Ret::Either { success, errnos } => format!("{} or errno {errnos:?}", ret(success)),
     }
 }
 

@@ -24,6 +24,10 @@ cases:
             about: by anyone
             errno: [EINVAL, EPERM]
             except: {when: {kernel: "<5.11"}, errno: EPERM, because: it was so}
+      - read: [$map, {out: 4, as: data}, 4]
+        errno: [none, EBADF]
+        ret: {min: 4}
+        expect: {data: 7}
       - repeat: {times: 2, as: i, steps: [{lseek: [$map, $i, SEEK_SET], errno: ESPIPE}]}
       - read: [$map, {out: 4}, 4]
         ret: {min: 0, max: 4}
