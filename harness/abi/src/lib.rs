@@ -10,10 +10,12 @@ mod constants;
 pub mod errno;
 mod generated;
 mod nearest;
+mod prototype;
 pub mod signal;
 mod syscall;
 
 pub use arch::{Arch, Endian};
 pub use constants::{HEADERS, constant, constant_known, constant_names};
 pub use nearest::nearest;
+pub use prototype::{Param, ParamKind, Prototype, prototype};
 pub use syscall::{gives_fd, syscall_known, syscall_names};

@@ -220,7 +220,7 @@ pub enum Call {
     },
     /// Any system call by name.
     Syscall {
-        /// As the kernel spells it.
+        /// As the kernel spells it, or its number in decimal.
         name: String,
         /// In the man page's order; at most six.
         args: Vec<Placed<Arg>>,

@@ -5,5 +5,6 @@ mod bpf;
 mod constants;
 mod names;
 mod nearest;
+mod prototypes;
 mod returns;
 mod uapi;

@@ -15,7 +15,7 @@ use super::tree::{Entry, Kind, Node, NodeRef, Span};
 const MOST_ATTR: u32 = 65536;
 
 /// The calls that are not syscalls of that name and arguments.
-pub(crate) const CALLS: &[&str] = &["bpf", "peek", "poke"];
+pub(crate) const CALLS: &[&str] = &["bpf", "peek", "poke", "syscall"];
 
 impl Reader {
     /// The call that an entry of a step stands for, and its outputs. The syscall is known.
@@ -42,7 +42,8 @@ impl Reader {
                 let data = self.piece(data, &mut outputs)?;
                 Call::Poke { address: address?, data }
             }
-            name => self.syscall(name, args, &mut outputs)?,
+            "syscall" => self.raw(args, entry, &mut outputs)?,
+            _ => self.syscall(entry, args, &mut outputs)?,
         };
         Some((call, outputs))
     }
@@ -58,8 +59,14 @@ impl Reader {
         }
     }
 
-    fn syscall(&mut self, name: &str, args: &[NodeRef], outputs: &mut Outputs) -> Option<Call> {
-        self.at_most(args, 6, name);
+    fn syscall(&mut self, entry: &Entry, args: &[NodeRef], outputs: &mut Outputs) -> Option<Call> {
+        self.at_most(args, 6, &entry.key);
+        let read = self.args(args, outputs);
+        self.keeps_to_prototype(entry, args, &read);
+        Some(Call::Syscall { name: entry.key.to_string(), args: read.into_iter().collect::<Option<_>>()? })
+    }
+
+    fn args(&mut self, args: &[NodeRef], outputs: &mut Outputs) -> Vec<Option<Placed<Arg>>> {
         let mut read = Vec::new();
         for (index, node) in args.iter().enumerate() {
             let arg = self.arg(node, &format!("arg{index}"), outputs);
@@ -68,7 +75,39 @@ impl Reader {
             }
             read.push(arg);
         }
-        Some(Call::Syscall { name: name.to_owned(), args: read.into_iter().collect::<Option<_>>()? })
+        read
+    }
+
+    /// `syscall: [close, 3, 4]`: by name or by number, with whatever arguments.
+    fn raw(&mut self, args: &[NodeRef], entry: &Entry, outputs: &mut Outputs) -> Option<Call> {
+        let Some((first, args)) = args.split_first() else {
+            let help = "write syscall: [close, 3], or its number";
+            self.wrong_help(entry.value.span, "syscall without the name of one", help);
+            return None;
+        };
+        self.at_most(args, 6, "a system call");
+        let word = self.word(first, "the name of a system call, or its number")?;
+        let name = match number(word) {
+            Some(Ok(number)) if u32::try_from(number).is_ok() => number.to_string(),
+            Some(_) => {
+                self.wrong_help(
+                    first.span,
+                    format!("{word} is not the number of a system call"),
+                    "it has 32 bits",
+                );
+                return None;
+            }
+            None => {
+                let name = word.strip_prefix("SYS_").or_else(|| word.strip_prefix("__NR_")).unwrap_or(word);
+                if !kconform_abi::syscall_known(name) {
+                    self.unknown(first.span, "syscall", word, kconform_abi::syscall_names(), None);
+                    return None;
+                }
+                name.to_owned()
+            }
+        };
+        let read = self.args(args, outputs);
+        Some(Call::Syscall { name, args: read.into_iter().collect::<Option<_>>()? })
     }
 
     fn at_most(&mut self, args: &[NodeRef], most: usize, name: &str) {

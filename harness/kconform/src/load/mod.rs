@@ -11,6 +11,7 @@ mod outcome;
 mod outputs;
 mod piece;
 mod probes;
+mod prototype;
 pub(crate) mod reader;
 mod requires;
 pub(crate) mod schema;

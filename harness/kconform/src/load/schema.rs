@@ -6,7 +6,7 @@
 use std::collections::BTreeSet;
 
 use kconform_abi::bpf::{self, Command, Field, FieldKind};
-use kconform_abi::{Arch, capability, constant_names, errno, signal, syscall_names};
+use kconform_abi::{Arch, capability, constant_names, errno, prototype, signal, syscall_names};
 use serde_json::{Map, Value, json};
 
 /// A parameter, where more than a word belongs.
@@ -253,10 +253,30 @@ fn step() -> Value {
     properties.extend(blocks());
     let known: BTreeSet<&str> = properties.iter().map(|(name, _)| *name).collect();
     let calls: BTreeSet<&str> = syscall_names().filter(|name| !known.contains(name)).collect();
-    properties.extend(calls.into_iter().map(|name| (name, reference("args", ""))));
+    properties.push(("syscall", json!({"type": ["array", "string"], "pattern": PARAMETER, "minItems": 1, "maxItems": 7,
+        "description": "syscall: [name or number, …]: a system call with whatever arguments, which are not held against its prototype.",
+        "items": [{"type": ["string", "integer"]}], "additionalItems": reference("arg", "")})));
+    properties.extend(calls.into_iter().map(|name| (name, syscall(name))));
     let mut step = object("A step: one call with what it must do, or a block of steps.", &properties);
     step["minProperties"] = json!(1);
     step
+}
+
+/// The arguments of a system call, and its prototypes.
+fn syscall(name: &str) -> Value {
+    let known: Vec<_> = Arch::ALL.iter().filter_map(|&arch| prototype(arch, name)).collect();
+    let Some(most) = known.iter().map(|known| known.params.len()).max() else { return reference("args", "") };
+    let mut forms: Vec<String> = Vec::new();
+    for known in known {
+        let params: Vec<String> = known.params.iter().map(ToString::to_string).collect();
+        let form = format!("{name}({})", params.join(", "));
+        if !forms.contains(&form) {
+            forms.push(form);
+        }
+    }
+    let mut args = reference("args", &forms.join("; elsewhere "));
+    args["maxItems"] = json!(most);
+    args
 }
 
 fn blocks() -> Vec<(&'static str, Value)> {

@@ -144,7 +144,9 @@ fn peek(abi: &mut Abi<'_>, address: &Expr, size: &Expr) -> Result<Made, Unmet> {
 
 fn number(abi: &Abi<'_>, name: &str) -> Result<Function, Unmet> {
     let arch = abi.kernel.arch;
+    let by_number = || name.parse().ok();
     arch.syscall(name)
+        .or_else(by_number)
         .map(Function::Syscall)
         .ok_or_else(|| Unmet { reason: format!("the system call {name} does not exist on {}", arch.name()) })
 }

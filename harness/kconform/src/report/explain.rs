@@ -125,6 +125,7 @@ impl Words {
 
     fn call(&mut self, number: u32, step: &Step, call: &CallStep, depth: usize) {
         let syscall = |name: &str| match self.arch.syscall(name) {
+            None if name.parse::<u64>().is_ok() => format!("system call {name}"),
             Some(n) => format!("{name}(2), system call {n}"),
             None => format!("{name}(2), which {} lacks: the case is skipped there", self.arch),
         };
@@ -137,8 +138,11 @@ impl Words {
                 (format!("{}, command {}", syscall("bpf"), self.number(command)), args)
             }
             Call::Syscall { name, args } => {
+                let known = kconform_abi::prototype(self.arch, name);
                 let arg = |(nth, arg): (usize, &crate::place::Placed<Arg>)| {
-                    format!("argument {}: {}", nth + 1, self.arg(&arg.value))
+                    let param = known.and_then(|known| known.params.get(nth));
+                    let called = param.map_or(String::new(), |param| format!(" ({})", param.name));
+                    format!("argument {}{called}: {}", nth + 1, self.arg(&arg.value))
                 };
                 (syscall(name), args.iter().enumerate().map(arg).collect())
             }

@@ -24,7 +24,7 @@ fn ids_are_made_as_the_format_says() {
     each: [{case: a row, x: 1}, {case: another, x: 2}]
     matrix: {key: [0, 3], flags: [BPF_ANY, O_RDWR | O_CREAT]}
     steps:
-      - umask: [$x | $key, $flags]
+      - dup3: [$x | $key, 0, $flags]
 ",
     );
     let said = place.say(&["list"]).assert_status(0);
