@@ -118,3 +118,22 @@ fn what_is_attached_to_a_network_of_its_own_goes_with_it() {
         .assert_status(0);
     assert_eq!(said.counts("native"), "2 passed", "{}", said.all());
 }
+
+/// Natively too: what stays pinned is told as the case's own failure, once it has come again when the case ran alone; and it
+/// is removed, as the case names it. A map that goes a little later, with the program that uses it, is no leftover.
+#[test]
+fn what_stays_pinned_is_removed_and_told() {
+    if !is_root() {
+        return not_here("pins that stay");
+    }
+    // The bpffs is the test's own.
+    let script = "mount -t bpf none /sys/fs/bpf || exit 99; \"$@\"; status=$?; ls /sys/fs/bpf; exit $status";
+    let through = ["unshare", "--mount", "sh", "-c", script, "sh"];
+    let words = ["run", "--target", "native", "--cases", "hostile/pinned.yaml"];
+    let said = Place::data().say_through(&through, &words).assert_status(1);
+    assert_eq!(said.counts("native"), "1 passed, 1 failed", "{}", said.all());
+    let told = "(BPF_PROG_TYPE_SCHED_CLS, pinned at /sys/fs/bpf/stays)";
+    assert!(said.out.contains(told), "{}", said.all());
+    assert!(said.out.contains("that was undone (rm /sys/fs/bpf/stays)"), "{}", said.all());
+    assert!(!said.out.lines().any(|line| line == "stays"), "{}", said.all());
+}
