@@ -81,7 +81,7 @@ enum Left {
 impl Cases {
     /// Runs a case, which has this number; `watched` tells when the host goes away.
     pub(crate) fn run(&mut self, id: u64, plan: &Plan, mut watched: Option<libc::pollfd>) -> Outcome {
-        self.objects.before();
+        self.objects.before(&plan.steps);
         let reach = Reach::of(&plan.steps);
         let sysctls = Before::read(&plan.steps);
         self.log.reset();

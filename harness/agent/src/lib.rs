@@ -27,6 +27,7 @@ mod log;
 mod machine;
 mod memory;
 mod modules;
+mod named;
 mod objects;
 mod panic;
 mod places;

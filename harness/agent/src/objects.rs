@@ -6,6 +6,7 @@
 
 use kconform_plan::{Function, Left, ObjectKind, Op, Piece, Place, Step, Trace};
 
+use crate::named::Named;
 use crate::places;
 use crate::sys::{self, Ids};
 
@@ -39,6 +40,9 @@ pub(crate) struct Objects {
     /// Others may make objects on this kernel.
     shared: bool,
     lingering: Vec<Lingering>,
+    /// What was there before the case that runs, of what it names; and what cases left of it, not told yet.
+    named: Named,
+    left: Vec<(u64, Vec<Trace>)>,
 }
 
 /// What a case left that may go yet.
@@ -61,15 +65,25 @@ impl Objects {
     }
 
     /// What others made since the last case is none of the next one's.
-    pub(crate) fn before(&mut self) {
+    pub(crate) fn before(&mut self, steps: &[Step]) {
         if self.shared {
             self.news();
+        }
+        if self.last.is_some() {
+            self.named = Named::before(steps);
         }
     }
 
     /// Whether a case has left objects that may go yet.
     pub(crate) fn after(&mut self, case: u64, steps: &[Step]) -> bool {
-        if self.last.is_none() || !calls_bpf(steps) {
+        if self.last.is_none() {
+            return false;
+        }
+        let left = std::mem::take(&mut self.named).after();
+        if !left.is_empty() {
+            self.left.push((case, left));
+        }
+        if !calls_bpf(steps) {
             return false;
         }
         let mut objects = self.news();
@@ -88,7 +102,9 @@ impl Objects {
     /// The cases of which nothing lingers any more, with what they left for good.
     pub(crate) fn settled(&mut self) -> Vec<(u64, Vec<Trace>)> {
         let now = sys::now();
-        self.settle(|lingering| lingering.due <= now, now, false)
+        let mut settled = std::mem::take(&mut self.left);
+        settled.append(&mut self.settle(|lingering| lingering.due <= now, now, false));
+        settled
     }
 
     /// As [`Objects::settled`], when that much time has been given to all. Without patience only what is known to be held for

@@ -71,6 +71,10 @@ pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>
                             told && tell(&mut stream, &FromAgent::Ran { id, observation: Box::new(seen) })?
                         }
                         Outcome::Spent(seen, why) => {
+                            let settled = cases.objects.settled();
+                            if !settled.is_empty() {
+                                tell(&mut stream, &FromAgent::Traces { settled })?;
+                            }
                             tell(&mut stream, &FromAgent::Spent { why })?;
                             tell(&mut stream, &FromAgent::Ran { id, observation: Box::new(seen) })?;
                             return Ok(());

@@ -27,6 +27,17 @@ pub enum Left {
         /// What keeps it, as far as that is found.
         places: Vec<Place>,
     },
+    /// A sysctl that has another value.
+    Sysctl {
+        /// Its file below /proc/sys.
+        path: String,
+        /// Its value before the case.
+        before: String,
+        /// Its value after it.
+        after: String,
+    },
+    /// A directory below /sys: a cgroup, say.
+    Directory(String),
 }
 
 /// The kinds of BPF objects that have ids.

@@ -53,6 +53,8 @@ fn describe(left: &Left) -> String {
             let more = if more.is_empty() { String::new() } else { format!(" ({})", more.join(", ")) };
             format!("{} {id}{name}{more}", kind_word(*kind))
         }
+        Left::Sysctl { path, before, after } => format!("{path}, which was {before:?} and is {after:?}"),
+        Left::Directory(path) => format!("the directory {path}"),
     }
 }
 
@@ -114,7 +116,15 @@ fn attach_name(number: u32) -> String {
 
 /// What undoes a trace: a command, or that it is done.
 fn remedy(trace: &Trace) -> Option<String> {
-    let Left::Object { kind, id, number, places, .. } = &trace.left;
+    let (kind, id, number, places) = match &trace.left {
+        Left::Object { kind, id, number, places, .. } => (kind, id, number, places),
+        Left::Sysctl { path, .. } if trace.undone => return Some(format!("{path} was put back")),
+        Left::Sysctl { path, before, .. } => {
+            return Some(format!("{path}: to undo it: sysctl -w {}='{before}'", sysctl_name(path)));
+        }
+        Left::Directory(path) if trace.undone => return Some(format!("{path} was removed")),
+        Left::Directory(path) => return Some(format!("{path}: to undo it: rmdir {path}")),
+    };
     let what = format!("{} {id}", kind_word(*kind));
     if trace.undone {
         return Some(format!("{what}: that was undone ({})", commands(*id, places).join("; ")));
@@ -137,6 +147,11 @@ fn remedy(trace: &Trace) -> Option<String> {
         // It goes with the program that uses it.
         ObjectKind::Map | ObjectKind::Btf => None,
     }
+}
+
+/// A sysctl as sysctl(8) takes it.
+fn sysctl_name(path: &str) -> &str {
+    path.strip_prefix("/proc/sys/").unwrap_or(path)
 }
 
 /// Commands that undo what holds an object. (bpftool takes attach types by their names in lower case.)
@@ -164,7 +179,8 @@ fn commands(id: u32, places: &[Place]) -> Vec<String> {
 /// What of two runs of a case is the same, but for ids: what only one of them left may be somebody else's.
 pub(super) fn again(first: &[Trace], second: Vec<Trace>) -> Vec<Trace> {
     let likeness = |trace: &Trace| match &trace.left {
-        Left::Object { kind, number, name, .. } => (*kind, *number, name.clone()),
+        Left::Object { kind, number, name, .. } => (Some(*kind), *number, name.clone()),
+        Left::Sysctl { path, .. } | Left::Directory(path) => (None, 0, path.clone()),
     };
     let first: BTreeSet<_> = first.iter().map(likeness).collect();
     second.into_iter().filter(|trace| first.contains(&likeness(trace))).collect()
@@ -182,13 +198,14 @@ pub(super) fn unheld(traces: Vec<Trace>) -> Vec<Trace> {
     let any = traces.iter().any(is_held);
     let stays = |trace: &Trace| match &trace.left {
         Left::Object { places, .. } => !is_held(trace) && (!any || !places.is_empty()),
+        Left::Sysctl { .. } | Left::Directory(_) => true,
     };
     traces.into_iter().filter(stays).collect()
 }
 
 /// The line of /proc/PID/fdinfo/FD that names an object (`bpf_map_show_fdinfo()` and its like in kernel/bpf/).
 fn info_line(left: &Left) -> Option<String> {
-    let Left::Object { kind, id, .. } = left;
+    let Left::Object { kind, id, .. } = left else { return None };
     let key = match kind {
         ObjectKind::Map => "map_id",
         ObjectKind::Program => "prog_id",

@@ -137,3 +137,34 @@ fn what_stays_pinned_is_removed_and_told() {
     assert!(said.out.contains("that was undone (rm /sys/fs/bpf/stays)"), "{}", said.all());
     assert!(!said.out.lines().any(|line| line == "stays"), "{}", said.all());
 }
+
+/// What no namespace keeps apart is put back, and told of the case that did it.
+#[test]
+fn what_is_changed_for_the_whole_kernel_is_put_back_and_told() {
+    if !is_root() {
+        return not_here("sysctls that cases change");
+    }
+    // How long a lease may outlast its break, in seconds: nobody has one here.
+    const SYSCTL: &str = "/proc/sys/fs/lease-break-time";
+    let Ok(before) = std::fs::read_to_string(SYSCTL) else { return not_here("no sysctl to change") };
+    let place = Place::with(&format!(
+        "cases:
+  - name: sets a sysctl
+    steps:
+      - openat: [AT_FDCWD, {{str: {SYSCTL}}}, O_WRONLY]
+        save: fd
+      - write: [$fd, {{str: \"77\"}}, 2]
+  - name: reads one
+    steps:
+      - openat: [AT_FDCWD, {{str: {SYSCTL}}}, O_RDONLY]
+"
+    ));
+    let said = place.say(&["run", "--target", "native"]);
+    let after = std::fs::read_to_string(SYSCTL).expect("readable");
+    std::fs::write(SYSCTL, &before).expect("it can be put back");
+    assert_eq!(after, before, "{}", said.all());
+    let said = said.assert_status(1);
+    assert_eq!(said.counts("native"), "1 passed, 1 failed", "{}", said.all());
+    let told = format!("{SYSCTL}, which was {:?} and is \"77\"", before.trim_end());
+    assert!(said.out.contains(&told) && said.out.contains("was put back"), "{}", said.all());
+}

@@ -13,6 +13,11 @@ fn object(kind: ObjectKind, id: u32, number: u32, name: &str, places: &[Place]) 
     Trace { left: Left::Object { kind, id, number, name, places }, undone: false }
 }
 
+fn sysctl(undone: bool) -> Trace {
+    let path = "/proc/sys/kernel/panic_on_warn".into();
+    Trace { left: Left::Sysctl { path, before: "0".into(), after: "1".into() }, undone }
+}
+
 #[test]
 fn what_outlives_a_case_is_named() {
     let text = "cases:\n  - {name: one, steps: [{close: [0]}]}\n".to_owned();
@@ -35,6 +40,10 @@ fn what_outlives_a_case_is_named() {
         object(ObjectKind::Link, 2, 6, "", &[]),
         object(ObjectKind::Link, 12, 999, "", &[pin()]),
         object(ObjectKind::Btf, 1, 0, "", &[]),
+        sysctl(true),
+        sysctl(false),
+        Trace { left: Left::Directory("/sys/fs/cgroup/x".into()), undone: true },
+        Trace { left: Left::Directory("/sys/fs/cgroup/y".into()), undone: false },
     ];
     let Verdict::Failed(failure) = outlived(&case, &traces) else { panic!() };
     let also: Vec<_> = failure.also.iter().map(|(_, text)| text.as_str()).collect();
