@@ -43,7 +43,9 @@ impl Worker {
         let settled = self.opened.as_mut().map(|opened| opened.session.settled()).unwrap_or_default();
         let case = waiting.case;
         let left_something = settled.iter().any(|(id, _)| *id == case as u64);
-        let can_wait = !matches!(result.verdict, Verdict::Lost(_) | Verdict::Crashed { .. });
+        // What it leaves in a guest that is thrown away is nobody's trouble: it says so itself.
+        let can_wait =
+            !cases[case].fresh && !matches!(result.verdict, Verdict::Lost(_) | Verdict::Crashed { .. });
         if (lingers || left_something) && can_wait && self.looks() {
             self.parked.insert(case as u64, Parked { waiting, result });
         } else {
