@@ -144,9 +144,11 @@ impl Objects {
                 continue;
             }
             let age = now.saturating_sub(lingering.since);
-            let held = places::find(&lingering.objects);
+            // What holds it is dear to find out, and most of it goes before that is asked.
+            let old_enough = at_once || age >= OTHERS_NS;
+            let held = if old_enough { places::find(&lingering.objects) } else { Vec::new() };
             let is_held = held.iter().any(|places| !places.is_empty());
-            if is_held && (at_once || age >= OTHERS_NS) || age >= PATIENCE_NS {
+            if is_held || age >= PATIENCE_NS {
                 settled.push((lingering.case, self.traces(&lingering, held)));
             } else if at_once {
                 settled.push((lingering.case, Vec::new()));
