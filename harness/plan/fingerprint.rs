@@ -6,7 +6,9 @@ fn agent_fingerprint(harness: &std::path::Path) -> String {
     let mut files = Vec::new();
     let mut folders = vec![harness.join("plan/src"), harness.join("agent/src")];
     while let Some(folder) = folders.pop() {
-        println!("cargo:rerun-if-changed={}", folder.display());
+        // Relative to the crate: in a copied checkout with its `target` the copy's own sources are meant.
+        let own = folder.strip_prefix(harness).expect("below harness/");
+        println!("cargo:rerun-if-changed=../{}", own.display());
         for entry in std::fs::read_dir(&folder).expect("the agent's sources").flatten() {
             let path = entry.path();
             if path.is_dir() {
