@@ -29,6 +29,9 @@ const TARGETS: &str = "native,x86_64,riscv64";
 /// Runs the cases below `paths`, or below those that `KCONFORM_CASES` names, as trials, with the command line of a Rust
 /// test.
 ///
+/// A case that is skipped is an ignored trial, as libtest has it: tests of which all are ignored pass. Where that must not be,
+/// `kconform run --min-run` is to be called.
+///
 /// Guests that are not set up are ignored with the reason, or fail where `KCONFORM_REQUIRE_GUESTS=1` is set. A target is
 /// started when its first selected trial runs, and once for all of them.
 pub fn main(paths: &[&Path]) -> ExitCode {

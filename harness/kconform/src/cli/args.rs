@@ -23,8 +23,9 @@ use crate::shard::Wish;
   kconform run --cases my/cases           cases of your own
   kconform image fetch riscv64            get a guest's kernel
 
-Exit status: 0 all as expected; 1 a case was not; 2 usage, or mistakes in case files;
-3 the harness or a guest could not do its work; 130 interrupted."
+Exit status: 0 all as expected; 1 a case was not, or fewer cases ran than asked for;
+2 usage, or mistakes in case files; 3 the harness or a guest could not do its work, or no case
+ran at all; 130 interrupted."
 )]
 pub(super) struct Cli {
     /// What to do.
@@ -278,6 +279,13 @@ pub(super) struct RunArgs {
     /// Run all cases again and again, at most --repeat times, until one is not as it should be.
     #[arg(long)]
     pub(super) until_fail: bool,
+    /// A case that is skipped makes the exit status 1.
+    #[arg(long)]
+    pub(super) fail_on_skip: bool,
+    /// Exit status 1 if fewer than N cases ran on a target. A case that was skipped or lost did not run. Of several such
+    /// options the last one counts.
+    #[arg(long, value_name = "N", overrides_with = "min_run")]
+    pub(super) min_run: Option<std::num::NonZeroU64>,
 }
 
 /// What a case shares with no other.

@@ -29,9 +29,11 @@ fn exit_status(document: &Document) -> u8 {
     let mut statuses = document.targets.iter().flat_map(|target| target.counts.keys());
     if document.partial || statuses.clone().any(|status| *status == Status::Lost) {
         LOST
-    } else if statuses.all(|status| status.is_fine()) {
-        0
-    } else {
+    } else if !statuses.all(|status| status.is_fine()) {
         FAILED
+    } else if document.nothing_ran {
+        LOST
+    } else {
+        0
     }
 }

@@ -12,6 +12,7 @@ use crate::guest::Start;
 use crate::interrupt;
 use crate::report::document::{Document, SuiteIdentity};
 use crate::report::{Progress, Style, Wanted, failures, gather, passes, summary};
+use crate::run::enough::{self, Demands};
 use crate::run::{Options, TargetRun, exit_status, run as run_cases};
 use crate::select::Selection;
 use crate::target::{EarlyGuests, Leaks, Target};
@@ -52,11 +53,18 @@ pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
     if interrupt::requested() {
         writeln!(out, "{} interrupted: this report is partial", style.bad("note:"))?;
     }
+    let is_shard = shard.is_some();
+    let demands = Demands { no_skips: args.fail_on_skip, min_run: args.min_run, is_shard };
+    let lacks = enough::lacks(&runs, demands);
+    for lack in &lacks {
+        let mark = if lack.status() == 0 { style.warn("warning:") } else { style.bad("error:") };
+        writeln!(out, "{mark} {lack}")?;
+    }
     if !args.reports.is_empty() {
         let document = gather(&cases, &runs, identity, started);
         write_reports(&args.reports, &Document { shard, ..document })?;
     }
-    Ok(exit_status(&runs))
+    Ok(enough::exit_status(exit_status(&runs), &lacks))
 }
 
 /// Has guests start while case files are read.

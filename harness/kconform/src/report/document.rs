@@ -33,6 +33,9 @@ pub struct Document {
     /// The run did not come to its end: it was interrupted, or a target was lost. Cases without a result are `lost`.
     #[serde(default)]
     pub partial: bool,
+    /// Nothing was tested: no case ran on any target, for all were skipped or lost.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub nothing_ran: bool,
     /// Which part of the selected cases these are, where several machines share them; missing: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,
@@ -124,6 +127,19 @@ pub struct Target {
     /// How many cases have which verdict.
     #[schemars(extend("propertyNames" = {"$ref": "#/$defs/Status"}))]
     pub counts: BTreeMap<Status, u64>,
+}
+
+impl Target {
+    /// How many cases ran: they were neither skipped nor lost.
+    pub fn ran(&self) -> u64 {
+        let ran = |status: &Status| !matches!(status, Status::Skipped | Status::Lost);
+        self.counts.iter().filter(|(status, _)| ran(status)).map(|(_, count)| count).sum()
+    }
+}
+
+/// Whether no case ran on any of these targets.
+pub(super) fn nothing_ran(targets: &[Target]) -> bool {
+    targets.iter().all(|target| target.ran() == 0)
 }
 
 /// Why a target could not be used.

@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::document::{
     Also, Argument, Case, CaseResult, Document, FORMAT, Failure, FailureKind, LostTarget, Output, Place,
-    Status, Step, SuiteFile, SuiteIdentity, Target, VERSION,
+    Status, Step, SuiteFile, SuiteIdentity, Target, VERSION, nothing_ran,
 };
 use super::strace::{Line, LineKind, Rounds, lines};
 use crate::case::{self, StepKind};
@@ -35,15 +35,17 @@ pub fn gather(
     let mut places = Places::default();
     let cases: Vec<Case> =
         cases.iter().enumerate().map(|(nth, case)| gather_case(case, nth, runs, &mut places)).collect();
+    let targets: Vec<Target> = runs.iter().map(target).collect();
     Document {
         format: FORMAT.into(),
         version: VERSION,
         kconform: env!("CARGO_PKG_VERSION").into(),
         started: DateTime::<Utc>::from(started).to_rfc3339_opts(SecondsFormat::Secs, true),
         partial: runs.iter().any(TargetRun::is_partial),
+        nothing_ran: nothing_ran(&targets),
         shard: None,
         suite,
-        targets: runs.iter().map(target).collect(),
+        targets,
         cases,
     }
 }

@@ -19,6 +19,17 @@ pub(super) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> 
             command(out, "error", None, &format!("{} was lost", target.name), &text)?;
         }
     }
+    if document.nothing_ran {
+        // Another shard may have run some.
+        let kind = if document.shard.is_some() { "warning" } else { "error" };
+        command(out, kind, None, "nothing was tested", "no case ran on any target")?;
+    }
+    for target in
+        document.targets.iter().filter(|t| t.ran() == 0 && t.lost.is_none() && !document.nothing_ran)
+    {
+        let title = format!("no case ran on {}", target.name);
+        command(out, "warning", None, &title, &counts(target))?;
+    }
     for case in &document.cases {
         annotate(document, case, out)?;
     }

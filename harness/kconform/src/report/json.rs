@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::ser::{Formatter, Serializer};
 
-use super::document::{Document, FORMAT, VERSION};
+use super::document::{Document, FORMAT, VERSION, nothing_ran};
 
 /// Brackets deeper than this are written on one line.
 const DEPTH: usize = 4;
@@ -64,7 +64,10 @@ pub fn read(text: &str) -> Result<Document, ReadError> {
     if head.version != VERSION {
         return Err(ReadError::Version { format: head.format, version: head.version });
     }
-    Ok(serde_json::from_str(text)?)
+    let mut document: Document = serde_json::from_str(text)?;
+    // A report of an older kconform does not say it.
+    document.nothing_ran = nothing_ran(&document.targets);
+    Ok(document)
 }
 
 /// Breaks lines near the root only.

@@ -61,6 +61,9 @@ fn properties(document: &Document, target: &Target) -> Vec<Property> {
     if document.partial {
         properties.push(Property::new("partial", "true"));
     }
+    if target.ran() == 0 {
+        properties.push(Property::new("nothing_ran", "true"));
+    }
     if target.noted > 0 {
         properties.push(Property::new("noted", target.noted.to_string()));
     }

@@ -17,6 +17,9 @@ pub(super) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> 
     if document.partial {
         writeln!(out, "# partial: not every case came to a result on every target")?;
     }
+    if document.nothing_ran {
+        writeln!(out, "# nothing was tested: no case ran on any target")?;
+    }
     let suites = document.suites();
     for (nth, target) in document.targets.iter().enumerate() {
         let mut fine = target.lost.is_none();
@@ -35,6 +38,9 @@ pub(super) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> 
 fn write_target(target: &Target, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  # {}", diagnostic(&kernel(target)))?;
     writeln!(out, "  # {} in {:.3} s", counts(target), target.elapsed_ns as f64 / 1e9)?;
+    if target.ran() == 0 {
+        writeln!(out, "  # warning: no case ran on this target")?;
+    }
     if let Some(lost) = &target.lost {
         writeln!(out, "  # lost: {}", diagnostic(&lost.why))?;
         if let Some(mend) = &lost.mend {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{Case, Document, Shard, Target};
+use super::document::{Case, Document, Shard, Target, nothing_ran};
 use super::gather::selection;
 use crate::shard::MOST_SHARDS;
 
@@ -93,14 +93,16 @@ pub fn merge(reports: &[(String, Document)]) -> Result<Document, MergeError> {
     parts.iter().try_for_each(|part| part.is_of_the_run_of(first))?;
     let targets = gather_targets(&parts)?;
     let cases = join_cases(&targets, first.shard.selected as usize)?;
+    let targets = targets
+        .iter()
+        .map(|(name, parts)| join_target(name, parts))
+        .collect::<Result<Vec<_>, MergeError>>()?;
     Ok(Document {
         started: parts.iter().map(|part| &part.document.started).min().cloned().unwrap_or_default(),
         partial: parts.iter().any(|part| part.document.partial),
+        nothing_ran: nothing_ran(&targets),
         shard: None,
-        targets: targets
-            .iter()
-            .map(|(name, parts)| join_target(name, parts))
-            .collect::<Result<_, MergeError>>()?,
+        targets,
         cases,
         ..first.document.clone()
     })

@@ -18,6 +18,12 @@ pub fn outline(document: &Document, style: Style) -> String {
     if document.partial {
         out.push_str(&format!("{} this report is partial\n", style.bad("note:")));
     }
+    if document.nothing_ran {
+        out.push_str(&format!("{} nothing was tested: no case ran on any target\n", style.bad("error:")));
+    }
+    for target in document.targets.iter().filter(|t| t.ran() == 0 && !document.nothing_ran) {
+        out.push_str(&format!("{} no case ran on {}\n", style.warn("warning:"), target.name));
+    }
     let width = |text: fn(&Target) -> &str| {
         document.targets.iter().map(|target| text(target).chars().count()).max().unwrap_or(0)
     };

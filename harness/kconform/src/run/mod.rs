@@ -1,5 +1,7 @@
 //! Runs cases on targets, side by side, and gathers what came of them.
 
+pub mod enough;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
@@ -264,7 +266,7 @@ impl TargetRun {
     }
 }
 
-/// The exit status of a run: 0 all as expected, 1 a case was not, 3 the harness could not do its work, 130 interrupted.
+/// The exit status of a run by its verdicts ([`enough`] has more to say): 0 all as expected, 1 a case was not, 3 the harness could not do its work, 130 interrupted.
 pub fn exit_status(runs: &[TargetRun]) -> u8 {
     if interrupt::requested() {
         return interrupt::STATUS;

@@ -10,6 +10,7 @@ mod command_line;
 mod compare;
 mod doctor;
 mod editors;
+mod enough;
 mod errors;
 mod explain;
 mod faults;

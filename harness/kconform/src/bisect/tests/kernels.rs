@@ -48,6 +48,7 @@ pub(crate) fn document(kernels: &[(&str, Status, &str)]) -> Document {
         kconform: String::new(),
         started: String::new(),
         partial: false,
+        nothing_ran: false,
         shard: None,
         suite: SuiteIdentity::default(),
         targets: kernels.iter().map(target).collect(),

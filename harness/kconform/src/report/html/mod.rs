@@ -40,6 +40,7 @@ struct Data<'a> {
     kconform: &'a str,
     started: &'a str,
     partial: bool,
+    nothing_ran: bool,
     sha256: &'a str,
     /// The address of the case files' checkout at a forge.
     forge: Option<&'a str>,
@@ -115,6 +116,7 @@ impl<'a> Data<'a> {
             kconform: &document.kconform,
             started: &document.started,
             partial: document.partial,
+            nothing_ran: document.nothing_ran,
             sha256: &document.suite.sha256,
             forge: document.suite.forge.as_deref(),
             all: document.suite.cases,

@@ -38,6 +38,7 @@ function header() {
     make("time", { datetime: data.started }, data.started), ` · kconform ${data.kconform} · case files `,
     make("code", { title: data.sha256 }, data.sha256.slice(0, 12)));
   byId("partial").hidden = !data.partial;
+  byId("nothing").hidden = !data.nothing_ran;
   const there = data.statuses.map((_, s) => s).filter((s) => s === 0 || data.targets.some((t) => t.counts[s]));
   const headings = ["Target", "Kernel", ...there.map((s) => data.statuses[s].word), "time"];
   byId("targets").tHead.append(make("tr", {}, ...headings.map((h) => make("th", { scope: "col" }, h))));

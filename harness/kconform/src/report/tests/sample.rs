@@ -164,6 +164,7 @@ pub(crate) fn document() -> Document {
         kconform: "0.1.0".into(),
         started: "2026-01-02T03:04:05Z".into(),
         partial: true,
+        nothing_ran: false,
         shard: None,
         suite: SuiteIdentity {
             sha256: "ab".repeat(32),
