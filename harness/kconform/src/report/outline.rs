@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::document::{Document, Target};
+use super::document::{Document, Status, Target};
 use super::plain::{counts, headline};
 use super::{Style, seconds};
 
@@ -18,10 +18,12 @@ pub fn outline(document: &Document, style: Style) -> String {
     if document.partial {
         out.push_str(&format!("{} this report is partial\n", style.bad("note:")));
     }
-    if document.nothing_ran {
+    // What was lost is told as such.
+    let skipped = |target: &&Target| target.ran() == 0 && !target.counts.contains_key(&Status::Lost);
+    if document.nothing_ran && document.targets.iter().all(|target| skipped(&target)) {
         out.push_str(&format!("{} nothing was tested: no case ran on any target\n", style.bad("error:")));
     }
-    for target in document.targets.iter().filter(|t| t.ran() == 0 && !document.nothing_ran) {
+    for target in document.targets.iter().filter(skipped).filter(|_| !document.nothing_ran) {
         out.push_str(&format!("{} no case ran on {}\n", style.warn("warning:"), target.name));
     }
     let width = |text: fn(&Target) -> &str| {

@@ -84,6 +84,11 @@ impl Counts {
         counts
     }
 
+    /// Also where there are no cases.
+    fn all_skipped(&self) -> bool {
+        self.skipped == self.selected
+    }
+
     /// `; skipped most often: needs Linux >=99 (3)`, where anything was skipped.
     fn why(&self) -> String {
         let told = self.reasons.iter().take(MOST_REASONS);
@@ -95,10 +100,12 @@ impl Counts {
 /// What the run did not test, in the order of its targets.
 pub fn lacks(runs: &[TargetRun], demands: Demands) -> Vec<Lack> {
     let all: Vec<Counts> = runs.iter().map(Counts::of).collect();
-    let nothing = all.iter().all(|counts| counts.ran == 0);
+    let none_ran = all.iter().all(|counts| counts.ran == 0);
+    // What was lost is told as such, and has an exit status of its own.
+    let nothing = all.iter().all(Counts::all_skipped);
     let mut lacks = Vec::new();
     for counts in all {
-        if counts.ran == 0 && !nothing {
+        if counts.all_skipped() && !none_ran {
             lacks.push(Lack::NothingOn(counts.clone()));
         }
         if demands.no_skips && counts.skipped > 0 {
@@ -230,6 +237,7 @@ mod tests {
     #[case::just_enough(&["pps", "xps"], demands(false, 2, false), 0)]
     #[case::too_few_on_one_target(&["pps", "pss"], demands(false, 2, false), 1)]
     #[case::lost_is_not_run(&["ppl"], demands(false, 3, false), 1)]
+    #[case::lost_is_told_elsewhere(&["ll", "ss"], demands(false, 0, false), 0)]
     #[case::nothing_where_something_must(&["ss"], demands(false, 1, false), 1)]
     #[case::an_empty_shard_where_something_must(&[""], demands(false, 1, true), 1)]
     fn the_exit_status(#[case] targets: &[&str], #[case] demands: Demands, #[case] status: u8) {
