@@ -7,7 +7,7 @@ use crate::program::{Place, Said};
 const SKIPPED: &str = "cases:
   - name: skipped
     requires: {kernel: \">=99\"}
-    matrix: {n: [1, 2, 3]}
+    each: [{case: a}, {case: b}, {case: c}]
     steps: [{close: [0]}]
 ";
 
