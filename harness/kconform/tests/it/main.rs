@@ -1,6 +1,7 @@
 //! The kconform program as a person meets it: what it prints, its exit status, and what it leaves behind, which is
 //! nothing. Unit tests of the parts are beside the parts.
 
+mod agents;
 mod bisect;
 mod bisect_step;
 mod cache;
