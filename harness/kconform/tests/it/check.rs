@@ -60,3 +60,21 @@ fn files_that_cannot_be_read(#[case] arguments: &[&str]) {
         place.say(arguments).assert_status(2)
     );
 }
+
+/// Not those of the checkout in which the program was compiled, which a debug build would read for those that it carries.
+#[test]
+fn a_copied_checkout_has_cases_of_its_own() {
+    let place = Place::new().file("copy/ci/agents", "").file("copy/harness/kconform/Cargo.toml", "");
+    let program = place.here().join("copy/target/debug/kconform");
+    std::fs::create_dir_all(program.parent().expect("a folder")).expect("a folder");
+    std::fs::copy(env!("CARGO_BIN_EXE_kconform"), &program).expect("the program is copied");
+    let place = place.program(&program);
+    let said = place.say(&["check"]);
+    if cfg!(debug_assertions) {
+        let cases = place.here().join("copy/cases");
+        assert!(said.err.contains(&format!("{}: No such file", cases.display())), "{}", said.all());
+        assert_eq!(said.status, Some(2));
+    }
+    let place = place.file("copy/cases/s.yaml", "cases:\n  - {name: one, steps: [{close: [0]}]}\n");
+    assert_eq!(place.say(&["check"]).out, "1 case in 1 file: no mistakes\n");
+}
