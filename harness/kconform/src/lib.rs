@@ -15,6 +15,7 @@ pub mod insn;
 pub mod interrupt;
 pub mod judge;
 pub mod kernel;
+pub mod limits;
 pub mod load;
 pub mod lower;
 pub mod place;

@@ -3,6 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
+use crate::limits::WORDS;
 use crate::load::names::name_length;
 use crate::load::reader::Reader;
 use crate::load::tree::{Entry, Kind, Node, NodeRef, Scalar, Span};
@@ -11,15 +12,31 @@ use super::Param;
 
 /// Parameters within parameters, before it must be a circle.
 const MAX_NESTING: u32 = 8;
+/// Text that parameters make counts as a word for so many bytes.
+const LETTERS: usize = 64;
 
-/// A tree with its parameters filled in and its merges resolved. `used` notes which parameters were needed.
-pub(crate) fn fill(reader: &mut Reader, node: &NodeRef, params: &[Param], used: &[Cell<bool>]) -> NodeRef {
-    Filler { reader, params, used, nesting: 0 }.node(node)
+/// A tree with its parameters filled in and its merges resolved, and how many words it has; `None` where those are too
+/// many, which is noted. `used` notes which parameters were needed.
+pub(crate) fn fill(
+    reader: &mut Reader,
+    node: &NodeRef,
+    params: &[Param],
+    used: &[Cell<bool>],
+) -> Option<(NodeRef, u64)> {
+    let mut filler = Filler { reader, params, used, nesting: 0, words: 0 };
+    let filled = filler.node(node);
+    let words = filler.words;
+    if words > WORDS {
+        let text = format!("too much comes of the parameters in here; the most is {WORDS} words");
+        reader.wrong(node.span, text);
+        return None;
+    }
+    Some((filled, words))
 }
 
 /// A tree with its merges resolved, outside the cases, where there are no parameters.
 pub(crate) fn resolved(reader: &mut Reader, node: &NodeRef) -> NodeRef {
-    fill(reader, node, &[], &[])
+    fill(reader, node, &[], &[]).map_or_else(|| node.clone(), |(node, _)| node)
 }
 
 struct Filler<'a> {
@@ -27,11 +44,18 @@ struct Filler<'a> {
     params: &'a [Param],
     used: &'a [Cell<bool>],
     nesting: u32,
+    /// Words, lists and mappings so far.
+    words: u64,
 }
 
 impl Filler<'_> {
     fn node(&mut self, node: &NodeRef) -> NodeRef {
         if !node.open {
+            self.words = self.words.saturating_add(node.size);
+            return node.clone();
+        }
+        self.words = self.words.saturating_add(1);
+        if self.words > WORDS {
             return node.clone();
         }
         let kind = match &node.kind {
@@ -142,6 +166,7 @@ impl Filler<'_> {
             return node.clone();
         }
         filled.push_str(&text[at..]);
+        self.words = self.words.saturating_add((filled.len() / LETTERS) as u64);
         let scalar = Scalar { text: filled, plain: scalar.plain, verbatim: None };
         Arc::new(Node::new(node.span, Kind::Scalar(scalar)))
     }

@@ -2,14 +2,12 @@
 
 use std::sync::Arc;
 
+use crate::limits::CASES;
 use crate::load::names::is_name;
 use crate::load::reader::{Reader, find};
 use crate::load::tree::{Kind, Node, NodeRef, Span};
 
 use super::{Param, resolved};
-
-/// Cases that one case may become; more is a slip.
-const MOST: usize = 100_000;
 
 /// One of the cases that a case becomes.
 #[derive(Clone, Debug)]
@@ -28,8 +26,10 @@ pub(crate) fn variants(reader: &mut Reader, case: &Node) -> Option<Vec<Variant>>
         Some(entry) => rows(reader, &entry.value)?,
         None => vec![Variant { label: None, span: None, params: Vec::new() }],
     };
-    let Some(matrix) = case.get("matrix") else { return Some(rows) };
-    let axes = axes(reader, &matrix.value)?;
+    let axes = match case.get("matrix") {
+        Some(matrix) => axes(reader, &matrix.value)?,
+        None => Vec::new(),
+    };
     let names = rows.iter().flat_map(|row| &row.params);
     let twice: Vec<_> = axes
         .iter()
@@ -39,9 +39,14 @@ pub(crate) fn variants(reader: &mut Reader, case: &Node) -> Option<Vec<Variant>>
         let text = format!("{} is a parameter of `each` and of `matrix`", axis.name);
         reader.wrong_see(axis.span, text, first, "of `each` here");
     }
-    let count = axes.iter().map(|a| a.values.len()).try_fold(rows.len(), usize::checked_mul);
-    if count.is_none_or(|count| count > MOST) {
-        reader.wrong(matrix.key_span, format!("more than {MOST} cases come of this"));
+    let factors = std::iter::once(rows.len()).chain(axes.iter().map(|axis| axis.values.len()));
+    let count = factors.clone().fold(1, usize::saturating_mul);
+    if count > CASES {
+        let count = if count == usize::MAX { "2^64 or more".to_owned() } else { count.to_string() };
+        let factors: Vec<String> = factors.filter(|&n| n != 1).map(|n| n.to_string()).collect();
+        let text = format!("{count} cases come of this; the most is {CASES}");
+        let table = case.get("matrix").or(case.get("each")).map_or(case.span, |table| table.key_span);
+        reader.wrong_help(table, text, factors.join(" × "));
         return None;
     }
     let mut all = rows;

@@ -33,13 +33,14 @@ impl Reader {
                 let [address, bytes] = self.two(args, entry, "peek: [$addr, 8]")?;
                 let address = self.expr(address, Fit::ANY);
                 let size = self.count(bytes)?;
+                self.not_too_large(|measure| measure.zeros(&size))?;
                 outputs.add_data(literal(&size));
                 Call::Peek { address: address?, size }
             }
             "poke" => {
                 let [address, data] = self.two(args, entry, "poke: [$addr, {u64: 5}]")?;
                 let address = self.expr(address, Fit::ANY);
-                let data = self.piece(data, &mut outputs)?;
+                let data = self.buffer(data, &mut outputs)?;
                 Call::Poke { address: address?, data }
             }
             "syscall" => self.raw(args, entry, &mut outputs)?,
@@ -197,7 +198,7 @@ impl Reader {
             && !entries.iter().any(|e| field(&e.key))
             && entries.iter().all(|e| pieces(&e.key))
         {
-            let piece = self.piece(node, outputs)?;
+            let piece = self.buffer(node, outputs)?;
             outputs.add_attr_buffer(known, &piece);
             return Some(Attr::Buffer(piece));
         }
@@ -280,7 +281,7 @@ impl Reader {
         room: Option<u32>,
         outputs: &mut Outputs,
     ) -> Option<Placed<Arg>> {
-        let piece = self.piece(node, outputs)?;
+        let piece = self.buffer(node, outputs)?;
         self.is_sized(&piece);
         if let (Some(room), Some(bytes)) = (room, size(&piece.kind))
             && bytes > u64::from(room)

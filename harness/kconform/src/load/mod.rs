@@ -15,10 +15,12 @@ mod prototype;
 pub(crate) mod reader;
 mod requires;
 pub(crate) mod schema;
+mod sizes;
 mod steps;
 mod suite;
 #[cfg(test)]
 mod tests;
+mod totals;
 pub(crate) mod tree;
 
 use std::collections::HashMap;

@@ -237,7 +237,7 @@ impl Reader {
                     }
                     return None;
                 }
-                let piece = self.piece(node, &mut Outputs::expected())?;
+                let piece = self.buffer(node, &mut Outputs::expected())?;
                 self.same_size(node, size(&piece.kind), output, name)?;
                 WantKind::Exactly(piece)
             }
@@ -277,7 +277,7 @@ impl Reader {
 
     fn pattern(&mut self, node: &Node) -> Option<Pattern> {
         Some(match &node.kind {
-            Kind::Map(_) => Pattern::Piece(self.piece(node, &mut Outputs::expected())?),
+            Kind::Map(_) => Pattern::Piece(self.buffer(node, &mut Outputs::expected())?),
             _ => Pattern::Text(self.interpolated(node)?),
         })
     }

@@ -5,14 +5,12 @@ use crate::case::{Address, Arg, Expr, Piece, PieceKind, Term, Text, TextPart};
 use crate::insn::{Imm, Insns};
 use crate::place::{Place, Placed};
 
-use super::expr::{ADDRESSES, Fit, literal};
+use super::expr::{ADDRESSES, Fit};
 use super::names::name_length;
 use super::outputs::{Outputs, is_sized, name_inside};
 use super::reader::Reader;
+use super::sizes::{Measure, Size};
 use super::tree::{Entry, Kind, Node, NodeRef, Span};
-
-/// More than any call of a case needs, and little enough to build it on every run.
-const MOST_BYTES: u64 = 64 << 20;
 
 /// The keys that say what a piece is.
 pub(crate) const PIECES: &[&str] = &[
@@ -24,7 +22,7 @@ impl Reader {
     /// An argument: a number, a pointer to a buffer, or a pointer to nothing usable.
     pub(crate) fn arg(&mut self, node: &Node, what: &str, outputs: &mut Outputs) -> Option<Placed<Arg>> {
         let arg = match &node.kind {
-            Kind::Map(_) => Arg::Buffer(self.piece(node, outputs)?),
+            Kind::Map(_) => Arg::Buffer(self.buffer(node, outputs)?),
             Kind::Scalar(_) => match self.address(node) {
                 Some(address) => Arg::Address(address),
                 None => Arg::Expr(self.expr(node, Fit { what, ..Fit::ANY })?),
@@ -49,6 +47,24 @@ impl Reader {
             "kernel" => Some(Address::Kernel),
             _ => None,
         }
+    }
+
+    /// A whole buffer, or all that is expected of one.
+    pub(crate) fn buffer(&mut self, node: &Node, outputs: &mut Outputs) -> Option<Piece> {
+        let piece = self.piece(node, outputs)?;
+        self.not_too_large(|measure| measure.piece(&piece))?;
+        Some(piece)
+    }
+
+    /// Notes what is larger than a buffer may be.
+    pub(crate) fn not_too_large(&mut self, measured: impl FnOnce(&mut Measure<'_>) -> Size) -> Option<()> {
+        let mut measure = Measure::default();
+        measured(&mut measure);
+        let fits = measure.wrong.is_empty();
+        for wrong in measure.wrong {
+            self.wrong_in_case(span_of(&wrong.place), wrong.text, Some(wrong.help));
+        }
+        fits.then_some(())
     }
 
     /// A buffer, or a part of one.
@@ -264,13 +280,11 @@ impl Reader {
     /// A number of bytes or of repetitions.
     pub(crate) fn count(&mut self, node: &Node) -> Option<Expr> {
         let expr = self.expr(node, Fit::ANY)?;
-        let expr = self.foreknown(expr)?;
-        if literal(&expr).is_some_and(|n| n > MOST_BYTES) {
-            let help = format!("at most {} MiB", MOST_BYTES >> 20);
-            self.wrong_help(node.span, format!("{} is too large", expr.text), help);
+        if expr.text.starts_with('-') {
+            self.wrong(node.span, format!("{} is less than nothing", expr.text));
             return None;
         }
-        Some(expr)
+        self.foreknown(expr)
     }
 
     /// Text in which `$name` stands for a saved number.

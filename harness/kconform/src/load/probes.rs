@@ -74,6 +74,11 @@ fn probe(reader: &mut Reader, suite: &str, entry: &Entry) -> Option<Probe> {
     if let (Some(absent), Some(steps)) = (&absent, &steps) {
         tells_absence(reader, absent, steps);
     }
+    if let Some(steps) = &steps
+        && reader.hits == before
+    {
+        reader.in_limits(steps);
+    }
     let probe = Probe {
         id: format!("{suite}::{}", entry.key),
         name: entry.key.to_string(),

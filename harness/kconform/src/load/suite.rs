@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::case::{Case, KnownIssue, Probe, Requires};
 use crate::expand::{Param, Variant, fill, resolved, variants};
+use crate::limits::WORDS;
 
 use super::names::Names;
 use super::probes::Probes;
@@ -134,8 +135,17 @@ fn expand_case(
     };
     let table_is_fine = reader.hits == before;
     let mut used = Used::default();
+    let mut words = 0;
     for variant in &variants {
-        if let Some(case) = case(reader, suite, &body, variant, &mut used, ids)
+        let case = case(reader, suite, &body, variant, &mut used, ids, &mut words);
+        if words > WORDS {
+            let table = find(entries, "matrix").or(find(entries, "each"));
+            let text = format!("the cases of this table are too large together; the most is {WORDS} words");
+            let help = "fewer rows, or parameters that are mappings and lists without `$` in them";
+            reader.wrong_help(table.map_or(name.value.span, |table| table.key_span), text, help);
+            return;
+        }
+        if let Some(case) = case
             && table_is_fine
         {
             all.push(case);
@@ -173,12 +183,15 @@ fn case(
     variant: &Variant,
     ever_used: &mut Used,
     ids: &mut HashMap<String, Span>,
+    words: &mut u64,
 ) -> Option<Case> {
     let before = reader.hits;
     let used: Vec<_> = variant.params.iter().map(|_| Cell::new(false)).collect();
-    let node = fill(reader, body, &variant.params, &used);
+    let filled = fill(reader, body, &variant.params, &used);
     reader.case = find(body.entries()?, "name").map(|name| (body.span, name.value.span));
     ever_used.note(&variant.params, &used);
+    let (node, more) = filled?;
+    *words = words.saturating_add(more);
     let entries = reader.mapping(&node, "a case", CASE_KEYS)?;
     reader.names = Names::with_params(variant.params.iter().map(|p| p.name.clone()).collect());
     let flag = |reader: &mut Reader, key: &str| {
@@ -212,6 +225,11 @@ fn case(
     let tags = find(entries, "tags").map(|e| tags(reader, &e.value)).unwrap_or_default();
     let steps = reader.required(entries, "steps", &node).and_then(|e| reader.steps(&e.value));
     let place = reader.place(find(body.entries()?, "name").map_or(name_node.span, |e| e.value.span));
+    if let Some(steps) = &steps
+        && reader.hits == before
+    {
+        reader.in_limits(steps);
+    }
     let case = Case {
         id,
         suite: suite.name.clone(),

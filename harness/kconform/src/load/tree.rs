@@ -5,12 +5,12 @@ use std::sync::Arc;
 
 use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 
+use crate::limits::WORDS;
+
 use super::reader::Reader;
 
 /// Nesting that is still read; deeper files would exhaust the stack of what walks the tree.
 const MAX_DEPTH: usize = 64;
-/// Nodes of a file with every alias written out; guards against a "billion laughs".
-const MAX_NODES: u64 = 1_000_000;
 
 /// A stretch of the file's text, in bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -34,7 +34,7 @@ pub(crate) struct Node {
     /// A `$` or a merge is in it: what neither has is shared between the cases of a table.
     pub(crate) open: bool,
     /// Nodes below and including this one, aliases written out.
-    size: u64,
+    pub(crate) size: u64,
 }
 
 /// What a node is.
@@ -327,8 +327,9 @@ impl Builder<'_, '_> {
             Content::Map { entries, .. } => entries.last().map_or(0, |e| e.value.size),
         };
         let size = self.stack.last().map_or(0, total);
-        if size > MAX_NODES {
-            self.reader.wrong(span, "too much comes of the aliases in here");
+        if size > WORDS {
+            let text = format!("too much comes of the aliases in here; the most is {WORDS} words");
+            self.reader.wrong(span, text);
             return None;
         }
         Some(())

@@ -210,7 +210,6 @@ impl Writer<'_, '_> {
                 return Err(Unmet { reason });
             };
             let end = at[at.len() - 1] + size;
-            self.memory.reserve(end)?;
             self.overlays.push(Overlay { offset: at[at.len() - 1] as u32, piece: part.clone() });
             at.push(end);
         }

@@ -1,17 +1,12 @@
 //! From pieces as written to the bytes and relocations of a plan's buffers.
 
-use kconform_plan::{BtfQuery, Buffer, Piece, Region, Value};
+use kconform_plan::{BtfQuery, Buffer, Overlay, Piece, Region, Value};
 
-use super::value::{Abi, fits, unmet};
+use super::value::{Abi, fits, too_large, unmet};
 use crate::case::{self, PieceKind, Text, TextPart};
 use crate::insn::{Imm, Insn};
 use crate::kernel::Unmet;
-
-/// The most memory that one call may ask for, in bytes.
-const MEMORY: u64 = 64 << 20;
-
-/// The most parts that one buffer may be made of.
-const PIECES: usize = 1 << 20;
+use crate::limits::{CASE, PARTS};
 
 /// A per-CPU value's slot is a multiple of this (`round_up(value_size, 8)`, kernel/bpf/syscall.c).
 const SLOT: u64 = 8;
@@ -26,6 +21,8 @@ pub(super) struct Memory {
     /// Buffers (by number) with an `out` that no name covers.
     pub(super) unnamed: Vec<u32>,
     bytes: u64,
+    /// Parts that are there more than once.
+    parts: u64,
 }
 
 /// A part of memory with a name of its own.
@@ -235,6 +232,8 @@ impl Memory {
         let mut part = Pieces::default();
         self.write(abi, &mut part, piece)?;
         part.unnamed |= !part.names.is_empty();
+        // Where it will be is counted again.
+        self.bytes -= part.size().unwrap_or(0).min(self.bytes);
         Ok(part)
     }
 
@@ -282,6 +281,7 @@ impl Memory {
     /// A per-CPU value and its padding.
     fn slot(&mut self, to: &mut Pieces, value: &Pieces, stride: u64) -> Result<(), Unmet> {
         self.reserve(stride)?;
+        self.parts(value.list.len() as u64 + 1)?;
         to.unnamed |= value.unnamed;
         for piece in &value.list {
             to.push(piece.clone());
@@ -296,14 +296,15 @@ impl Memory {
     fn times(&mut self, to: &mut Pieces, times: u64, one: &Pieces) -> Result<(), Unmet> {
         self.reserve(one.size().unwrap_or(0).saturating_mul(times))?;
         to.unnamed |= one.unnamed;
-        match one.list.as_slice() {
+        let list: Vec<&Piece> = one.list.iter().filter(|piece| piece_size(piece) != Some(0)).collect();
+        match list.as_slice() {
             [] => {}
             [Piece::Bytes(bytes)] => to.push(Piece::Bytes(bytes.repeat(times as usize))),
-            [Piece::Zero(count)] => to.push(Piece::Zero(count * times as u32)),
-            list if times.saturating_mul(list.len() as u64) > PIECES as u64 => {
-                return Err(Unmet { reason: format!("a buffer is made of more than {PIECES} parts") });
+            [Piece::Zero(count)] => to.push(Piece::Zero(*count * times as u32)),
+            list => {
+                self.parts(times.saturating_mul(list.len() as u64))?;
+                (0..times).flat_map(|_| list).for_each(|&piece| to.push(piece.clone()));
             }
-            list => (0..times).flat_map(|_| list).for_each(|piece| to.push(piece.clone())),
         }
         Ok(())
     }
@@ -320,14 +321,26 @@ impl Memory {
         Ok(())
     }
 
-    /// Counts memory, so that a mistyped size is refused and takes nothing down.
+    /// Counts memory before it is made; what is written into an attr is counted twice.
     pub(super) fn reserve(&mut self, bytes: u64) -> Result<(), Unmet> {
         self.bytes = self.bytes.saturating_add(bytes);
-        if self.bytes > MEMORY {
-            let reason = format!("a call asks for more than {} MiB of memory", MEMORY >> 20);
-            return Err(Unmet { reason });
-        }
-        Ok(())
+        if self.bytes > 2 * CASE { too_large() } else { Ok(()) }
+    }
+
+    /// Counts parts before they are made.
+    fn parts(&mut self, more: u64) -> Result<(), Unmet> {
+        self.parts = self.parts.saturating_add(more);
+        if self.parts > 2 * PARTS { too_large() } else { Ok(()) }
+    }
+
+    /// The bytes of the buffers, as far as they are known.
+    pub(super) fn size(&self) -> u64 {
+        let overlay = |o: &Overlay| u64::from(o.offset) + piece_size(&o.piece).unwrap_or(0);
+        let one = |buffer: &Buffer| {
+            let pieces: u64 = buffer.pieces.iter().filter_map(piece_size).sum();
+            buffer.overlays.iter().map(overlay).fold(pieces, u64::max)
+        };
+        self.buffers.iter().map(one).sum()
     }
 }
 

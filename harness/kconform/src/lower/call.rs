@@ -5,7 +5,7 @@ use kconform_plan::{Call, Expect, Function, Region, Save, Source, Value};
 
 use super::buffer::Memory;
 use super::outputs::{Outputs, Place};
-use super::value::{Abi, fits, unmet};
+use super::value::Abi;
 use super::{LoweredCall, attr, outcome};
 use crate::case::{self, Arg, CallStep, Expr};
 use crate::kernel::Unmet;
@@ -22,6 +22,7 @@ struct Made {
 /// Lowers a call.
 pub(super) fn lower(abi: &mut Abi<'_>, step: &CallStep, factor: f64) -> Result<(Call, LoweredCall), Unmet> {
     let made = make(abi, &step.call)?;
+    abi.reserve(made.memory.size())?;
     let mut outputs = Outputs::of_memory(&made.memory, &made.places);
     let chosen = outcome::choose(abi, step);
     let outcome = chosen.of(step);
@@ -133,9 +134,6 @@ fn syscall(abi: &mut Abi<'_>, name: &str, args: &[Placed<Arg>]) -> Result<Made, 
 fn peek(abi: &mut Abi<'_>, address: &Expr, size: &Expr) -> Result<Made, Unmet> {
     let mut memory = Memory::default();
     let bytes = abi.known(size)?;
-    if !fits(bytes, 4) {
-        return unmet(size, "is too much to read");
-    }
     memory.zeroed(bytes)?;
     let places = vec![Place { name: "data".into(), buffer: 0, region: Region::Whole }];
     let args = vec![abi.value(address)?, Value::Number(bytes)];

@@ -5,16 +5,19 @@ use kconform_plan::Value;
 
 use crate::case::{Address, Expr, Term};
 use crate::kernel::{Kernel, Unmet};
+use crate::limits::{CASE, amount};
 
 /// What a case is lowered for, and the slots that it uses so far.
 pub(super) struct Abi<'k> {
     pub(super) kernel: &'k Kernel,
     pub(super) slots: Vec<String>,
+    /// Bytes of the buffers so far.
+    bytes: u64,
 }
 
 impl<'k> Abi<'k> {
     pub(super) fn new(kernel: &'k Kernel) -> Abi<'k> {
-        Abi { kernel, slots: Vec::new() }
+        Abi { kernel, slots: Vec::new(), bytes: 0 }
     }
 
     pub(super) fn big_endian(&self) -> bool {
@@ -28,6 +31,12 @@ impl<'k> Abi<'k> {
             self.slots.push(name.to_owned());
             self.slots.len() - 1
         }) as u32
+    }
+
+    /// Counts memory, so that what is larger on this kernel than on others is refused and takes nothing down.
+    pub(super) fn reserve(&mut self, bytes: u64) -> Result<(), Unmet> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > CASE { too_large() } else { Ok(()) }
     }
 
     /// An expression's value.
@@ -84,6 +93,12 @@ impl<'k> Abi<'k> {
 pub(super) fn fits(number: u64, width: u32) -> bool {
     let bits = 8 * width.min(8);
     bits == 64 || number >> bits == 0 || (number as i64) >> (bits - 1) == -1
+}
+
+/// Refuses what a kernel's CPUs or types make larger than a case may be.
+pub(super) fn too_large<T>() -> Result<T, Unmet> {
+    let reason = format!("its buffers are too large on this kernel; the most is {}", amount(CASE));
+    Err(Unmet { reason })
 }
 
 /// Refuses an expression, saying where it stands.

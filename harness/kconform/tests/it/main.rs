@@ -22,6 +22,7 @@ mod kernels;
 mod kvm;
 mod leftovers;
 mod library;
+mod limits;
 mod mutants;
 mod never_run;
 mod privileges;

@@ -4,6 +4,7 @@ mod arches;
 mod blocks;
 mod btf;
 mod calls;
+mod limits;
 mod refusals;
 mod show;
 

@@ -20,10 +20,6 @@ fn of_right_cases() {
         // The kernel's structure is larger than what it is written into.
         "- bpf: [BPF_MAP_CREATE, {map_name: {struct: [s, {a: {u8: 1}}]}}]",
         "- write: [1, {u8: btf_id(func f)}, 1]",
-        // Each by itself is little enough.
-        "- readv: [0, {list: [{addr_of: [{out: 0x3000000}]}, {addr_of: [{out: 0x3000000}]}]}, 2]",
-        "- write: [1, {times: [0x200000, {list: [{u8: 1}, {addr_of: [{u8: 1}]}]}]}, 1]",
-        "- peek: [0, BPF_F_CTXLEN_MASK]",
     ];
     let told = all.map(|steps| format!("{steps}\n  {}", refusal(&case(steps), &knowing(Arch::X86_64))));
     insta::assert_snapshot!(told.concat());
