@@ -360,11 +360,14 @@ pub(super) enum ImageCommand {
     /// List the images, and which kernels and snapshots are in the cache.
     List(TargetsArgs),
     /// Remove what no image needs any more: snapshots of other kernels, agents or QEMUs, and kernels of images that are
-    /// gone. What running guests use stays.
+    /// gone. What running guests use stays, and what the images of other folders ask for.
     Prune {
         /// Snapshots that are of use, too: the next run makes them again.
         #[arg(long)]
         all: bool,
+        /// Only say what would be removed, and how large it is.
+        #[arg(long)]
+        dry_run: bool,
         /// A folder with image files. Default: kconform's own.
         #[arg(long, value_name = "PATH")]
         images: Option<PathBuf>,

@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::args::{ImageCommand, TargetsArgs};
 use super::{CliError, images};
-use crate::guest::commands::{FetchCommandError, Wanted, fetch_images, list, prune};
+use crate::guest::commands::{FetchCommandError, Wanted, fetch_images, list};
 use crate::guest::image::{Image, Images};
+use crate::guest::prune::prune;
 use crate::guest::{ImageError, cache_dir};
 use crate::report::Style;
 use crate::target::Target;
@@ -17,14 +18,15 @@ pub(super) fn image(command: &ImageCommand) -> Result<u8, CliError> {
     let mut out = std::io::stdout().lock();
     match command {
         ImageCommand::List(args) => list(&all(args.images.as_deref())?, &cache, &mut out)?,
-        ImageCommand::Prune { all: everything, images } => {
-            // A folder's images are beside kconform's own here, whose kernels are not to go.
+        ImageCommand::Prune { all: everything, dry_run, images } => {
+            // A folder's images are beside kconform's own here, whose kernels are not to go. What other folders' images ask
+            // for stays, too.
             let images = match images {
                 Some(folder) => Images::built_in()?.with(Images::load_all(folder)?)?,
                 None => Images::built_in()?,
             };
             let keep = if *everything { Vec::new() } else { useful(&images) };
-            prune(&images, &keep, &cache, &mut out)?;
+            prune(&images, &keep, &cache, *dry_run, &mut out)?;
         }
         ImageCommand::Fetch { names, images, refresh } => {
             let wanted = match names.as_slice() {

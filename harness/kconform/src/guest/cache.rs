@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::image::{DebianKernel, Image, Images, KernelSource};
+use super::prune::{Fate, Kept, Pruned, elsewhere, is_idle, size_on_disk};
 use super::stamp::{Known, seal};
 
 /// A kernel that is on this machine and ready to boot.
@@ -266,35 +267,42 @@ fn fetched(
 }
 
 /// The image of another folder for which a kernel was fetched, if it is still there.
-fn asked_elsewhere(directory: &Path) -> Option<Image> {
+fn asked_elsewhere(directory: &Path, name: &str, images: &Images) -> Option<Image> {
     let manifest: Manifest = serde_json::from_slice(&fs::read(directory.join(MANIFEST)).ok()?).ok()?;
-    super::image::load(&manifest.image_file?).ok()
+    elsewhere(manifest.image_file, Some(name), images)
 }
 
-/// Removes the kernels that were fetched for images that are gone or ask for another one now; their names. One that is
-/// being fetched stays.
-pub(super) fn remove_others(images: &Images, cache: &Path) -> io::Result<Vec<String>> {
+/// Removes the kernels that were fetched for images that are gone or ask for another one now; with `dry`, only tells of
+/// them. One that is being fetched stays, and one of another folder's image.
+pub(super) fn prune(images: &Images, cache: &Path, dry: bool) -> io::Result<Vec<Pruned>> {
     let kernels = kernels_dir(cache);
-    let wanted = |name: &str| {
-        // A damaged one is for `image fetch` to mend, which says so.
-        let of = |image: &Image| image.name == name && !matches!(claimed(image, cache), Ok(None));
-        images.iter().any(of) || asked_elsewhere(&kernels.join(name)).is_some_and(|image| of(&image))
-    };
-    let mut removed = Vec::new();
-    let Ok(entries) = fs::read_dir(&kernels) else { return Ok(removed) };
+    // A damaged one is for `image fetch` to mend, which says so.
+    let is_of = |image: &Image, name: &str| image.name == name && !matches!(claimed(image, cache), Ok(None));
+    let mut all = Vec::new();
+    let Ok(entries) = fs::read_dir(&kernels) else { return Ok(all) };
     for entry in entries.flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
-        if name.starts_with('.') || wanted(&name) {
+        if name.starts_with('.') || images.iter().any(|image| is_of(image, &name)) {
             continue;
         }
-        let lock = File::create(kernels.join(format!(".{name}.lock")))?;
-        if lock.try_lock().is_ok() {
-            fs::remove_dir_all(entry.path())?;
-            removed.push(name);
-        }
+        let size = size_on_disk(&entry.path());
+        let lock = kernels.join(format!(".{name}.lock"));
+        let fate = match asked_elsewhere(&entry.path(), &name, images).filter(|image| is_of(image, &name)) {
+            Some(image) => Fate::Elsewhere(image.file.unwrap_or_default()),
+            None if dry && is_idle(&lock) => Fate::Removed,
+            None if dry => Fate::Used,
+            None => {
+                let lock = File::create(lock)?;
+                match lock.try_lock() {
+                    Ok(()) => fs::remove_dir_all(entry.path()).map(|()| Fate::Removed)?,
+                    Err(_) => Fate::Used,
+                }
+            }
+        };
+        all.push(Pruned { what: Kept::Kernel, name, size, fate });
     }
-    removed.sort();
-    Ok(removed)
+    all.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(all)
 }
 
 fn read_manifest(image: &Image, directory: &Path) -> Result<Option<Manifest>, CacheError> {

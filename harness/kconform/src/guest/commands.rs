@@ -1,4 +1,4 @@
-//! `kconform image list`, `kconform image fetch` and `kconform image prune`.
+//! `kconform image list` and `kconform image fetch`.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -6,7 +6,7 @@ use std::path::Path;
 use super::cache::cached;
 use super::fetch::{FetchError, Progress, fetch};
 use super::image::{Image, ImageError, Images, KernelSource};
-use super::snapshot::{self, Listed, Pruned};
+use super::snapshot::{self, Listed};
 
 /// Writes a table of all images: names, what they are, and whether their kernel is here.
 ///
@@ -31,30 +31,7 @@ pub fn list(images: &Images, cache: &Path, out: &mut dyn Write) -> io::Result<()
     Ok(())
 }
 
-/// Removes snapshots that are not of these names and not in use, and kernels that none of the images asks for; tells of
-/// each.
-///
-/// # Errors
-/// Those of removing files, and of writing to `out`.
-pub fn prune(images: &Images, keep: &[String], cache: &Path, out: &mut dyn Write) -> io::Result<()> {
-    let Pruned { removed, in_use } = snapshot::prune(cache, keep)?;
-    for Listed { name, size } in &removed {
-        writeln!(out, "snapshot {name}: removed ({})", megabytes(*size))?;
-    }
-    for Listed { name, .. } in &in_use {
-        writeln!(out, "snapshot {name}: in use by a running guest, and kept")?;
-    }
-    let kernels = super::cache::remove_others(images, cache)?;
-    for name in &kernels {
-        writeln!(out, "kernel {name}: removed")?;
-    }
-    if removed.is_empty() && in_use.is_empty() && kernels.is_empty() {
-        writeln!(out, "there is nothing to remove")?;
-    }
-    Ok(())
-}
-
-fn megabytes(bytes: u64) -> String {
+pub(super) fn megabytes(bytes: u64) -> String {
     format!("{:.0} MB", bytes as f64 / 1e6)
 }
 
@@ -156,14 +133,14 @@ fn describe(progress: Progress<'_>) -> Option<String> {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(super) mod tests {
     use std::fs;
 
     use super::*;
     use crate::guest::cache::{MANIFEST, Manifest, ManifestFile, VMLINUZ, kernels_dir, sha256};
 
     /// A kernel in the cache as it is fetched.
-    fn keep(image: &Image, cache: &Path) {
+    pub(in crate::guest) fn keep(image: &Image, cache: &Path) {
         let KernelSource::Debian(wanted) = &image.kernel else { panic!("its kernel is a file") };
         let place = kernels_dir(cache).join(&image.name);
         fs::create_dir_all(place.join("modules")).unwrap();
@@ -189,43 +166,6 @@ mod tests {
 
     fn images() -> Images {
         Images::built_in().unwrap()
-    }
-
-    #[test]
-    fn what_is_pruned_and_what_stays_is_told() {
-        let cache = tempfile::tempdir().unwrap();
-        let path = |name: &str| cache.path().join(name);
-        keep(images().find("riscv64").unwrap(), cache.path());
-        for name in ["kernels/gone", "snapshots/riscv64-6.12-0a", "snapshots/gone-0b", "snapshots/used-0c"] {
-            fs::create_dir_all(path(name)).unwrap();
-        }
-        let used = fs::File::open(path("snapshots/used-0c")).unwrap();
-        used.lock_shared().unwrap();
-        let mut out = Vec::new();
-        let keep = ["riscv64-6.12-0a".to_owned()];
-        prune(&images(), &keep, cache.path(), &mut out).unwrap();
-        drop(used);
-        fs::remove_dir_all(path("snapshots/used-0c")).unwrap();
-        prune(&images(), &keep, cache.path(), &mut out).unwrap();
-        insta::assert_snapshot!(String::from_utf8(out).unwrap());
-    }
-
-    #[test]
-    fn a_kernel_of_another_folders_image_stays() {
-        let cache = tempfile::tempdir().unwrap();
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("mine.yaml");
-        let text = include_str!("../../../../vm/riscv64-6.12.yaml").replace("aliases:", "#");
-        fs::write(&file, text).unwrap();
-        keep(&crate::guest::image::load(&file).unwrap(), cache.path());
-        let pruned = || {
-            let mut out = Vec::new();
-            prune(&images(), &[], cache.path(), &mut out).unwrap();
-            String::from_utf8(out).unwrap()
-        };
-        assert_eq!(pruned(), "there is nothing to remove\n");
-        fs::remove_file(&file).unwrap();
-        assert_eq!(pruned(), "kernel mine: removed\n");
     }
 
     #[test]

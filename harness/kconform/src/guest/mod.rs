@@ -11,6 +11,7 @@ pub mod fetch;
 pub mod image;
 pub mod initramfs;
 pub mod own_kernel;
+pub mod prune;
 pub mod qemu;
 pub mod snapshot;
 mod stamp;

@@ -30,6 +30,8 @@ use kconform_plan::{FromAgent, Plan, ToAgent, WireError, read_frame, write_frame
 
 pub use store::Listed;
 
+use super::image::Images;
+use super::prune::Pruned;
 use super::qemu::{
     Accel, Accelerator, Boot, BootEnd, BootSpec, Choice, Guest, GuestError, Late, Memory, Patient,
 };
@@ -194,7 +196,8 @@ impl<'a> Warm<'a> {
         }
         let state = guest.save(self.boot.spec.image.arch)?;
         guest.kill();
-        self.store.put(place, (self.image(), &self.key), &state, guest.greeting())?;
+        let file = self.boot.spec.image.file.as_deref();
+        self.store.put(place, (self.image(), file, &self.key), &state, guest.greeting())?;
         Ok(())
     }
 }
@@ -302,20 +305,11 @@ pub fn names(spec: &BootSpec<'_>) -> Result<Vec<String>, GuestError> {
     Ok([Accelerator::Tcg, Accelerator::Kvm].into_iter().filter_map(name).collect())
 }
 
-/// What came of [`prune`].
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Pruned {
-    /// The snapshots that are gone.
-    pub removed: Vec<Listed>,
-    /// Those that are in use, and stay.
-    pub in_use: Vec<Listed>,
-}
-
-/// Removes all snapshots but those of these names and those that guests come of that run now.
+/// Removes all snapshots but those of these names, those that guests come of that run now, and those of other folders'
+/// images; with `dry`, only tells of them.
 ///
 /// # Errors
 /// Those of removing files.
-pub fn prune(cache: &Path, keep: &[String]) -> io::Result<Pruned> {
-    let (removed, in_use) = Store::new(cache)?.prune(&|name| keep.iter().any(|kept| kept == name))?;
-    Ok(Pruned { removed, in_use })
+pub(super) fn prune(cache: &Path, images: &Images, keep: &[String], dry: bool) -> io::Result<Vec<Pruned>> {
+    Store::new(cache)?.prune(images, keep, dry)
 }

@@ -14,6 +14,8 @@ use tempfile::TempDir;
 
 use super::checksum;
 use super::key::Key;
+use crate::guest::image::Images;
+use crate::guest::prune::{Fate, Kept, Pruned, elsewhere, is_idle, size_on_disk};
 
 /// The guest's memory, sparse.
 pub(super) const MEMORY: &str = "memory";
@@ -32,6 +34,9 @@ const RESERVE: u64 = 64 << 20;
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Manifest {
     image: String,
+    /// The file of its image; none for kconform's own images, and where an earlier build made it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    image_file: Option<PathBuf>,
     key: std::collections::BTreeMap<String, String>,
     memory: u32,
     state: u32,
@@ -139,12 +144,13 @@ impl Store {
     pub(super) fn put(
         &self,
         made: TempDir,
-        (image, key): (&str, &Key),
+        (image, file, key): (&str, Option<&Path>, &Key),
         state: &[u8],
         greeting: &[u8],
     ) -> io::Result<()> {
         let manifest = Manifest {
             image: image.to_owned(),
+            image_file: file.map(Path::to_owned),
             key: key.ingredients.clone(),
             memory: checksum::of_file(&File::open(made.path().join(MEMORY))?)?,
             state: checksum::of_bytes(state),
@@ -202,28 +208,48 @@ impl Store {
     /// All snapshots, by name.
     pub(super) fn list(&self) -> Vec<Listed> {
         let names = self.names().into_iter().filter(|name| image_of(name).is_some());
-        names.map(|name| Listed { size: size(&self.place.join(&name)), name }).collect()
+        names.map(|name| Listed { size: size_on_disk(&self.place.join(&name)), name }).collect()
     }
 
-    /// Removes the snapshots that are not to be kept and not in use, and what makers have left behind. What was removed,
-    /// and what is in use and stays.
-    pub(super) fn prune(&self, keep: &dyn Fn(&str) -> bool) -> io::Result<(Vec<Listed>, Vec<Listed>)> {
-        for name in self.names() {
-            let maker = name.strip_prefix('.').and_then(|name| name.split(MAKING).next());
-            let idle = |image| File::create(self.lock_path(image)).is_ok_and(|lock| lock.try_lock().is_ok());
-            let made = name.contains(MAKING) && maker.is_some_and(idle);
-            if made || name.starts_with(".discarded-") {
-                let _ = fs::remove_dir_all(self.place.join(name));
+    /// Removes the snapshots that are not to be kept and not in use, and what makers have left behind; with `dry`, only
+    /// tells of them.
+    pub(super) fn prune(&self, images: &Images, keep: &[String], dry: bool) -> io::Result<Vec<Pruned>> {
+        let mut all = Vec::new();
+        for name in self.names().into_iter().filter(|name| self.is_left_behind(name)) {
+            let path = self.place.join(&name);
+            let size = size_on_disk(&path);
+            if !dry {
+                let _ = fs::remove_dir_all(path);
             }
+            all.push(Pruned { what: Kept::Unfinished, name, size, fate: Fate::Removed });
         }
-        let (mut removed, mut stayed) = (Vec::new(), Vec::new());
-        for snapshot in self.list().into_iter().filter(|snapshot| !keep(&snapshot.name)) {
-            match self.remove_unused(&self.place.join(&snapshot.name))? {
-                true => removed.push(snapshot),
-                false => stayed.push(snapshot),
+        for Listed { name, size } in self.list() {
+            if keep.contains(&name) {
+                continue;
             }
+            let directory = self.place.join(&name);
+            let fate = match elsewhere(self.image_file(&name), image_of(&name), images) {
+                Some(image) => Fate::Elsewhere(image.file.unwrap_or_default()),
+                None if dry && is_used(&directory)? => Fate::Used,
+                None if dry || self.remove_unused(&directory)? => Fate::Removed,
+                None => Fate::Used,
+            };
+            all.push(Pruned { what: Kept::Snapshot, name, size, fate });
         }
-        Ok((removed, stayed))
+        Ok(all)
+    }
+
+    /// Whether it is of a maker that is no more, or half removed.
+    fn is_left_behind(&self, name: &str) -> bool {
+        let maker = name.strip_prefix('.').and_then(|name| name.split(MAKING).next());
+        let made = name.contains(MAKING) && maker.is_some_and(|image| is_idle(&self.lock_path(image)));
+        made || name.starts_with(".discarded-")
+    }
+
+    /// The file of a snapshot's image.
+    fn image_file(&self, name: &str) -> Option<PathBuf> {
+        let manifest = fs::read(self.place.join(name).join(MANIFEST)).ok()?;
+        serde_json::from_slice::<Manifest>(&manifest).ok()?.image_file
     }
 
     /// Everything that is there, sorted; nothing where there is no such directory.
@@ -269,9 +295,11 @@ pub(super) fn image_of(name: &str) -> Option<&str> {
     (plain && digest.bytes().all(|byte| byte.is_ascii_hexdigit())).then_some(image)
 }
 
-/// Bytes that a directory's files take on the disk; holes take none.
-fn size(directory: &Path) -> u64 {
-    use std::os::unix::fs::MetadataExt;
-    let files = fs::read_dir(directory).into_iter().flatten().flatten();
-    files.filter_map(|file| file.metadata().ok()).map(|data| data.blocks() * 512).sum()
+/// Whether a guest of a snapshot runs.
+fn is_used(directory: &Path) -> io::Result<bool> {
+    match File::open(directory)?.try_lock() {
+        Ok(()) => Ok(false),
+        Err(TryLockError::WouldBlock) => Ok(true),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
 }

@@ -20,6 +20,7 @@ use super::trouble::{Dead, Trouble};
 use super::{ANSWER, answers, prune};
 use crate::guest::cache::at;
 use crate::guest::image::{Image, Images};
+use crate::guest::prune::Fate;
 use crate::guest::qemu::tests::Real;
 use crate::guest::qemu::{Accelerator, Boot, BootSpec, Guest, Hears, Late, Patient, Progress, Start};
 
@@ -122,7 +123,7 @@ impl Kept {
         let memory = File::create(made.path().join(MEMORY)).unwrap();
         memory.set_len(1 << 20).unwrap();
         memory.write_all_at(b"memory", 600_000).unwrap();
-        self.store.put(made, (IMAGE, key), b"state", b"greeting").unwrap();
+        self.store.put(made, (IMAGE, None, key), b"state", b"greeting").unwrap();
     }
 
     fn directory(&self) -> PathBuf {
@@ -204,14 +205,21 @@ fn the_snapshots_used_last_are_kept(kept: Kept, mut parts: Parts) {
 
 #[rstest]
 fn a_snapshot_in_use_is_not_pruned(kept: Kept) {
+    let fates = |keep: &[String], dry| -> Vec<Fate> {
+        let images = Images::built_in().unwrap();
+        let pruned = prune(kept.cache.path(), &images, keep, dry).unwrap();
+        pruned.into_iter().map(|pruned| pruned.fate).collect()
+    };
     let used = kept.store.open(IMAGE, &kept.key).unwrap().unwrap();
-    let pruned = prune(kept.cache.path(), &[]).unwrap();
-    assert_eq!((pruned.removed.len(), pruned.in_use.len()), (0, 1));
+    for dry in [true, false] {
+        assert_eq!(fates(&[], dry), [Fate::Used]);
+    }
     drop(used);
     let name = kept.directory().file_name().unwrap().to_string_lossy().into_owned();
-    assert_eq!(prune(kept.cache.path(), &[name]).unwrap().removed.len(), 0);
-    let pruned = prune(kept.cache.path(), &[]).unwrap();
-    assert_eq!((pruned.removed.len(), pruned.in_use.len()), (1, 0));
+    assert_eq!(fates(&[name], false), []);
+    assert_eq!(fates(&[], true), [Fate::Removed]);
+    assert!(kept.directory().exists());
+    assert_eq!(fates(&[], false), [Fate::Removed]);
     assert!(!kept.directory().exists() && kept.store.list().is_empty());
 }
 
