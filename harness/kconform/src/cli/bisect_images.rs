@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use super::bisect_args::BisectArgs;
-use super::diff::steps;
+use super::diff::{says, steps};
 use super::{CliError, FAILED, LOST, Styles};
 use crate::bisect::kernels::{Between, Found, Series, series};
 use crate::case::Case;
@@ -94,8 +94,7 @@ fn change(between: &Between) -> String {
         (was, is) if was == is => format!("{is} both times, by another observation"),
         (was, is) => format!("{was}, then {is}"),
     };
-    let says = if change.says.is_empty() { String::new() } else { format!("\n    {}", change.says) };
-    format!("  between {before} and {after}: {verdict}{says}\n{}", steps(change))
+    format!("  between {before} and {after}: {verdict}\n{}{}", says(change), steps(change))
 }
 
 fn exit_status(document: &Document, all: &[Series]) -> u8 {

@@ -66,11 +66,16 @@ fn entry(change: &Change) -> String {
     let (before, after) = (word(change.before), word(change.after));
     let verdict = if before == after { after.to_owned() } else { format!("{before} → {after}") };
     let mut out = format!("  {} on {}: {verdict}\n", change.case, change.target);
-    if !change.says.is_empty() {
-        out.push_str(&format!("    {}\n", change.says));
-    }
+    out.push_str(&says(change));
     out.push_str(&steps(change));
     out
+}
+
+/// What is said of a case before and after, on lines of its own.
+pub(super) fn says(change: &Change) -> String {
+    let before = change.said.as_ref().map(|said| format!("    before: {said}\n"));
+    let now = Some(&change.says).filter(|says| !says.is_empty()).map(|says| format!("    {says}\n"));
+    before.into_iter().chain(now).collect()
 }
 
 /// What the steps did differently, line by line.

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
+use super::contents;
 use super::document::{Case, CaseResult, Document, Output, Status, Step};
 use super::plain::{headline, one_line};
 
@@ -52,6 +53,9 @@ pub struct Change {
     pub after: Option<Status>,
     /// What is said of it in the second report, or else, after `before: `, in the first.
     pub says: String,
+    /// What is said of it in the first, where both say something and not the same.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
     /// What the steps did differently.
     pub steps: Vec<StepChange>,
 }
@@ -64,9 +68,10 @@ pub struct StepChange {
     /// Where in the enclosing `repeat` blocks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub iteration: Vec<u32>,
-    /// As strace prints it, in the first report; missing: it was not reached.
+    /// As strace prints it, in the first report; missing: it was not reached. Where an output differs that is not to be
+    /// seen there, with the place at which it does.
     pub before: Option<String>,
-    /// In the second.
+    /// In the second. The two are never equal.
     pub after: Option<String>,
 }
 
@@ -207,25 +212,41 @@ pub(crate) fn compare(
         (Some(Status::Skipped), Some(after)) if after != Status::Skipped => Kind::RunsNow,
         (Some(before), Some(after)) if severity(after) == 0 && severity(before) > 0 => Kind::Fixed,
         (Some(before), Some(after)) if before != after || !steps.is_empty() => Kind::Changed,
+        // Both are told in what is said.
         _ if got(was) != got(is) => Kind::Changed,
         _ if was.map(CaseResult::is_flaky) != is.map(CaseResult::is_flaky) => Kind::Changed,
         _ => return None,
     };
-    Some(Change {
-        kind,
-        case: case.to_owned(),
-        target: target.to_owned(),
-        before,
-        after,
-        says: said(was, is),
-        steps,
-    })
+    let (says, said) = said(was, is);
+    Some(Change { kind, case: case.to_owned(), target: target.to_owned(), before, after, says, said, steps })
 }
 
-/// What is said of a case. What was wrong before is no longer so, and is told as such.
-fn said(was: Option<&CaseResult>, is: Option<&CaseResult>) -> String {
+/// What is said of a case now, and what was said before where that is not the same. What was wrong before is no longer so, and
+/// is told as such.
+fn said(was: Option<&CaseResult>, is: Option<&CaseResult>) -> (String, Option<String>) {
     let of = |result: Option<&CaseResult>| result.map(headline).filter(|says| !says.is_empty());
-    of(is).or_else(|| of(was).map(|says| format!("before: {says}"))).unwrap_or_default()
+    let with_got = |says: String, result| match got(result) {
+        Some(got) if says.is_empty() => format!("got {}", one_line(got)),
+        Some(got) => format!("{says} (got {})", one_line(got)),
+        None => says,
+    };
+    match (of(was), of(is)) {
+        (None, None) if got(was) == got(is) => (String::new(), None),
+        (Some(before), None) if got(was) == got(is) || got(is).is_none() => {
+            (format!("before: {before}"), None)
+        }
+        (None, Some(now)) if got(was) == got(is) || got(was).is_none() => (now, None),
+        (before, now) => {
+            let (before, now) = (before.unwrap_or_default(), now.unwrap_or_default());
+            // What a reason says of a known failure is the same, whatever came.
+            let (before, now) = match before == now && got(was) != got(is) {
+                true => (with_got(before, was), with_got(now, is)),
+                false => (before, now),
+            };
+            let said = (before != now).then_some(before);
+            (now, said)
+        }
+    }
 }
 
 /// What came instead of what was expected.
@@ -251,54 +272,63 @@ fn steps(was: &CaseResult, is: &CaseResult) -> Vec<StepChange> {
             both.entry((step.step, &step.iteration)).or_default()[nth] = Some(step);
         }
     }
-    let differs = |pair: &[Option<&Step>; 2]| match pair {
-        [Some(a), Some(b)] => !same(a, b),
-        _ => true,
+    let changed = |((step, iteration), pair): (Key<'_>, [Option<&Step>; 2])| {
+        let shown = |step: Option<&Step>| step.map(|step| one_line(&step.text()));
+        let [before, after] = match pair {
+            [Some(a), Some(b)] => difference(a, b)?.map(Some),
+            pair => pair.map(shown),
+        };
+        Some(StepChange { step, iteration: iteration.to_vec(), before, after })
     };
-    let shown = |step: Option<&Step>| step.map(|step| one_line(&step.text()));
-    both.into_iter()
-        .filter(|(_, pair)| differs(pair))
-        .map(|((step, iteration), [a, b])| StepChange {
-            step,
-            iteration: iteration.to_vec(),
-            before: shown(a),
-            after: shown(b),
-        })
-        .collect()
+    both.into_iter().filter_map(changed).collect()
 }
 
-/// Whether a step did the same. What the case keeps (fds, ids) is different each time and means nothing by itself.
-fn same(a: &Step, b: &Step) -> bool {
+/// What is to be seen of two steps that did not do the same: two lines that are not equal. What the case keeps (fds, ids) is
+/// different each time and means nothing by itself.
+fn difference(a: &Step, b: &Step) -> Option<[String; 2]> {
     let kept = |name: &str| a.saves.values().chain(b.saves.values()).any(|saved| saved == name);
-    let ret = match (&a.errno, &b.errno) {
+    let same_return = match (&a.errno, &b.errno) {
         (None, None) if kept("ret") || VOLATILE.contains(&a.name.as_str()) => true,
         (None, None) if a.ret.is_some() && b.ret.is_some() => a.ret == b.ret,
         (None, None) => a.back == b.back,
         (a, b) => a == b,
     };
-    let outputs = a.outputs.iter().filter(|output| !kept(&output.name)).map(comparable);
-    ret && a.name == b.name
-        && outputs.eq(b.outputs.iter().filter(|output| !kept(&output.name)).map(comparable))
+    let outputs = outputs(a, b);
+    let outputs = outputs.into_iter().filter(|(name, _)| !kept(name));
+    let outputs: Vec<_> = outputs.filter_map(|(name, pair)| contents::difference(name, pair)).collect();
+    if same_return && a.name == b.name && outputs.is_empty() {
+        return None;
+    }
+    let mut lines = [a, b].map(|step| one_line(&step.text()));
+    let are_equal = lines[0] == lines[1];
+    for output in outputs.iter().filter(|output| are_equal || !output.in_the_call) {
+        lines.iter_mut().zip(&output.shown).for_each(|(line, shown)| line.push_str(&format!("; {shown}")));
+    }
+    if lines[0] == lines[1] {
+        lines
+            .iter_mut()
+            .zip([a, b])
+            .for_each(|(line, step)| line.push_str(&format!("; {}", came_back(step))));
+    }
+    Some(lines)
 }
 
-/// An output's name and what of its contents can be compared from run to run: what a case passes without checking
-/// exactly is an id, a time or an address as often as not, in which it counts only whether it is zero.
-fn comparable(output: &Output) -> (&str, String) {
-    let bytes: Vec<u8> = (0..output.hex.len())
-        .step_by(2)
-        .filter_map(|at| u8::from_str_radix(output.hex.get(at..at + 2)?, 16).ok())
-        .collect();
-    let is_text =
-        output.length > 8 && bytes.iter().all(|byte| byte.is_ascii_graphic() || byte.is_ascii_whitespace());
-    let comparable = match (output.length, is_text) {
-        (0..=2, _) => output.hex.clone(),
-        // A verifier's log: words without numbers in them.
-        (_, true) => bytes
-            .split(|byte| !byte.is_ascii_alphanumeric())
-            .filter(|word| !word.iter().any(u8::is_ascii_digit))
-            .map(|word| String::from_utf8_lossy(word).into_owned())
-            .collect(),
-        _ => bytes.chunks(4).map(|word| if word.iter().all(|&b| b == 0) { '0' } else { 'x' }).collect(),
-    };
-    (&output.name, comparable)
+/// What a step came to, where its line does not say it.
+fn came_back(step: &Step) -> String {
+    match (&step.errno, step.ret) {
+        (Some(errno), _) => format!("failed with {errno}"),
+        (None, Some(ret)) => format!("returned {ret}"),
+        (None, None) => "did not return".to_owned(),
+    }
+}
+
+/// The outputs of both steps, by name.
+fn outputs<'a>(a: &'a Step, b: &'a Step) -> BTreeMap<&'a str, [Option<&'a Output>; 2]> {
+    let mut both: BTreeMap<&str, [Option<&Output>; 2]> = BTreeMap::new();
+    for (nth, step) in [a, b].into_iter().enumerate() {
+        for output in &step.outputs {
+            both.entry(&output.name).or_default()[nth] = Some(output);
+        }
+    }
+    both
 }

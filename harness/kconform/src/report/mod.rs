@@ -1,6 +1,7 @@
 //! What people and programs read of a run. Text for the terminal is made of the run itself; every other format of the
 //! [`document`], which can be written, read back and compared.
 
+mod contents;
 pub mod diff;
 pub mod document;
 mod explain;
