@@ -18,6 +18,7 @@ pub(crate) mod schema;
 mod sizes;
 mod steps;
 mod suite;
+mod syntax;
 #[cfg(test)]
 mod tests;
 mod totals;

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 
 use super::reader::Reader;
-use super::tree::Span;
+use super::tree::{Kind, Node, Span};
+
+/// Saved names that are told where another one is meant.
+const MOST_TOLD: usize = 5;
 
 /// What is known of a saved value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,12 +34,35 @@ pub(crate) struct Names {
     gone: Vec<(String, Span, &'static str)>,
     /// The parameters of the case, which were filled in before.
     params: Vec<Arc<str>>,
+    /// All names that steps of the case save, wherever.
+    anywhere: Vec<(String, Span)>,
 }
 
 impl Names {
     /// For a case with these parameters, of which no step is read yet.
-    pub(crate) fn with_params(params: Vec<Arc<str>>) -> Names {
-        Names { params, ..Names::default() }
+    pub(crate) fn with_params(params: Vec<Arc<str>>, steps: Option<&Node>) -> Names {
+        let mut anywhere = Vec::new();
+        if let Some(steps) = steps {
+            saved_in(steps, &mut anywhere);
+        }
+        Names { params, anywhere, ..Names::default() }
+    }
+
+    /// What to write instead of a name that nothing saves.
+    fn instead(&self, name: &str) -> String {
+        let mut saved: Vec<String> = Vec::new();
+        for known in self.saved.iter().rev().map(|s| format!("${}", s.name)) {
+            if !saved.contains(&known) {
+                saved.push(known);
+            }
+        }
+        let more = if saved.len() > MOST_TOLD { ", …" } else { "" };
+        saved.truncate(MOST_TOLD);
+        let how = format!("`save: {name}` beside a call keeps what it returns");
+        match saved.is_empty() {
+            true => format!("nothing is saved before this; {how}"),
+            false => format!("saved before this: {}{more}; {how}", saved.join(", ")),
+        }
     }
 
     /// Where a block begins.
@@ -53,6 +79,25 @@ impl Names {
     /// A name that is written like a saved one and never gets a value.
     pub(crate) fn lost(&mut self, name: &str, span: Span, why: &'static str) {
         self.gone.push((name.to_owned(), span, why));
+    }
+}
+
+/// The names that a tree of steps saves.
+fn saved_in(node: &Node, found: &mut Vec<(String, Span)>) {
+    match &node.kind {
+        Kind::Scalar(_) => {}
+        Kind::List(items) => items.iter().for_each(|item| saved_in(item, found)),
+        Kind::Map(entries) => {
+            for entry in entries {
+                match (&*entry.key, &entry.value.kind) {
+                    ("save", Kind::Scalar(name)) => found.push((name.text.clone(), entry.value.span)),
+                    ("save", Kind::Map(names)) => {
+                        found.extend(names.iter().map(|name| (name.key.to_string(), name.key_span)));
+                    }
+                    _ => saved_in(&entry.value, found),
+                }
+            }
+        }
     }
 }
 
@@ -106,10 +151,19 @@ impl Reader {
             self.wrong_see(span, text, at, why);
             return None;
         }
+        if let Some(&(_, later)) = self.names.anywhere.iter().find(|(known, _)| known == name) {
+            self.wrong_see(
+                span,
+                format!("${name} is not saved before this"),
+                later,
+                "it is saved here, which is later",
+            );
+            return None;
+        }
         let saved = self.names.saved.iter().map(|s| s.name.as_str());
         let near = kconform_abi::nearest(name, saved.chain(self.names.params.iter().map(|p| &**p)));
-        let help = near.map(|n| format!("did you mean ${n}?"));
-        self.wrong_in_case(span, text, help);
+        let help = near.map(|n| format!("did you mean ${n}?")).unwrap_or_else(|| self.names.instead(name));
+        self.wrong_in_case(span, text, Some(help));
         None
     }
 

@@ -48,10 +48,10 @@ fn probe(reader: &mut Reader, suite: &str, entry: &Entry) -> Option<Probe> {
     if !entry.key.split('-').all(is_name) {
         reader.wrong(entry.key_span, format!("{} is not a name", entry.key));
     }
-    reader.names = Names::default();
+    let node: &Node = &entry.value;
+    reader.names = Names::with_params(Vec::new(), node.get("steps").map(|steps| &*steps.value));
     reader.may_set_sysctls = false;
     reader.btf.clear();
-    let node: &Node = &entry.value;
     let entries = reader.mapping(node, "a probe", KEYS)?;
     for key in ["about", "source"] {
         if let Some(entry) = find(entries, key) {

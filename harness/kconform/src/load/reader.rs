@@ -84,6 +84,18 @@ impl Reader {
         self.note(span, text.into(), || (None, Some(see)));
     }
 
+    /// Notes a mistake, what would be right, and another place that matters.
+    pub(crate) fn wrong_all(
+        &mut self,
+        span: Span,
+        text: impl Into<String>,
+        help: Option<String>,
+        see: Option<(Span, String)>,
+    ) {
+        let see = see.map(|(span, why)| (self.place(span), why));
+        self.note(span, text.into(), || (help, see));
+    }
+
     /// Notes a mistake that a case makes of what is written for many (an alias): it says which case.
     pub(crate) fn wrong_in_case(&mut self, span: Span, text: impl Into<String>, help: Option<String>) {
         let outside = |(case, _): &(Span, Span)| span.end <= case.start || case.end <= span.start;

@@ -193,7 +193,8 @@ fn case(
     let (node, more) = filled?;
     *words = words.saturating_add(more);
     let entries = reader.mapping(&node, "a case", CASE_KEYS)?;
-    reader.names = Names::with_params(variant.params.iter().map(|p| p.name.clone()).collect());
+    let steps = find(entries, "steps").map(|steps| &*steps.value);
+    reader.names = Names::with_params(variant.params.iter().map(|p| p.name.clone()).collect(), steps);
     let flag = |reader: &mut Reader, key: &str| {
         find(entries, key).and_then(|e| reader.truth(&e.value)).unwrap_or(false)
     };

@@ -8,6 +8,7 @@ use saphyr_parser::{Event, Parser, ScalarStyle, ScanError, Tag};
 use crate::limits::WORDS;
 
 use super::reader::Reader;
+use super::syntax::{self, Told};
 
 /// Nesting that is still read; deeper files would exhaust the stack of what walks the tree.
 const MAX_DEPTH: usize = 64;
@@ -370,29 +371,32 @@ impl Builder<'_, '_> {
         }
     }
 
+    /// Notes what lies behind a syntax error, if that can be told.
+    fn told(&mut self, at: usize, info: &str) -> bool {
+        let told = syntax::behind(self.text, at, info);
+        let any = !told.is_empty();
+        for Told { span, text, help, see } in told {
+            self.reader.wrong_all(span, format!("not YAML: {text}"), help, see);
+        }
+        any
+    }
+
     /// A syntax error, with what usually lies behind it.
     fn syntax(&mut self, error: &ScanError, at: usize) {
         let rest = self.text.get(at..).unwrap_or("");
-        let word = rest.find(|c: char| c.is_whitespace() || ",]}".contains(c)).unwrap_or(rest.len());
-        // At the end of a line, or of the file, there is nothing to mark: the last character before it is.
-        let span = if word > 0 {
-            Span { start: at, end: at + word }
-        } else {
-            let before = self.text.get(..at).unwrap_or(self.text).trim_end();
-            let last = before.chars().next_back().map_or(0, char::len_utf8);
-            Span { start: before.len() - last, end: before.len() }
-        };
+        let span = syntax::here(self.text, at);
         let info = error.info();
         let help = match rest.chars().next() {
             _ if info.contains("unknown anchor") => {
-                let text = format!("unknown anchor {}", rest.get(..word).unwrap_or(""));
-                return self.reader.wrong(span, text);
+                let word = self.text.get(span.start..span.end).unwrap_or("");
+                return self.reader.wrong(span, format!("unknown anchor {word}"));
             }
             Some('@' | '`' | '%' | '>' | '|') => {
                 Some("quote it: a plain word cannot start with this character")
             }
             Some('\t') => Some("indent with spaces"),
             _ if info.contains("tab") => Some("indent with spaces"),
+            _ if self.told(at, info) => return,
             _ if info.contains("mapping values are not allowed") => {
                 Some("quote the text if the colon belongs to it; otherwise look at the indentation")
             }

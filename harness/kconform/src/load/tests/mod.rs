@@ -4,6 +4,7 @@ mod content;
 mod properties;
 mod reading;
 mod schema;
+mod syntax;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
