@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::document::{Document, Status, Target};
-use super::plain::{counts, headline};
+use super::plain::{counts, headline, said_once};
 use super::{Style, seconds};
 
 /// The cases that are not as they should be, a line each, and how many cases each target has of which verdict.
@@ -30,7 +30,8 @@ pub fn outline(document: &Document, style: Style) -> String {
         document.targets.iter().map(|target| text(target).chars().count()).max().unwrap_or(0)
     };
     let (name_width, release_width) = (width(|t| &t.name), width(release));
-    for target in &document.targets {
+    let remarks = said_once(document.targets.iter().map(|target| target.remark.as_deref()));
+    for (target, remark) in document.targets.iter().zip(remarks) {
         let time = seconds(Duration::from_nanos(target.elapsed_ns));
         out.push_str(&format!(
             "{:name_width$}  {:release_width$}  {} in {time}\n",
@@ -38,7 +39,7 @@ pub fn outline(document: &Document, style: Style) -> String {
             release(target),
             counts(target)
         ));
-        if let Some(remark) = &target.remark {
+        if let Some(remark) = remark {
             out.insert_str(out.len() - 1, &style.dim(&format!("  ({remark})")));
         }
         if let Some(lost) = &target.lost {

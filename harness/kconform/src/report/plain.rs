@@ -1,6 +1,7 @@
 //! Text of kernels and cases as lines that any terminal and any program can take, and what is said of a result.
 
 use super::document::{Case, CaseResult, Place, Status};
+use crate::target::guest::EMULATED;
 
 /// Control characters as `\x1b`; what ends a line ends one here, too.
 pub(super) fn lines(text: &str) -> Vec<String> {
@@ -92,6 +93,21 @@ pub(super) fn transcript(result: &CaseResult) -> Vec<String> {
     told.push(format!("  … and {left_out} steps more …"));
     told.extend(steps.skip(first + left_out).map(line));
     told
+}
+
+/// What is remarked of each of a run's targets, in a terminal: why they are emulated is said once, and not again where it is
+/// the same reason.
+pub(super) fn said_once<'a>(remarks: impl IntoIterator<Item = Option<&'a str>>) -> Vec<Option<String>> {
+    let mut said = Vec::new();
+    let mut once = |remark: &str| {
+        let (first, rest) = remark.split_at(remark.find("; ").unwrap_or(remark.len()));
+        if first.starts_with(EMULATED) && said.contains(&first.to_owned()) {
+            return format!("{}{rest}", EMULATED.trim_end_matches([':', ' ']));
+        }
+        said.push(first.to_owned());
+        remark.to_owned()
+    };
+    remarks.into_iter().map(|remark| remark.map(&mut once)).collect()
 }
 
 /// `Linux 6.12.94+deb13-amd64 on x86_64, 2 CPUs (TCG)`, as far as it is known.

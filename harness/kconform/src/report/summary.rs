@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::plain::{counted, noted};
+use super::plain::{counted, noted, said_once};
 use super::{Style, seconds};
 use crate::case::Case;
 use crate::judge::Verdict;
@@ -31,8 +31,9 @@ pub fn summary(cases: &[Case], runs: &[TargetRun], style: Style) -> String {
     out.push_str(&flaky(cases, runs, style));
     out.push_str(&notes(cases, runs, style));
     out.push_str(&skips(runs, style));
-    for run in runs {
-        out.push_str(&target_line(run, runs, style));
+    let remarks = said_once(runs.iter().map(|run| run.remark.as_deref()));
+    for (run, remark) in runs.iter().zip(remarks) {
+        out.push_str(&target_line(run, remark, runs, style));
     }
     out
 }
@@ -48,7 +49,7 @@ fn release(run: &TargetRun) -> &str {
     run.release.as_deref().unwrap_or("-")
 }
 
-fn target_line(run: &TargetRun, runs: &[TargetRun], style: Style) -> String {
+fn target_line(run: &TargetRun, remark: Option<String>, runs: &[TargetRun], style: Style) -> String {
     let (name_width, release_width) = widths(runs);
     let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
     for result in &run.results {
@@ -76,7 +77,7 @@ fn target_line(run: &TargetRun, runs: &[TargetRun], style: Style) -> String {
         counted.join(", "),
         seconds(run.elapsed)
     );
-    if let Some(remark) = &run.remark {
+    if let Some(remark) = remark {
         line.push_str(&style.dim(&format!("  ({remark})")));
     }
     line.push('\n');

@@ -118,6 +118,9 @@ fn believed(beside: Option<String>, told: Option<String>, release: &str) -> (Opt
     }
 }
 
+/// How a guest's remark begins that says why it is emulated.
+pub(crate) const EMULATED: &str = "emulated: ";
+
 /// How a guest came up.
 struct Way<'a> {
     accel: &'a Accel,
@@ -131,7 +134,7 @@ struct Way<'a> {
 fn remark(way: &Way<'_>) -> String {
     let mut remark = match way.accel.accelerator {
         Accelerator::Kvm => "KVM".to_owned(),
-        Accelerator::Tcg => format!("emulated: {}", way.accel.why),
+        Accelerator::Tcg => format!("{EMULATED}{}", way.accel.why),
     };
     if way.failed_boots > 0 {
         remark.push_str(&format!("; came up at attempt {}", way.failed_boots + 1));

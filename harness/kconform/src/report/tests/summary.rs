@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use crate::case::Case;
 use crate::judge::{Failure, FailureKind, Verdict};
 use crate::load::{SuiteFile, load};
 use crate::place::File;
-use crate::report::{Style, failures, summary, verdicts};
+use crate::report::document::SuiteIdentity;
+use crate::report::{Style, failures, gather, outline, summary, verdicts};
 use crate::run::TargetRun;
 use crate::target::{CaseResult, Unusable};
 
@@ -91,6 +92,46 @@ const PLAIN: Style = Style { color: false };
 fn the_end_of_a_run() {
     let cases = cases();
     insta::assert_snapshot!("summary", summary(&cases, &runs(&cases), PLAIN));
+}
+
+/// Why there is no KVM is said of the first guest; the reports have it of each.
+#[test]
+fn why_guests_are_emulated_is_said_once() {
+    let cases = cases();
+    let why = "emulated: /dev/kvm: No such file or directory (os error 2)";
+    let remarks = [
+        "cases share this machine's UTS namespace".to_owned(),
+        why.to_owned(),
+        format!("{why}; from a snapshot"),
+        "emulated: riscv64 on x86_64; came up at attempt 2".to_owned(),
+        "KVM".to_owned(),
+        "emulated: riscv64 on x86_64".to_owned(),
+        "cases share this machine's UTS namespace".to_owned(),
+    ];
+    let names = ["native", "x86_64", "x86_64-6.1", "riscv64", "kvm", "riscv64-sid", "board"];
+    let run = |(name, remark): (&str, &String)| TargetRun {
+        remark: Some(remark.clone()),
+        ..target(name, &cases, Vec::new())
+    };
+    let runs: Vec<_> = names.into_iter().zip(&remarks).map(run).collect();
+    let document = gather(&cases, &runs, SuiteIdentity::default(), SystemTime::UNIX_EPOCH);
+    let kept: Vec<_> = document.targets.iter().filter_map(|target| target.remark.clone()).collect();
+    assert_eq!(kept, remarks);
+    let expected = [
+        "cases share this machine's UTS namespace",
+        why,
+        "emulated; from a snapshot",
+        "emulated: riscv64 on x86_64; came up at attempt 2",
+        "KVM",
+        "emulated",
+        "cases share this machine's UTS namespace",
+    ];
+    for text in [summary(&cases, &runs, PLAIN), outline(&document, PLAIN)] {
+        let said: Vec<_> =
+            text.lines().filter_map(|line| line.split_once("  (")).map(|(_, said)| said).collect();
+        let expected: Vec<_> = expected.iter().map(|remark| format!("{remark})")).collect();
+        assert_eq!(said, expected, "{text}");
+    }
 }
 
 /// Colours are around words; without them the text is the same.
