@@ -132,7 +132,7 @@ pub(crate) fn run_once(cases: &Arc<[Case]>, target: &Target) -> Result<Document,
         leaks: Leaks::Ignored,
     };
     let started = SystemTime::now();
-    let runs = run_cases(cases, std::slice::from_ref(target), options, &mut |_, _| {});
+    let runs = run_cases(cases, std::slice::from_ref(target), options, &mut |_, _, _| {});
     if interrupt::requested() {
         return Err(LabError::Interrupted);
     }

@@ -69,7 +69,7 @@ pub(super) enum Command {
     Doctor(TargetsArgs),
     /// Say in words what a case does, with the numbers that a target's kernel gets.
     Explain(ExplainArgs),
-    /// Make reports in other formats of one that was written with `--report json=FILE`.
+    /// Make reports in other formats of one that was written with `--report json=FILE` or `jsonl=FILE`.
     Report(ReportArgs),
     /// Join the reports of shards and of targets, written with `--report json=FILE`, to that of one run. Exit status as
     /// that run's.
@@ -126,7 +126,7 @@ pub(super) struct ReportArgs {
     /// The report; `-` is standard input.
     #[arg(value_name = "JSON")]
     pub(super) file: PathBuf,
-    /// What to make of it: html, ktap, junit, github or json; may be given more than once. Without a file, or with
+    /// What to make of it: html, ktap, junit, github, json or jsonl; may be given more than once. Without a file, or with
     /// `-`, it goes to standard output.
     #[arg(long = "report", value_name = "FORMAT[=FILE]", required_unless_present = "kcidb")]
     pub(super) reports: Vec<Wanted>,
@@ -155,8 +155,8 @@ pub(super) struct MergeArgs {
     /// The reports: every shard of every target.
     #[arg(value_name = "JSON", required = true)]
     pub(super) files: Vec<PathBuf>,
-    /// What to make of them: json, html, ktap, junit or github; may be given more than once. Without a file, or with
-    /// `-`, it goes to standard output, and the text to standard error.
+    /// What to make of them: json, jsonl, html, ktap, junit or github; may be given more than once. Without a file, or
+    /// with `-`, it goes to standard output, and the text to standard error.
     #[arg(long = "report", value_name = "FORMAT[=FILE]")]
     pub(super) reports: Vec<Wanted>,
 }
@@ -260,8 +260,9 @@ pub(super) struct RunArgs {
     /// No progress.
     #[arg(long, short)]
     pub(super) quiet: bool,
-    /// A report beside the text: json, html, ktap, junit or github; may be given more than once. Without a file, or with
-    /// `-`, it goes to standard output, and the text to standard error.
+    /// A report beside the text: json, jsonl, html, ktap, junit or github; may be given more than once. Without a file, or
+    /// with `-`, it goes to standard output, and the text to standard error. jsonl is written as the results come: what
+    /// is there when the run is killed can be read by `kconform report`.
     #[arg(long = "report", value_name = "FORMAT[=FILE]")]
     pub(super) reports: Vec<Wanted>,
     /// Run all cases so many times on each target; a case that does not always come to the same end is called flaky.

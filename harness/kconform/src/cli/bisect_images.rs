@@ -45,7 +45,7 @@ pub(super) fn observe(cases: &Arc<[Case]>, targets: &[Target], quiet: bool, erro
     };
     let mut progress = Progress::new(targets, cases, quiet, errors);
     let started = SystemTime::now();
-    let runs = run_cases(cases, targets, options, &mut |target, event| progress.tell(target, event));
+    let runs = run_cases(cases, targets, options, &mut |target, event, _| progress.tell(target, event));
     progress.end();
     gather(cases, &runs, SuiteIdentity::default(), started)
 }

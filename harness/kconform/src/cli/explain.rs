@@ -53,7 +53,7 @@ fn holds_on(case: &Case, style: Style) -> Result<String, CliError> {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let cases: Arc<[Case]> = [case.clone()].into();
     let options = Options { jobs: cpus, ..Options::default() };
-    let runs = run(&cases, &targets, options, &mut |_, _| {});
+    let runs = run(&cases, &targets, options, &mut |_, _, _| {});
     Ok(verdicts(&runs, style))
 }
 

@@ -5,19 +5,20 @@ use std::io::Write;
 use super::args::MergeArgs;
 use super::report::read;
 use super::run::write_reports;
-use super::{CliError, FAILED, LOST};
+use super::{CliError, FAILED, LOST, Styles};
 use crate::report::document::{Document, Status};
 use crate::report::merge::merge as join;
-use crate::report::{Style, Wanted, outline};
+use crate::report::{Outputs, outline};
 
-pub(super) fn merge(args: &MergeArgs, style: Style) -> Result<u8, CliError> {
-    Wanted::check(&args.reports)?;
+pub(super) fn merge(args: &MergeArgs, styles: Styles) -> Result<u8, CliError> {
+    let mut outputs = Outputs::open(&args.reports)?;
     let named = |path: &std::path::PathBuf| Ok((path.display().to_string(), read(path)?));
     let reports = args.files.iter().map(named).collect::<Result<Vec<_>, CliError>>()?;
     let document = join(&reports)?;
-    write_reports(&args.reports, &document)?;
-    let text = outline(&document, style);
-    match args.reports.iter().any(|wanted| wanted.path.is_none()) {
+    let aside = outputs.to_stdout();
+    write_reports(&mut outputs, &document, styles.err)?;
+    let text = outline(&document, if aside { styles.err } else { styles.out });
+    match aside {
         true => write!(std::io::stderr(), "{text}")?,
         false => write!(std::io::stdout().lock(), "{text}")?,
     }

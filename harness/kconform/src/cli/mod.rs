@@ -177,8 +177,8 @@ fn work() -> ExitCode {
         Command::Bisect(args) => bisect::bisect(&args, styles),
         Command::BisectStep(args) => return bisect_step::bisect_step(&args, styles.err),
         Command::Compare(args) => compare::compare(&args, styles),
-        Command::Report(args) => report::report(&args),
-        Command::Merge(args) => merge::merge(&args, style),
+        Command::Report(args) => report::report(&args, styles.err),
+        Command::Merge(args) => merge::merge(&args, styles),
         Command::Diff(args) => diff::diff(&args, style),
         Command::Schema { of } => schema::schema(of),
         Command::Manual { folder } => manual::manual(&folder),
@@ -186,11 +186,7 @@ fn work() -> ExitCode {
     };
     let status = done.unwrap_or_else(|error| match error {
         // The reader of a pipe has seen enough.
-        CliError::Output(e) | CliError::Report { error: e, .. }
-            if e.kind() == std::io::ErrorKind::BrokenPipe =>
-        {
-            0
-        }
+        CliError::Output(e) if e.kind() == std::io::ErrorKind::BrokenPipe => 0,
         error => {
             eprintln!("{} {error}", styles.err.bad("error:"));
             error.status()

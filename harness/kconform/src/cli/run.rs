@@ -11,16 +11,16 @@ use crate::case::Case;
 use crate::guest::Start;
 use crate::interrupt;
 use crate::report::document::{Document, SuiteIdentity};
-use crate::report::{Progress, Style, Wanted, failures, gather, passes, summary};
-use crate::run::enough::{self, Demands};
+use crate::report::{Outputs, Progress, Run, Style, failures, passes, summary};
+use crate::run::enough::{self, Demands, Lack};
 use crate::run::{Options, TargetRun, exit_status, run as run_cases};
 use crate::select::Selection;
 use crate::target::{EarlyGuests, Leaks, Target};
 
 pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
-    Wanted::check(&args.reports)?;
+    let mut outputs = Outputs::open(&args.reports)?;
     // A report on standard output must be alone there.
-    let aside = args.reports.iter().any(|wanted| wanted.path.is_none());
+    let aside = outputs.to_stdout();
     let style = if aside { styles.err } else { styles.out };
     interrupt::watch()?;
     let mut chosen = choose(&args.targets, &args.kernels, args.images.as_deref());
@@ -37,34 +37,47 @@ pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
         false => Box::new(std::io::stdout().lock()),
     };
     for note in &chosen.notes {
-        writeln!(out, "{} {note}", style.warn("note:"))?;
+        seen_or(writeln!(out, "{} {note}", style.warn("note:")))?;
     }
+    let run = Run { cases: &cases, suite: identity, shard, started: SystemTime::now() };
+    outputs.begin(&run, &chosen.targets);
     let mut progress = Progress::new(&chosen.targets, &cases, args.quiet, styles.err);
-    let started = SystemTime::now();
-    let runs =
-        run_cases(&cases, &chosen.targets, options(args, chosen.targets.len()), &mut |target, event| {
-            progress.tell(target, event);
-        });
+    let options = options(args, chosen.targets.len());
+    let runs = run_cases(&cases, &chosen.targets, options, &mut |target, event, known| {
+        progress.tell(target, event);
+        outputs.tell(&cases, event, known);
+    });
     progress.end();
-    report(&mut out, &cases, &runs, args, style)?;
+    let is_shard = run.shard.is_some();
+    let demands = Demands { no_skips: args.fail_on_skip, min_run: args.min_run, is_shard };
+    let lacks = enough::lacks(&runs, demands);
+    // Reports come whatever becomes of the text.
+    let told = report(&mut out, &cases, &runs, args, style).and_then(|()| end(&mut out, &lacks, style));
+    if !args.reports.is_empty() {
+        write_reports(&mut outputs, &run.gather(&runs), styles.err)?;
+    }
+    seen_or(told)?;
+    Ok(enough::exit_status(exit_status(&runs), &lacks))
+}
+
+/// What is to be said after the summary.
+fn end(out: &mut dyn Write, lacks: &[Lack], style: Style) -> std::io::Result<()> {
     for left in crate::folder::left() {
         writeln!(out, "{} could not be removed: {left}", style.bad("error:"))?;
     }
     if interrupt::requested() {
         writeln!(out, "{} interrupted: this report is partial", style.bad("note:"))?;
     }
-    let is_shard = shard.is_some();
-    let demands = Demands { no_skips: args.fail_on_skip, min_run: args.min_run, is_shard };
-    let lacks = enough::lacks(&runs, demands);
-    for lack in &lacks {
+    for lack in lacks {
         let mark = if lack.status() == 0 { style.warn("warning:") } else { style.bad("error:") };
         writeln!(out, "{mark} {lack}")?;
     }
-    if !args.reports.is_empty() {
-        let document = gather(&cases, &runs, identity, started);
-        write_reports(&args.reports, &Document { shard, ..document })?;
-    }
-    Ok(enough::exit_status(exit_status(&runs), &lacks))
+    Ok(())
+}
+
+/// The reader of a pipe has seen enough: that says nothing of the cases.
+fn seen_or(written: std::io::Result<()>) -> std::io::Result<()> {
+    written.or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
 }
 
 /// Has guests start while case files are read.
@@ -102,16 +115,16 @@ fn options(args: &RunArgs, targets: usize) -> Options {
     }
 }
 
-/// Writes all reports that can be written, and then says what went wrong.
-pub(super) fn write_reports(wanted: &[Wanted], document: &Document) -> Result<(), CliError> {
-    let mut wrong = None;
-    for wanted in wanted {
-        if let Err(error) = wanted.write(document) {
-            let path = wanted.path.clone().unwrap_or_else(|| "standard output".into());
-            wrong.get_or_insert(CliError::Report { path, error });
-        }
-    }
-    wrong.map_or(Ok(()), Err)
+/// Writes all reports that can be written, and tells what went wrong.
+pub(super) fn write_reports(
+    outputs: &mut Outputs,
+    document: &Document,
+    style: Style,
+) -> Result<(), CliError> {
+    let mut wrong = outputs.write(document).into_iter().map(|(path, error)| CliError::Report { path, error });
+    let Some(first) = wrong.next() else { return Ok(()) };
+    wrong.for_each(|error| eprintln!("{} {error}", style.bad("error:")));
+    Err(first)
 }
 
 fn report(
@@ -120,7 +133,7 @@ fn report(
     runs: &[TargetRun],
     args: &RunArgs,
     style: Style,
-) -> Result<(), CliError> {
+) -> std::io::Result<()> {
     if args.verbose {
         write!(out, "{}", passes(cases, runs, style))?;
     }
@@ -128,8 +141,7 @@ fn report(
     let program = program(&called, std::env::var_os("CARGO").is_some());
     let again = |targets: &[&str], id: &str| again(&program, args, targets, id);
     write!(out, "{}", failures(cases, runs, &again, style))?;
-    write!(out, "{}", summary(cases, runs, style))?;
-    Ok(())
+    write!(out, "{}", summary(cases, runs, style))
 }
 
 /// Where GitHub or GitLab shows the files of the commit that its job has checked out.

@@ -81,7 +81,7 @@ pub(super) fn hex(bytes: &[u8]) -> String {
     })
 }
 
-fn target(run: &TargetRun) -> Target {
+pub(super) fn target(run: &TargetRun) -> Target {
     let mut counts = BTreeMap::new();
     for result in &run.results {
         *counts.entry(Status::from(&result.verdict)).or_default() += 1;
@@ -109,10 +109,7 @@ fn target(run: &TargetRun) -> Target {
 }
 
 fn gather_case(case: &case::Case, nth: usize, runs: &[TargetRun], places: &mut Places) -> Case {
-    let result = |run: &TargetRun| {
-        let runs = run.tallies.get(nth).map(statuses).unwrap_or_default();
-        CaseResult { runs, ..result(&run.name, case, &run.results[nth], places) }
-    };
+    let results = runs.iter().map(|run| gather_result(case, nth, run, places)).collect();
     Case {
         id: case.id.clone(),
         suite: case.suite.to_string(),
@@ -120,9 +117,20 @@ fn gather_case(case: &case::Case, nth: usize, runs: &[TargetRun], places: &mut P
         about: case.about.clone(),
         source: case.source.clone(),
         tags: case.tags.clone(),
-        results: runs.iter().map(result).collect(),
+        results,
         place: places.find(&case.place),
     }
+}
+
+/// What is known of a case on a target by now; `nth` is its index in the run.
+pub(super) fn gather_result(
+    case: &case::Case,
+    nth: usize,
+    run: &TargetRun,
+    places: &mut Places,
+) -> CaseResult {
+    let runs = run.tallies.get(nth).map(statuses).unwrap_or_default();
+    CaseResult { runs, ..result(&run.name, case, &run.results[nth], places) }
 }
 
 /// How often which verdict; nothing where the case ran once.
@@ -329,7 +337,7 @@ impl From<&Verdict> for Status {
 
 /// Finds lines in files of thousands of rows without counting them from the top each time.
 #[derive(Default)]
-struct Places {
+pub(super) struct Places {
     /// Where the lines of a file begin; the file is held so that its address stays its own.
     files: HashMap<*const File, (Arc<File>, String, Vec<usize>)>,
 }

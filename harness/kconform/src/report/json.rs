@@ -35,6 +35,24 @@ pub enum ReadError {
     /// It is something else.
     #[error("not a report of kconform's: it does not say that it is a {FORMAT}")]
     Other,
+    /// A line of what was written as results came.
+    #[error("line {number} is none of a report: {error}")]
+    Line {
+        /// Counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        error: serde_json::Error,
+    },
+    /// A line is of a case or a target that the first line does not name.
+    #[error("line {number} is of the {what} {name}, of which the first line says nothing")]
+    Stranger {
+        /// Counted from 1.
+        number: usize,
+        /// `case` or `target`.
+        what: &'static str,
+        /// What it is called.
+        name: String,
+    },
     /// It is a newer form.
     #[error("{format} version {version}, and this kconform reads {FORMAT} version {VERSION}")]
     Version {
@@ -45,7 +63,7 @@ pub enum ReadError {
     },
 }
 
-/// Reads a document back.
+/// Reads a document back, also one that was written as results came, to its end or not.
 ///
 /// # Errors
 /// It is not one, or of a newer form.
@@ -56,6 +74,9 @@ pub fn read(text: &str) -> Result<Document, ReadError> {
         format: String,
         #[serde(default)]
         version: u32,
+    }
+    if let Some(document) = super::jsonl::read(text) {
+        return document;
     }
     let head: Head = serde_json::from_str(text)?;
     if head.format != FORMAT {

@@ -2,6 +2,7 @@
 //! [`document`], which can be written, read back and compared.
 
 mod contents;
+mod destination;
 pub mod diff;
 pub mod document;
 mod explain;
@@ -11,11 +12,13 @@ mod gather;
 mod github;
 mod html;
 pub mod json;
+mod jsonl;
 mod junit;
 pub mod kcidb;
 mod ktap;
 pub mod merge;
 mod outline;
+mod outputs;
 mod plain;
 mod progress;
 mod side_by_side;
@@ -24,11 +27,14 @@ mod summary;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use destination::{Destination, DestinationError};
 pub use explain::explain;
 pub use failure::{Again, failures, passes};
 pub use format::{Format, Wanted, WantedError};
 pub use gather::{gather, identity, selection};
+pub(crate) use jsonl::NO_RESULT;
 pub use outline::outline;
+pub use outputs::{Outputs, Run};
 pub use progress::Progress;
 pub use side_by_side::side_by_side;
 pub use strace::transcript;

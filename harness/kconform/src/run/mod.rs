@@ -13,6 +13,7 @@ use crate::guest::qemu::end_all;
 use crate::interrupt;
 use crate::judge::Verdict;
 use crate::kernel::Kernel;
+use crate::report::NO_RESULT;
 use crate::target::{CaseResult, Leaks, Note, Target, Unusable, Worker};
 
 /// What came of the cases on one target.
@@ -87,13 +88,14 @@ const BY_THEMSELVES: Duration = Duration::from_millis(500);
 /// How often an interruption is looked for.
 const GLANCE: Duration = Duration::from_millis(100);
 
-/// Runs all cases on all targets. `tell` is called on this thread, with the target's index. After an interruption what
+/// Runs all cases on all targets. `tell` is called on this thread, with the target's
+/// index and what is known of it by now. After an interruption what
 /// is known by then comes back.
 pub fn run(
     cases: &Arc<[Case]>,
     targets: &[Target],
     options: Options,
-    tell: &mut dyn FnMut(usize, &Event),
+    tell: &mut dyn FnMut(usize, &Event, &TargetRun),
 ) -> Vec<TargetRun> {
     let (sender, receiver) = channel();
     let mut runs: Vec<TargetRun> =
@@ -125,7 +127,7 @@ pub fn run(
         match receiver.recv_timeout(GLANCE) {
             Ok((nth, event)) => {
                 runs[nth].take_in(&event);
-                tell(nth, &event);
+                tell(nth, &event, &runs[nth]);
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
@@ -204,7 +206,7 @@ fn run_round(cases: &[Case], workers: &mut [Worker], isolate: bool, tell: &(dyn 
 impl TargetRun {
     /// Nothing is known of any of its cases yet.
     pub(crate) fn new(name: &str, cases: usize) -> TargetRun {
-        let lost = CaseResult { verdict: Verdict::Lost("no result came".into()), seen: None, remark: None };
+        let lost = CaseResult { verdict: Verdict::Lost(NO_RESULT.into()), seen: None, remark: None };
         TargetRun {
             name: name.to_owned(),
             release: None,

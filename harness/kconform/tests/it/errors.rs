@@ -21,11 +21,11 @@ use kconform::guest::own_kernel::OwnKernelError;
 use kconform::guest::qemu::{BootEnd, BootFailure};
 use kconform::guest::{FetchError, GuestError, ImageError};
 use kconform::load::files::Error as FilesError;
-use kconform::report::WantedError;
 use kconform::report::diff::DiffError;
 use kconform::report::json::ReadError;
 use kconform::report::kcidb::SubmissionError;
 use kconform::report::merge::{Gap, MergeError};
+use kconform::report::{DestinationError, WantedError};
 use kconform::select::NothingSelected;
 use kconform::shard::{Shard, ShardError};
 use kconform::target::{Broken, Unusable};
@@ -189,8 +189,18 @@ fn of_reports() {
             &WantedError::NoName("json"),
             &WantedError::Stdout("json"),
             &WantedError::Twice(path("a.json")),
-            &WantedError::NoFolder(path("no/a.json")),
+            &DestinationError::NoFolder { path: path("no/a.json"), folder: path("no") },
+            &DestinationError::Folder(path("no")),
+            &DestinationError::Dangling { path: path("a.json"), target: path("b.json") },
+            &DestinationError::Device { path: path("/dev/vda"), what: "a block device" },
+            &DestinationError::Device { path: path("s"), what: "a socket" },
+            &DestinationError::NoReader(path("fifo")),
+            &DestinationError::File { path: path("a.json"), error: io_error() },
+            &DestinationError::NoNew { path: path("no/a.json"), folder: path("no"), error: io_error() },
+            &DestinationError::Others(path("/tmp/a.json")),
             &ReadError::Form(json_error()),
+            &ReadError::Line { number: 3, error: json_error() },
+            &ReadError::Stranger { number: 3, what: "case", name: text("a::b") },
             &ReadError::Other,
             &ReadError::Version { format: text("kconform-report"), version: 2 },
             &DiffError::NoTargets(text("native"), text("x86_64")),

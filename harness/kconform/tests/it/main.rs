@@ -25,6 +25,7 @@ mod library;
 mod limits;
 mod mutants;
 mod never_run;
+mod outputs;
 mod privileges;
 mod program;
 #[path = "../readers/mod.rs"]

@@ -14,7 +14,7 @@ use crate::guests::is_set_up;
 use crate::program::{Place, Said, is_root, not_here};
 use crate::readers;
 
-const FORMATS: [&str; 5] = ["json", "ktap", "junit", "github", "html"];
+const FORMATS: [&str; 6] = ["json", "jsonl", "ktap", "junit", "github", "html"];
 
 /// A case for every verdict; a guest has more of them than this machine's own kernel.
 const CASES: &str = "about: Of every kind.

@@ -1,8 +1,10 @@
 //! Every format from one hand-made report, and reports of real runs.
 
+mod destination;
 mod diff;
 mod explain;
 mod html;
+mod jsonl;
 mod junit;
 mod kcidb;
 mod kunit;
@@ -28,6 +30,7 @@ fn written(format: Format, document: &Document) -> String {
 
 #[rstest]
 #[case(Format::Json)]
+#[case(Format::Jsonl)]
 #[case(Format::Ktap)]
 #[case(Format::Junit)]
 #[case(Format::Github)]
@@ -70,21 +73,4 @@ fn wanted(#[case] text: &str, #[case] path: Result<Option<&str>, &str>) {
     let wanted: Result<Wanted, _> = text.parse();
     let got = wanted.map(|w| w.path).map_err(|error| error.to_string());
     assert_eq!(got, path.map(|p| p.map(Into::into)).map_err(str::to_owned));
-}
-
-#[test]
-fn two_reports_for_standard_output_are_refused() {
-    let all: Vec<Wanted> = ["json", "json=-"].iter().map(|text| text.parse().expect("right")).collect();
-    assert!(Wanted::check(&all).is_err());
-}
-
-#[test]
-fn a_file_is_replaced_whole() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let path = folder.path().join("report.json");
-    std::fs::write(&path, "what was there").expect("written");
-    let wanted = Wanted { format: Format::Json, path: Some(path.clone()) };
-    wanted.write(&document()).expect("written");
-    assert_eq!(std::fs::read_to_string(&path).expect("read"), written(Format::Json, &document()));
-    assert_eq!(std::fs::read_dir(folder.path()).expect("a folder").count(), 1);
 }

@@ -62,7 +62,7 @@ fn real() -> Document {
         isolate: false,
         leaks: Leaks::Ignored,
     };
-    let runs = run(&cases, &[target], options, &mut |_, _| {});
+    let runs = run(&cases, &[target], options, &mut |_, _, _| {});
     gather(&cases, &runs, identity, SystemTime::now())
 }
 
