@@ -25,7 +25,9 @@ use crate::shard::Wish;
 
 Exit status: 0 all as expected; 1 a case was not, or fewer cases ran than asked for;
 2 usage, or mistakes in case files; 3 the harness or a guest could not do its work, or no case
-ran at all; 130 interrupted."
+ran at all; 130 interrupted.
+
+Environment variables: docs/environment.md in the checkout, share/doc/kconform/docs in a package."
 )]
 pub(super) struct Cli {
     /// What to do.

@@ -12,6 +12,7 @@ mod compare;
 mod doctor;
 mod editors;
 mod enough;
+mod environment;
 mod errors;
 mod explain;
 mod faults;
