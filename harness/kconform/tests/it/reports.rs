@@ -128,6 +128,7 @@ impl Reports {
     #[track_caller]
     fn assert_read_alike(&self) {
         self.assert_schema();
+        self.assert_jsonl();
         self.assert_ktap();
         self.assert_junit();
         self.assert_annotations();
@@ -142,6 +143,21 @@ impl Reports {
         let output = output.expect("it runs");
         let said = [output.stdout, output.stderr].concat();
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&said));
+    }
+
+    /// What was written as the results came is the same document, also of one that was written in the end.
+    #[track_caller]
+    fn assert_jsonl(&self) {
+        let [grown, again] = ["jsonl", "jsonl.again"].map(|name| self.path(name).display().to_string());
+        let made = format!("jsonl={again}");
+        self.place
+            .say(&["report", &grown, "--report", &made, "--report", "json=grown.json"])
+            .assert_status(0);
+        self.place.say(&["report", &again, "--report", "json=again.json"]).assert_status(0);
+        for name in ["grown.json", "again.json"] {
+            let text = std::fs::read_to_string(self.place.here().join(name)).expect("a report");
+            assert_eq!(text, self.text("json"), "{name}");
+        }
     }
 
     #[track_caller]
@@ -284,7 +300,7 @@ fn all_formats_of_a_real_run_are_read_alike() {
     let [json, again] = ["json", "again"].map(|name| reports.path(name).display().to_string());
     let same = reports.place.say(&["diff", &json, &json]).assert_status(0);
     assert!(same.out.ends_with("nothing changed\n"), "{}", same.all());
-    for format in FORMATS {
+    for format in FORMATS.into_iter().filter(|format| *format != "jsonl") {
         reports.place.say(&["report", &json, "--report", &format!("{format}={again}")]).assert_status(0);
         assert_eq!(std::fs::read_to_string(&again).expect("a report"), reports.text(format), "{format}");
     }
