@@ -16,15 +16,11 @@ struct Trait {
 }
 
 const TRAITS: &[Trait] = &[
-    Trait { name: "its limits (prlimit(2))", read: sys::limits, put_back: sys::set_limits },
-    Trait { name: "its scheduling (sched_setattr(2))", read: sys::scheduling, put_back: sys::set_scheduling },
-    Trait {
-        name: "its I/O priority (ioprio_set(2))",
-        read: sys::io_priority,
-        put_back: sys::set_io_priority,
-    },
-    Trait { name: "its CPUs (sched_setaffinity(2))", read: sys::cpus, put_back: sys::set_cpus },
-    Trait { name: "its timer slack", read: sys::timer_slack, put_back: sys::set_timer_slack },
+    Trait { name: "limits (prlimit(2))", read: sys::limits, put_back: sys::set_limits },
+    Trait { name: "scheduling (sched_setattr(2))", read: sys::scheduling, put_back: sys::set_scheduling },
+    Trait { name: "I/O priority (ioprio_set(2))", read: sys::io_priority, put_back: sys::set_io_priority },
+    Trait { name: "CPUs (sched_setaffinity(2))", read: sys::cpus, put_back: sys::set_cpus },
+    Trait { name: "timer slack", read: sys::timer_slack, put_back: sys::set_timer_slack },
 ];
 
 /// A file of /proc that tells of the agent, and cannot be written to put things right.
@@ -58,9 +54,9 @@ const STATUS: &[&str] = &[
 ];
 
 const TOLD: &[Told] = &[
-    Told { name: "its state (/proc/PID/status)", path: "/proc/self/status", lines: STATUS },
-    Told { name: "its cgroup", path: "/proc/self/cgroup", lines: &[] },
-    Told { name: "what it dumps", path: "/proc/self/coredump_filter", lines: &[] },
+    Told { name: "state (/proc/PID/status)", path: "/proc/self/status", lines: STATUS },
+    Told { name: "cgroup", path: "/proc/self/cgroup", lines: &[] },
+    Told { name: "core dump filter", path: "/proc/self/coredump_filter", lines: &[] },
 ];
 
 /// What a guest's cases need of its kernel: a limit that was lowered, or a switch that was thrown, is put back.
@@ -151,7 +147,7 @@ impl Ground {
             if (kind.read)() != *before {
                 let put_back = (kind.put_back)(before);
                 if put_back.is_err() || (kind.read)() != *before {
-                    return Err(changed("the agent", kind.name));
+                    return Err(changed("agent", kind.name));
                 }
             }
         }
@@ -159,7 +155,7 @@ impl Ground {
             if let Some((fd, said)) = open
                 && lines(&sys::read_again(*fd), told.lines) != *said
             {
-                return Err(changed("the agent", told.name));
+                return Err(changed("agent", told.name));
             }
         }
         if reach.others {
@@ -176,7 +172,7 @@ impl Ground {
         let Some((fd, said)) = &self.mounts else { return Ok(()) };
         // Of the file systems' own options it does not tell by itself.
         if (reach.mounts || sys::has_changed(*fd)) && sys::read_again(*fd) != *said {
-            return Err(changed("the agent", "its mounts"));
+            return Err(changed("agent", "mounts"));
         }
         Ok(())
     }
@@ -187,7 +183,7 @@ impl Ground {
         }
         for (path, before) in FILES.iter().zip(&self.files) {
             if look(path) != *before {
-                return Err(changed("the guest", path));
+                return Err(changed("guest", path));
             }
         }
         if !(reach.proc_or_sys || reach.mounts) {
@@ -197,7 +193,7 @@ impl Ground {
             let path = sysctl_path(name);
             let is_same = || sys::read_file(&path).as_ref() == Ok(before);
             if !is_same() && (sys::write_file(&path, before).is_err() || !is_same()) {
-                return Err(changed("the kernel", &path));
+                return Err(changed("kernel", &path));
             }
         }
         Ok(())
@@ -205,7 +201,7 @@ impl Ground {
 }
 
 fn changed(of: &str, what: &str) -> String {
-    format!("the case changed {what} of {of}")
+    format!("the case changed the {of}'s {what}")
 }
 
 fn sysctl_path(name: &str) -> String {
@@ -252,10 +248,49 @@ mod tests {
     #[test]
     fn what_only_may_have_changed_ends_the_agent() {
         let mut ground = Ground::note(Place::Machine);
-        assert!(ground.mend(Reach { others: true, ..ANYTHING }).is_err());
+        let inside = "the case may have changed the agent from inside";
+        assert_eq!(ground.mend(Reach { others: true, ..ANYTHING }), Err(inside.into()));
         assert_eq!(ground.mend(Reach { kernel: true, ..ANYTHING }), Ok(()));
         ground.place = Place::Guest;
-        assert!(ground.mend(Reach { kernel: true, ..ANYTHING }).is_err());
+        let for_good = "the case may have changed the kernel for good";
+        assert_eq!(ground.mend(Reach { kernel: true, ..ANYTHING }), Err(for_good.into()));
+    }
+
+    /// Where things were otherwise before, so that they cannot be put back.
+    #[test]
+    fn what_cannot_be_put_back_is_told() {
+        let told = |place, change: &dyn Fn(&mut Ground)| {
+            let mut ground = Ground::note(Place::Machine);
+            ground.place = place;
+            change(&mut ground);
+            ground.mend(ANYTHING).err().unwrap_or_default()
+        };
+        let machine = |change: &dyn Fn(&mut Ground)| told(Place::Machine, change);
+        let mut all: Vec<String> =
+            (0..TRAITS.len()).map(|nth| machine(&|ground| ground.traits[nth] = Vec::new())).collect();
+        let other = |open: &mut Option<(i32, Vec<u8>)>| {
+            if let Some((_, said)) = open {
+                *said = b"another".to_vec();
+            }
+        };
+        all.extend((0..TOLD.len()).map(|nth| machine(&|ground| other(&mut ground.told[nth]))));
+        all.push(machine(&|ground| other(&mut ground.mounts)));
+        all.push(told(Place::Guest, &|ground| ground.files = vec![None]));
+        all.push(told(Place::Guest, &|ground| ground.sysctls = vec![("kernel/none", b"1".to_vec())]));
+        let expected = [
+            "the case changed the agent's limits (prlimit(2))",
+            "the case changed the agent's scheduling (sched_setattr(2))",
+            "the case changed the agent's I/O priority (ioprio_set(2))",
+            "the case changed the agent's CPUs (sched_setaffinity(2))",
+            "the case changed the agent's timer slack",
+            "the case changed the agent's state (/proc/PID/status)",
+            "the case changed the agent's cgroup",
+            "the case changed the agent's core dump filter",
+            "the case changed the agent's mounts",
+            "the case changed the guest's /",
+            "the case changed the kernel's /proc/sys/kernel/none",
+        ];
+        assert_eq!(all, expected);
     }
 
     #[test]

@@ -52,11 +52,14 @@ pub(crate) fn enter_namespaces(remarks: &mut Vec<String>) {
         match sys::unshare(kind) {
             Ok(()) if kind == libc::CLONE_NEWNET => sys::loopback_up(),
             Ok(()) => {}
-            Err(errno) => {
-                remarks.push(format!("cases share this machine's {name} namespace: unshare: errno {errno}"));
-            }
+            Err(errno) => remarks.push(shared(name, errno)),
         }
     }
+}
+
+/// What is told where there can be no namespace of a kind.
+pub(crate) fn shared(name: &str, errno: i32) -> String {
+    format!("cases share this machine's {name} namespace: unshare: errno {errno}")
 }
 
 /// Makes all files of the machine read-only, but for an empty /tmp and the like and the directory `scratch`. What cannot be

@@ -58,18 +58,23 @@ pub(crate) fn null_stdio() -> Result<(), Failed> {
 }
 
 /// Where the agent may, its mounts become its own, and it goes on as PID 1 of a PID namespace of its own: a case cannot
-/// see, let alone kill, processes of the user's, and when the agent ends the kernel ends all that is left. Does nothing
-/// where it may not. Gives what is to be told of it.
+/// see, let alone kill, processes of the user's, and when the agent ends the kernel ends all that is left. Gives what is to be
+/// told of it: what cannot be had, too.
 pub(crate) fn enter_namespaces(stream: &Fds, signals: &Signals, scratch: &str) -> Vec<String> {
     let mut remarks = Vec::new();
-    if sys::unshare(libc::CLONE_NEWNS).is_err() {
+    if let Err(errno) = sys::unshare(libc::CLONE_NEWNS) {
+        remarks.push(match errno {
+            libc::EPERM => "cases have no namespaces of their own: that needs CAP_SYS_ADMIN".to_owned(),
+            errno => format!("cases have no namespaces of their own: unshare: errno {errno}"),
+        });
         return remarks;
     }
     leave_chroot();
     let _ = sys::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
     machine::enter_namespaces(&mut remarks);
     machine::seal_files(scratch, &mut remarks);
-    if sys::unshare(libc::CLONE_NEWPID).is_err() {
+    if let Err(errno) = sys::unshare(libc::CLONE_NEWPID) {
+        remarks.push(machine::shared("PID", errno));
         return remarks;
     }
     match sys::fork() {

@@ -82,6 +82,24 @@ fn leaks_that_cannot_be_looked_for_are_no_pass() {
     assert_said!("privileges_leaks", run_as(NOBODY, place, &["--check-leaks"]));
 }
 
+/// Root of a user namespace in which there can be no namespaces of a kind (namespaces(7)).
+const WITHOUT: &str = "echo 0 >/proc/sys/user/max_$0_namespaces && exec \"$@\"";
+
+#[rstest]
+#[case::mount("mnt", "cases have no namespaces of their own: unshare: errno 28")]
+#[case::network("net", "cases share this machine's network namespace: unshare: errno 28")]
+#[case::processes("pid", "cases share this machine's PID namespace: unshare: errno 28")]
+fn namespaces_that_cannot_be_had_are_told_with_the_target(#[case] kind: &str, #[case] remark: &str) {
+    if let Some(why) = why_not(ROOT_OF_A_NAMESPACE) {
+        return not_here(why);
+    }
+    let place = Place::with("cases:\n  - {name: one, steps: [{close: [0]}]}\n");
+    let who = [ROOT_OF_A_NAMESPACE, &["sh", "-c", WITHOUT, kind]].concat();
+    let said = run_as(&who, place, &[]);
+    assert!(said.out.contains(remark), "{}", said.all());
+    assert_eq!(said.counts("native"), "1 passed", "{}", said.all());
+}
+
 /// A directory with all of the machine below it, which is no mount point: what debootstrap makes, say.
 const CHROOT: &str = r#"
 set -e
