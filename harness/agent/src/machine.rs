@@ -71,13 +71,17 @@ pub(crate) fn seal_files(scratch: &str, remarks: &mut Vec<String>) {
         return;
     }
     let Ok(kept) = sys::open(&sys::c_string(&scratch), libc::O_PATH | libc::O_DIRECTORY) else { return };
-    if let Err((what, errno)) = seal(&scratch, kept) {
-        remarks.push(format!("cases can write to this machine's files: {what}: errno {errno}"));
+    if let Err(failed) = seal(&scratch, kept) {
+        remarks.push(not_sealed(&failed));
     }
     sys::close(kept);
 }
 
 type Sealed = Result<(), (String, i32)>;
+
+fn not_sealed((what, errno): &(String, i32)) -> String {
+    format!("cases can write to this machine's files: {what}: errno {errno}")
+}
 
 fn failed(what: impl Into<String>) -> impl FnOnce(i32) -> (String, i32) {
     let what = what.into();
@@ -117,7 +121,7 @@ fn seal(scratch: &str, kept: i32) -> Sealed {
         match sys::mount("", place, "", flags, "") {
             // What others hide, or nobody may look at, cannot be reached by a case either.
             Ok(()) | Err(libc::ENOENT | libc::EACCES | libc::ENOTDIR | libc::EINVAL) => {}
-            Err(errno) => return Err((format!("remount {place}"), errno)),
+            Err(errno) => return Err(failed(format!("remount {place}"))(errno)),
         }
     }
     Ok(())
@@ -166,6 +170,12 @@ fn unescaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_system_that_stays_writable_is_named() {
+        let told = not_sealed(&failed("remount /srv")(libc::EBUSY));
+        assert_eq!(told, "cases can write to this machine's files: remount /srv: errno 16");
+    }
 
     #[test]
     fn the_uppermost_mounts_are_read_with_their_options() {

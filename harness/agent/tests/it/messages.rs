@@ -1,5 +1,7 @@
 //! What the agent says when it cannot do its part.
 
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
@@ -110,6 +112,30 @@ fn an_agent_that_cannot_begin_says_why_to_people() {
     assert_eq!(said("ulimit -v 32768; ", &["--scratch", &place]), failed("mmap address space: errno 12"));
     assert_eq!(said("ulimit -v 163840; ", &["--scratch", &place]), failed("mmap the log: errno 12"));
     assert_eq!(said("", &["--scratch", &file]), failed(&format!("{file}: errno 20")));
+}
+
+/// Files that cannot be made read-only are told with the agent's first words. Without /proc it does not know what is mounted.
+#[test]
+fn files_that_cases_can_write_to_are_told() {
+    if elsewhere().is_some() || !crate::agent::privileged() {
+        return;
+    }
+    let (mut stream, theirs) = UnixStream::pair().expect("a socket pair");
+    let scratch = tempfile::TempDir::new().expect("a directory");
+    let mut command = Command::new("unshare");
+    command.args(["--mount", "sh", "-c", "mount -t tmpfs none /proc && exec \"$0\" --scratch \"$1\""]);
+    command.arg(env!("CARGO_BIN_EXE_kconform-agent")).arg(scratch.path()).stdin(OwnedFd::from(theirs));
+    let mut child = command.spawn().expect("unshare");
+    drop(command);
+    match kconform_plan::read_frame(&mut stream) {
+        Ok(FromAgent::Ready { facts, .. }) => {
+            let told = "cases can write to this machine's files: /proc/self/mountinfo: errno 2";
+            assert!(facts.remarks.iter().any(|remark| remark == told), "{:?}", facts.remarks);
+        }
+        other => panic!("{other:?}"),
+    }
+    drop(stream);
+    child.wait().expect("an end");
 }
 
 /// What an agent says on its console that is PID 1 of namespaces of its own, where /sys has what `sys` makes there;

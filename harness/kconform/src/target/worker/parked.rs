@@ -158,3 +158,30 @@ pub(super) fn also(mut verdict: Verdict, case: &Case, traces: &[Trace]) -> Verdi
     }
     verdict
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::case;
+    use super::*;
+    use crate::target::Target;
+
+    /// A pass is none as long as it is not known what the case left.
+    #[test]
+    fn a_case_of_which_the_agent_said_nothing_more_is_lost() {
+        let case = case();
+        let mut worker = Worker::new(Target::native());
+        let waiting = Waiting { case: 0, before: None, suspected: None };
+        let result = CaseResult { verdict: Verdict::Passed, seen: None, remark: None };
+        worker.parked.insert(0, Parked { waiting, result });
+        let (mut queue, mut told) = (VecDeque::new(), Vec::new());
+        worker.settle(&[&case], &mut queue, &mut |note| {
+            if let Note::Result(nth, result) = note {
+                told.push((nth, result.verdict));
+            }
+        });
+        let why = "the agent was lost before it could say what the case left behind";
+        assert_eq!(told, [(0, Verdict::Lost(why.into()))]);
+        assert!(queue.is_empty() && worker.parked.is_empty());
+        assert_eq!(worker.losses, 1);
+    }
+}

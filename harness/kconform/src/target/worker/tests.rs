@@ -10,7 +10,7 @@ use crate::load::{SuiteFile, load};
 use crate::place::File;
 use crate::target::leaks::outlived;
 
-fn case() -> Case {
+pub(super) fn case() -> Case {
     let text = "cases:\n  - {name: one, steps: [{close: [0]}]}\n".to_owned();
     let file = Arc::new(File { path: "s.yaml".into(), text });
     load(&[SuiteFile { suite: "s".into(), file }]).cases.remove(0)
