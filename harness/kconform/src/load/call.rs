@@ -19,20 +19,26 @@ pub(crate) const CALLS: &[&str] = &["bpf", "peek", "poke", "syscall"];
 
 impl Reader {
     /// The call that an entry of a step stands for, and its outputs. The syscall is known.
-    pub(crate) fn call(&mut self, entry: &Entry) -> Option<(Call, Outputs)> {
-        let mut outputs = Outputs::default();
+    pub(crate) fn call(&mut self, entry: &Entry, outputs: &mut Outputs) -> Option<Call> {
         let Kind::List(args) = &entry.value.kind else {
             let help = format!("arguments are a list: {}: [ … ]", entry.key);
             let span = if entry.value.is_empty() { entry.key_span } else { entry.value.span };
             self.wrong_help(span, format!("{} where the arguments belong", entry.value.what()), help);
             return None;
         };
-        let call = match &*entry.key {
-            "bpf" => self.bpf(args, entry, &mut outputs)?,
+        Some(match &*entry.key {
+            "bpf" => self.bpf(args, entry, outputs)?,
             "peek" => {
                 let [address, bytes] = self.two(args, entry, "peek: [$addr, 8]")?;
                 let address = self.expr(address, Fit::ANY);
-                let size = self.count(bytes)?;
+                outputs.all_known = true;
+                let size = match self.count(bytes) {
+                    Some(size) => size,
+                    None => {
+                        outputs.add_data(None);
+                        return None;
+                    }
+                };
                 self.not_too_large(|measure| measure.zeros(&size))?;
                 outputs.add_data(literal(&size));
                 Call::Peek { address: address?, size }
@@ -40,13 +46,13 @@ impl Reader {
             "poke" => {
                 let [address, data] = self.two(args, entry, "poke: [$addr, {u64: 5}]")?;
                 let address = self.expr(address, Fit::ANY);
-                let data = self.buffer(data, &mut outputs)?;
+                outputs.all_known = true;
+                let data = self.buffer(data, outputs)?;
                 Call::Poke { address: address?, data }
             }
-            "syscall" => self.raw(args, entry, &mut outputs)?,
-            _ => self.syscall(entry, args, &mut outputs)?,
-        };
-        Some((call, outputs))
+            "syscall" => self.raw(args, entry, outputs)?,
+            _ => self.syscall(entry, args, outputs)?,
+        })
     }
 
     fn two<'n>(&mut self, args: &'n [NodeRef], entry: &Entry, form: &str) -> Option<[&'n NodeRef; 2]> {
@@ -74,8 +80,12 @@ impl Reader {
             if let Some(Placed { value: Arg::Buffer(piece), .. }) = &arg {
                 outputs.add_arg(index, piece);
             }
+            if arg.is_none() {
+                outputs.add_unread(&format!("arg{index}"), node);
+            }
             read.push(arg);
         }
+        outputs.all_known = true;
         read
     }
 
@@ -159,8 +169,11 @@ impl Reader {
             && bpf::command(text).is_none()
         {
             let known = bpf::commands().map(|c| c.name);
+            let meant = kconform_abi::nearest(text, bpf::commands().map(|c| c.name));
             self.unknown(node.span, "command of bpf(2):", text, known, Some("commands may be numbers, too"));
-            return None;
+            let number = meant.and_then(bpf::command);
+            let command = Expr { text: meant?.to_owned(), terms: Vec::new(), place: self.place(node.span) };
+            return Some((command, number));
         }
         let command = self.expr(node, Fit { bytes: 4, signed: false, what: "a command" })?;
         let known = command.terms.iter().find_map(|term| match term {
@@ -198,17 +211,25 @@ impl Reader {
             && !entries.iter().any(|e| field(&e.key))
             && entries.iter().all(|e| pieces(&e.key))
         {
+            outputs.all_known = known.is_some();
             let piece = self.buffer(node, outputs)?;
             outputs.add_attr_buffer(known, &piece);
             return Some(Attr::Buffer(piece));
         }
+        let names: Vec<&str> = known.iter().flat_map(|command| command.fields).map(|f| f.name).collect();
         let mut fields: Vec<Option<AttrField>> = Vec::new();
         for entry in entries {
-            fields.push(self.attr_field(entry, known, command, outputs));
+            let read = self.attr_field(entry, known, command, outputs);
+            if read.is_none() {
+                let meant = kconform_abi::nearest(&entry.key, names.iter().copied());
+                outputs.add_unread(meant.unwrap_or(&entry.key), &entry.value);
+            }
+            fields.push(read);
         }
         let read: Vec<AttrField> = fields.iter().flatten().cloned().collect();
         self.no_overlap(&read);
         outputs.add_attr(known, &read);
+        outputs.all_known = known.is_some();
         (read.len() == fields.len()).then_some(Attr::Fields(read))
     }
 
@@ -223,10 +244,17 @@ impl Reader {
         let (slot, value) = match key.strip_prefix('@') {
             Some(offset) => {
                 let slot = self.offset(offset, entry.key_span);
-                (AttrSlot::Offset(slot?), self.in_place(node, key, None, outputs)?)
+                let value = self.in_place(node, key, None, outputs);
+                (AttrSlot::Offset(slot?), value?)
             }
             None => {
-                let field = self.field(entry, known, command)?;
+                let Some(field) = self.field(entry, known, command) else {
+                    // What stands there is read all the same.
+                    if !matches!(node.kind, Kind::List(_)) {
+                        self.arg(node, key, outputs);
+                    }
+                    return None;
+                };
                 let value = match field.kind {
                     FieldKind::Chars => self.in_place(node, key, Some(field.size), outputs)?,
                     FieldKind::Pointer => self.arg(node, key, outputs)?,

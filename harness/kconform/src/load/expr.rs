@@ -88,9 +88,10 @@ impl Reader {
         for part in scalar.text.split('|') {
             let start = at + part.len() - part.trim_start().len();
             let span = node.part(start..start + part.trim().len());
-            terms.push(self.term(part.trim(), span, fit)?);
+            terms.push(self.term(part.trim(), span, fit));
             at += part.len() + 1;
         }
+        let terms: Vec<Term> = terms.into_iter().collect::<Option<_>>()?;
         if terms.iter().filter(|t| matches!(t, Term::Saved(_))).count() > 1 {
             self.wrong(node.span, "more than one saved value in a number");
             return None;

@@ -8,7 +8,7 @@ use crate::place::{Place, Placed};
 use super::expr::{Fit, literal, number};
 use super::outputs::{Output, Outputs, size};
 use super::piece::PIECES;
-use super::reader::{Reader, find};
+use super::reader::{Reader, find, mended};
 use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
 /// The largest errno that a call can return (MAX_ERRNO in include/linux/err.h).
@@ -114,7 +114,7 @@ impl Reader {
             self.not_of_a_failure(&exactly, "ret")?;
             return Some(RetWant::Exactly(exactly));
         }
-        let entries = self.mapping(node, "a return value", &["min", "max"])?;
+        let entries = &*self.mapping(node, "a return value", &["min", "max"])?;
         let (min, max) = self.range(entries, node, Reader::returned)?;
         if let Some(max) = &max {
             self.not_of_a_failure(max, "max")?;
@@ -235,6 +235,10 @@ impl Reader {
                     if entries.is_empty() {
                         self.wrong(node.span, "nothing where a value belongs");
                     }
+                    let meant = mended(entries, &known).into_owned();
+                    if meant.iter().any(|entry| known.contains(&&*entry.key)) {
+                        self.want(&Node::new(node.span, Kind::Map(meant)), output, name);
+                    }
                     return None;
                 }
                 let piece = self.buffer(node, &mut Outputs::expected())?;
@@ -249,6 +253,7 @@ impl Reader {
         let entry = entries.iter().find(|e| WANTS.contains(&&*e.key))?;
         if matches!(&*entry.key, "min" | "max") {
             self.known_keys(entries, "a range", &["min", "max"]);
+            let entries = &*mended(entries, &["min", "max"]);
             self.is_number(node, output, name)?;
             let (min, max) = self.range(entries, node, |reader, node| reader.expr(node, Fit::ANY))?;
             if let (Some(min), Some(max)) = (&min, &max) {
@@ -312,7 +317,7 @@ impl Reader {
     }
 
     fn except(&mut self, node: &NodeRef, outputs: &Outputs) -> Option<Except> {
-        let entries = self.mapping(node, "an exception", EXCEPT_KEYS)?;
+        let entries = &*self.mapping(node, "an exception", EXCEPT_KEYS)?;
         let when = match find(entries, "when") {
             Some(entry) => self.requires(&entry.value),
             None => {

@@ -8,7 +8,7 @@ use crate::place::{Place, Placed};
 use super::expr::{Fit, literal};
 use super::names::Kept;
 use super::reader::Reader;
-use super::tree::Span;
+use super::tree::{Kind, Node, Span};
 
 /// An output and how many bytes it has, where that can be said now.
 #[derive(Clone, Debug)]
@@ -27,6 +27,8 @@ pub(crate) struct Outputs {
     without_buffer: Vec<String>,
     /// There is no call: what is read is compared with memory.
     pub(crate) expected: bool,
+    /// Whatever is wrong with the call, these are the names of all its outputs.
+    pub(crate) all_known: bool,
 }
 
 impl Output {
@@ -83,6 +85,31 @@ impl Outputs {
     /// The buffer that argument number `index` points to.
     pub(crate) fn add_arg(&mut self, index: usize, piece: &Piece) {
         self.list.push(Output { name: format!("arg{index}"), size: size(&piece.kind) });
+    }
+
+    /// A buffer that could not be read, and what is named in it.
+    pub(crate) fn add_unread(&mut self, name: &str, node: &Node) {
+        if matches!(node.kind, Kind::Map(_)) {
+            self.list.push(Output { name: name.to_owned(), size: None });
+        }
+        self.add_names(node);
+    }
+
+    fn add_names(&mut self, node: &Node) {
+        match &node.kind {
+            Kind::Scalar(_) => {}
+            Kind::List(items) => items.iter().for_each(|item| self.add_names(item)),
+            Kind::Map(entries) => {
+                for entry in entries {
+                    match entry.value.text().filter(|_| &*entry.key == "as") {
+                        Some(name) if self.list.iter().all(|output| output.name != name) => {
+                            self.list.push(Output { name: name.to_owned(), size: None });
+                        }
+                        _ => self.add_names(&entry.value),
+                    }
+                }
+            }
+        }
     }
 
     /// What `peek` reads.

@@ -8,7 +8,7 @@ use crate::place::{Place, Placed};
 use super::expr::{ADDRESSES, Fit};
 use super::names::name_length;
 use super::outputs::{Outputs, is_sized, name_inside};
-use super::reader::Reader;
+use super::reader::{Reader, mended};
 use super::sizes::{Measure, Size};
 use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
@@ -78,7 +78,9 @@ impl Reader {
             self.wrong_help(node.span, format!("{} where a buffer belongs", node.what()), help);
             return None;
         };
-        let mut kinds = entries.iter().filter(|e| PIECES.contains(&&*e.key));
+        let known: Vec<&str> = PIECES.iter().copied().chain(["as"]).collect();
+        let read = mended(entries, &known);
+        let mut kinds = read.iter().filter(|e| PIECES.contains(&&*e.key));
         let kind = kinds.next();
         for entry in entries.iter().filter(|e| &*e.key != "as" && !PIECES.contains(&&*e.key)) {
             let known = PIECES.iter().copied().chain(["as"]);
@@ -97,7 +99,7 @@ impl Reader {
             return None;
         }
         let contents = self.contents(kind, outputs);
-        let name = entries.iter().find(|e| &*e.key == "as").map(|e| self.buffer_name(&e.value));
+        let name = read.iter().find(|e| &*e.key == "as").map(|e| self.buffer_name(&e.value));
         let piece = Piece {
             kind: contents?,
             name: match name {
@@ -296,6 +298,7 @@ impl Reader {
         };
         let text = scalar.text.as_str();
         let (mut parts, mut literal) = (Vec::new(), String::new());
+        let mut fine = Some(());
         let mut at = 0;
         while let Some(found) = text[at..].find('$') {
             let dollar = at + found;
@@ -309,7 +312,7 @@ impl Reader {
                     parts.push(TextPart::Literal(std::mem::take(&mut literal)));
                 }
                 let name = &text[dollar + 1..end];
-                self.saved_number(name, node.part(dollar..end))?;
+                fine = fine.and(self.saved_number(name, node.part(dollar..end)));
                 parts.push(TextPart::Saved(name.to_owned()));
             }
             at = end;
@@ -318,7 +321,7 @@ impl Reader {
         if !literal.is_empty() {
             parts.push(TextPart::Literal(literal));
         }
-        Some(Text { parts })
+        fine.map(|()| Text { parts })
     }
 
     fn hex(&mut self, node: &Node) -> Option<Vec<u8>> {
@@ -385,15 +388,18 @@ impl Reader {
                 return None;
             }
         };
+        let mut fine = Some(());
         for insn in &insns.list {
             match &insn.imm {
-                Imm::Saved { name, .. } => self.saved_number(name, saved_part(node, text, name))?,
+                Imm::Saved { name, .. } => {
+                    fine = fine.and(self.saved_number(name, saved_part(node, text, name)));
+                }
                 Imm::Btf(query) => self.asks(query),
                 Imm::Number(_) => {}
             }
             insn.member.iter().for_each(|query| self.asks(query));
         }
-        Some(self.placed(node.span, insns))
+        fine.map(|()| self.placed(node.span, insns))
     }
 }
 

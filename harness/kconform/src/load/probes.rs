@@ -52,7 +52,7 @@ fn probe(reader: &mut Reader, suite: &str, entry: &Entry) -> Option<Probe> {
     reader.names = Names::with_params(Vec::new(), node.get("steps").map(|steps| &*steps.value));
     reader.may_set_sysctls = false;
     reader.btf.clear();
-    let entries = reader.mapping(node, "a probe", KEYS)?;
+    let entries = &*reader.mapping(node, "a probe", KEYS)?;
     for key in ["about", "source"] {
         if let Some(entry) = find(entries, key) {
             reader.texts(&entry.value, "text");

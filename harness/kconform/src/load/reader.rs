@@ -1,5 +1,6 @@
 //! What every part of reading a file shares: its text, the mistakes found so far, and mappings with known keys.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -132,13 +133,19 @@ impl Reader {
     }
 
     /// The entries of a mapping all of whose keys must be known.
-    pub(crate) fn mapping<'n>(&mut self, node: &'n Node, what: &str, keys: &[&str]) -> Option<&'n [Entry]> {
+    /// Behind a misspelt one is what belongs to the nearest.
+    pub(crate) fn mapping<'n>(
+        &mut self,
+        node: &'n Node,
+        what: &str,
+        keys: &[&str],
+    ) -> Option<Cow<'n, [Entry]>> {
         let Some(entries) = node.entries() else {
             self.wrong_help(node.span, format!("{} where {what} belongs", node.what()), has(keys));
             return None;
         };
         self.known_keys(entries, what, keys);
-        Some(entries)
+        Some(mended(entries, keys))
     }
 
     /// Notes the keys that do not belong here.
@@ -218,6 +225,22 @@ impl Reader {
 
 fn has(keys: &[&str]) -> String {
     format!("the keys are {}", keys.join(", "))
+}
+
+/// Entries whose misspelt keys are replaced by the nearest ones that are not there yet, to go on with: they were told.
+pub(crate) fn mended<'n>(entries: &'n [Entry], keys: &[&str]) -> Cow<'n, [Entry]> {
+    if entries.iter().all(|entry| keys.contains(&&*entry.key)) {
+        return Cow::Borrowed(entries);
+    }
+    let free = |key: &&&str| !entries.iter().any(|entry| &*entry.key == **key);
+    let mend = |entry: &Entry| {
+        let near = kconform_abi::nearest(&entry.key, keys.iter().filter(free).copied());
+        match near.filter(|_| !keys.contains(&&*entry.key)) {
+            Some(near) => Entry { key: near.into(), ..entry.clone() },
+            None => entry.clone(),
+        }
+    };
+    Cow::Owned(entries.iter().map(mend).collect())
 }
 
 /// The entry of a key.

@@ -23,7 +23,7 @@ const COMPARISONS: &[(&str, Comparison)] = &[
 impl Reader {
     /// Everything under a `requires` or `when`.
     pub(crate) fn requires(&mut self, node: &Node) -> Option<Requires> {
-        let entries = self.mapping(node, "a mapping of requirements", KEYS)?;
+        let entries = &*self.mapping(node, "a mapping of requirements", KEYS)?;
         let mut requires = Requires::default();
         let mut fine = Some(());
         for entry in entries {

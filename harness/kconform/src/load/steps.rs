@@ -1,5 +1,6 @@
 //! Steps: calls with what they must do, and blocks of steps.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::case::{CallStep, Outcome, Save, Step, StepKind};
@@ -8,7 +9,7 @@ use super::call::CALLS;
 use super::expr::{Fit, literal};
 use super::names::Kept;
 use super::outputs::{Output, Outputs};
-use super::reader::{Reader, find};
+use super::reader::{Reader, find, mended};
 use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
 /// The keys of a step that are not its call.
@@ -66,9 +67,18 @@ impl Reader {
             self.wrong_help(node.span, format!("{} where a step belongs", node.what()), help);
             return None;
         };
+        let before = self.hits;
         let what = self.what_is_done(node, entries);
+        let rest: Vec<Entry>;
+        let mut read = Cow::Borrowed(entries);
+        if let Some(what) = what.as_ref().filter(|_| self.hits > before) {
+            rest = entries.iter().filter(|e| e.key_span != what.key_span).cloned().collect();
+            read = mended(&rest, KEYS);
+        }
+        let entries = &*read;
         let about = find(entries, "about").map(|e| self.texts(&e.value, "a remark").join(" "));
         let what = what?;
+        let what = &what;
         let (kind, killed) = if BLOCKS.contains(&&*what.key) {
             for other in entries.iter().filter(|e| KEYS.contains(&&*e.key) && &*e.key != "about") {
                 let help = "it goes with a call, not with a block";
@@ -85,12 +95,16 @@ impl Reader {
     }
 
     /// The entry that is the step's call or block; everything else must be known.
-    fn what_is_done<'n>(&mut self, node: &Node, entries: &'n [Entry]) -> Option<&'n Entry> {
+    fn what_is_done(&mut self, node: &Node, entries: &[Entry]) -> Option<Entry> {
         let others: Vec<_> = entries.iter().filter(|e| !KEYS.contains(&&*e.key)).collect();
         let known = |e: &&Entry| {
             BLOCKS.contains(&&*e.key) || CALLS.contains(&&*e.key) || kconform_abi::syscall_known(&e.key)
         };
         let words = || KEYS.iter().chain(BLOCKS).chain(CALLS).copied().chain(kconform_abi::syscall_names());
+        let meant = |entry: &Entry| {
+            let near = kconform_abi::nearest(&entry.key, words()).filter(|near| !KEYS.contains(near))?;
+            Some(Entry { key: near.into(), ..entry.clone() })
+        };
         match others.as_slice() {
             [] => {
                 self.wrong_help(
@@ -102,13 +116,23 @@ impl Reader {
             }
             [only] if !known(only) => {
                 self.unknown(only.key_span, "syscall", &only.key, words(), None);
-                return None;
+                return meant(only);
             }
             _ => {}
         }
-        for other in others.iter().filter(|e| !known(e)) {
+        // Where nothing is a call for certain, one of them was to be it.
+        let call = others.iter().find(|e| known(e));
+        let misspelt = others.iter().filter(|_| call.is_none()).find(|e| meant(e).is_some());
+        if let Some(misspelt) = misspelt {
+            self.unknown(misspelt.key_span, "syscall", &misspelt.key, words(), None);
+        }
+        let guessed = |e: &&&Entry| misspelt.is_some_and(|m| m.key_span == e.key_span);
+        for other in others.iter().filter(|e| !known(e) && !guessed(e)) {
             let all = format!("beside the call a step has {}", KEYS.join(", "));
             self.unknown(other.key_span, "key of a step:", &other.key, KEYS.iter().copied(), Some(&all));
+        }
+        if let Some(misspelt) = misspelt {
+            return meant(misspelt);
         }
         let mut calls = others.into_iter().filter(known);
         let call = calls.next();
@@ -120,18 +144,19 @@ impl Reader {
         if call.is_none() {
             self.wrong(node.span, "a step without a call");
         }
-        call
+        call.cloned()
     }
 
     fn call_step(&mut self, what: &Entry, entries: &[Entry]) -> Option<CallStep> {
-        let call = self.call(what);
-        let Some((call, outputs)) = call else {
-            // Without the call nothing is known of its outputs, but the rest of its outcome can be read.
+        let mut outputs = Outputs::default();
+        let call = self.call(what, &mut outputs);
+        if call.is_none() && !outputs.all_known {
+            // Of its outputs nothing is known, but the rest of its outcome can be read.
             let rest: Vec<_> = entries.iter().filter(|e| !OF_OUTPUTS.contains(&&*e.key)).cloned().collect();
             self.outcome(&rest, &Outputs::default());
             self.declare_anyway(entries);
             return None;
-        };
+        }
         let outcome = self.outcome(entries, &outputs);
         let except = match find(entries, "except") {
             Some(entry) => self.excepts(&entry.value, &outputs),
@@ -142,7 +167,7 @@ impl Reader {
             Some(entry) => self.saves(&entry.value, &outputs),
             None => Some(Vec::new()),
         };
-        let (Some(outcome), Some(saves)) = (outcome, saves) else {
+        let (Some(call), Some(outcome), Some(saves)) = (call, outcome, saves) else {
             self.declare_anyway(entries);
             return None;
         };
@@ -256,7 +281,7 @@ impl Reader {
         if let Kind::List(_) = &node.kind {
             return Some(StepKind::Unprivileged { capabilities: Vec::new(), steps: self.inner(node)? });
         }
-        let entries = self.mapping(node, "an unprivileged block", &["capabilities", "steps"])?;
+        let entries = &*self.mapping(node, "an unprivileged block", &["capabilities", "steps"])?;
         let capabilities = match find(entries, "capabilities") {
             Some(entry) => self.capabilities(&entry.value),
             None => Some(Vec::new()),
@@ -267,7 +292,7 @@ impl Reader {
     }
 
     fn repeat(&mut self, node: &Node) -> Option<(StepKind, Option<Span>)> {
-        let entries = self.mapping(node, "a repeat block", &["times", "as", "steps"])?;
+        let entries = &*self.mapping(node, "a repeat block", &["times", "as", "steps"])?;
         let times = self.required(entries, "times", node);
         let times = times.and_then(|e| self.expr(&e.value, Fit { bytes: 4, signed: false, what: "times" }));
         if let Some(times) = &times
@@ -293,7 +318,7 @@ impl Reader {
     }
 
     fn send_fd(&mut self, node: &Node) -> Option<StepKind> {
-        let entries = self.mapping(node, "a send_fd block", &["fd", "steps"])?;
+        let entries = &*self.mapping(node, "a send_fd block", &["fd", "steps"])?;
         let fd = self.required(entries, "fd", node)?;
         let sent = self.expr(&fd.value, Fit { bytes: 4, signed: true, what: "a file descriptor" });
         let steps = self.required(entries, "steps", node)?;

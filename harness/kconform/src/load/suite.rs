@@ -1,5 +1,6 @@
 //! The keys of a file and of a case.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use crate::limits::WORDS;
 
 use super::names::Names;
 use super::probes::Probes;
-use super::reader::{Reader, find};
+use super::reader::{Reader, find, mended};
 use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
 pub(super) const FILE_KEYS: &[&str] = &["about", "source", "requires", "let", "probes", "cases"];
@@ -57,7 +58,7 @@ pub(crate) fn file_entries(reader: &mut Reader, root: &Node) -> Option<Vec<Entry
     let rest = header.entries().unwrap_or_default().iter().cloned();
     let entries: Vec<_> = rest.chain(cases).collect();
     reader.known_keys(&entries, "a file", FILE_KEYS);
-    Some(entries)
+    Some(mended(&entries, FILE_KEYS).into_owned())
 }
 
 /// Reads all cases of a file. Those with mistakes are left out.
@@ -109,7 +110,10 @@ fn expand_case(
     ids: &mut HashMap<String, Span>,
     all: &mut Vec<Case>,
 ) {
-    let head = header(node);
+    let mut head = header(node);
+    if let Some(Cow::Owned(entries)) = head.entries().map(|entries| mended(entries, CASE_KEYS)) {
+        head = NodeRef::new(Node::new(head.span, Kind::Map(entries)));
+    }
     let Some(entries) = head.entries() else {
         reader.wrong_help(node.span, format!("{} where a case belongs", node.what()), "write - name: …");
         return;
@@ -192,7 +196,7 @@ fn case(
     ever_used.note(&variant.params, &used);
     let (node, more) = filled?;
     *words = words.saturating_add(more);
-    let entries = reader.mapping(&node, "a case", CASE_KEYS)?;
+    let entries = &*reader.mapping(&node, "a case", CASE_KEYS)?;
     let steps = find(entries, "steps").map(|steps| &*steps.value);
     reader.names = Names::with_params(variant.params.iter().map(|p| p.name.clone()).collect(), steps);
     let flag = |reader: &mut Reader, key: &str| {
@@ -309,8 +313,8 @@ fn known_issues(reader: &mut Reader, node: &NodeRef) -> Vec<KnownIssue> {
     let mut issues = Vec::new();
     for item in reader.one_or_many(node) {
         let Some(entries) = reader.mapping(item, "a known issue", &["when", "because"]) else { continue };
-        let when = reader.required(entries, "when", item).and_then(|e| reader.requires(&e.value));
-        let because = reader.required(entries, "because", item).map(|e| reader.texts(&e.value, "a reason"));
+        let when = reader.required(&entries, "when", item).and_then(|e| reader.requires(&e.value));
+        let because = reader.required(&entries, "because", item).map(|e| reader.texts(&e.value, "a reason"));
         if let (Some(when), Some(because)) = (when, because) {
             issues.push(KnownIssue { when, because: because.join(" ") });
         }

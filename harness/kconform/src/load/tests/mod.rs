@@ -1,6 +1,7 @@
 //! Whole files: what loads, and what is said of what does not.
 
 mod content;
+mod pairs;
 mod properties;
 mod reading;
 mod schema;
