@@ -151,10 +151,9 @@ pub(crate) fn power_off() -> i32 {
     errno()
 }
 
-/// Credits the kernel's generator of random numbers with 256 bits (RNDADDENTROPY in random(4)): that of a guest has nothing
-/// to gather them from, and until it has them each number costs it a hash of all that it has. They are no secret, and need not
-/// be one: guests of a snapshot have equal random numbers anyway.
-pub(crate) fn seed_random() {
+/// Gives the kernel's generator of random numbers 256 bits (RNDADDENTROPY in random(4)), with which it seeds itself anew when
+/// it does so next (crng_reseed() in drivers/char/random.c: at once where it never was seeded, else within a minute).
+pub(crate) fn seed_random(bits: [u8; 32]) {
     #[repr(C)]
     struct Pool {
         bits: i32,
@@ -163,10 +162,20 @@ pub(crate) fn seed_random() {
     }
     const RNDADDENTROPY: libc::c_ulong = 0x4008_5203;
     let Ok(random) = open(c"/dev/urandom", libc::O_WRONLY) else { return };
-    let pool = Pool { bits: 256, bytes: 32, pool: [0x6b; 32] };
+    let pool = Pool { bits: 256, bytes: 32, pool: bits };
     // SAFETY: the pool is what the ioctl takes.
     unsafe { libc::ioctl(random, RNDADDENTROPY as _, &pool) };
     close(random);
+}
+
+/// Draws numbers from the kernel's generator and throws them away. Each one is made with a key of its own, that comes of the one
+/// before (crng_fast_key_erasure() in drivers/char/random.c), so those after it differ by how many there were.
+pub(crate) fn draw_random(numbers: u32) {
+    let mut number = [0_u8; 8];
+    for _ in 0..numbers {
+        // SAFETY: the place is as large as is said.
+        unsafe { libc::getrandom(number.as_mut_ptr().cast(), number.len(), libc::GRND_NONBLOCK) };
+    }
 }
 
 /// Makes the pages of a mapping present (madvise(2)): to be read, or to be written without a copy or a fault later. Whatever

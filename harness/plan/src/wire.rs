@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{BtfAnswer, BtfQuery, Facts, Observation, Plan, Trace};
 
 /// The version of the messages; both ends must agree. Any change of a type of this crate makes a new one.
-pub const WIRE_VERSION: u32 = 7;
+pub const WIRE_VERSION: u32 = 8;
 
 /// The longest message that is sent or taken, in bytes.
 pub const MAX_FRAME: usize = 256 << 20;
@@ -43,6 +43,13 @@ pub enum ToAgent {
     },
     /// End: power the guest off, or exit.
     Quit,
+    /// Bring the kernel's random numbers away from where those of other guests of the same snapshot begin; not answered.
+    Seed {
+        /// Mixed into what the kernel's generator seeds itself from, now and then.
+        pool: [u8; 32],
+        /// So many numbers are drawn from the generator and thrown away: that tells at once, and is the same each time.
+        draws: u32,
+    },
 }
 
 /// What the agent says.

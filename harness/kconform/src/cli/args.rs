@@ -117,6 +117,9 @@ pub(super) struct ExplainArgs {
     /// A target, or an architecture, whose numbers are shown.
     #[arg(long, short, value_name = "TARGET", default_value = "native")]
     pub(super) target: String,
+    /// Have guests draw the random numbers (getrandom(2)) of an earlier run again: its report tells the seed.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) seed: Option<u32>,
     /// Only say it. Otherwise a case that is alone is also run in a guest of every kernel that is in the cache.
     #[arg(long)]
     pub(super) no_run: bool,
@@ -250,6 +253,9 @@ pub(super) struct RunArgs {
     /// changes for targets that are no guests.
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(super) isolate: Option<Isolate>,
+    /// Have guests draw the random numbers (getrandom(2)) of an earlier run again: its report and `--verbose` tell the seed.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) seed: Option<u32>,
     /// Do not look for what outlives a case (BPF objects that stay pinned or attached, say), which makes it fail otherwise.
     #[arg(long, conflicts_with = "check_leaks")]
     pub(super) no_check_leaks: bool,

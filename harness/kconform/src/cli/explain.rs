@@ -29,7 +29,7 @@ pub(super) fn explain(args: &ExplainArgs, style: Style) -> Result<u8, CliError> 
         writeln!(out, "{}", words(case, arch, style))?;
     }
     if let ([case], false) = (cases.as_slice(), args.no_run) {
-        write!(out, "{}", holds_on(case, style)?)?;
+        write!(out, "{}", holds_on(case, args.seed, style)?)?;
     }
     if cases.len() > MOST {
         let rest: Vec<&str> = cases.iter().skip(MOST).map(|case| case.id.as_str()).collect();
@@ -39,11 +39,12 @@ pub(super) fn explain(args: &ExplainArgs, style: Style) -> Result<u8, CliError> 
 }
 
 /// What comes of the case on each kernel that a guest can be started with here.
-fn holds_on(case: &Case, style: Style) -> Result<String, CliError> {
+fn holds_on(case: &Case, seed: Option<u32>, style: Style) -> Result<String, CliError> {
     interrupt::watch()?;
     let targets: Vec<Target> = images(None)?
         .into_iter()
         .map(|image| Target::of_image(&image.name.clone(), image))
+        .map(|target| seed.map_or(target.clone(), |seed| target.seeded(seed)))
         .filter(|target| target.ready().is_ok())
         .collect();
     if targets.is_empty() {

@@ -85,6 +85,9 @@ fn start_guests(targets: &mut [Target], args: &RunArgs) -> EarlyGuests {
     if args.cold {
         targets.iter_mut().for_each(|target| target.start = Start::Cold);
     }
+    if let Some(seed) = args.seed {
+        targets.iter_mut().for_each(|target| *target = target.clone().seeded(seed));
+    }
     let jobs = jobs(args);
     Target::start_early(targets, jobs)
 }
@@ -141,7 +144,14 @@ fn report(
     let program = program(&called, std::env::var_os("CARGO").is_some());
     let again = |targets: &[&str], id: &str| again(&program, args, targets, id);
     write!(out, "{}", failures(cases, runs, &again, style))?;
-    write!(out, "{}", summary(cases, runs, style))
+    write!(out, "{}", summary(cases, runs, style))?;
+    match runs.iter().find_map(|run| run.seed) {
+        Some(seed) if args.verbose => {
+            let told = format!("guests are sent the same random numbers again with --seed {seed}");
+            writeln!(out, "{}", style.dim(&told))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Where GitHub or GitLab shows the files of the commit that its job has checked out.
@@ -187,6 +197,9 @@ fn again(program: &str, args: &RunArgs, targets: &[&str], id: &str) -> String {
     words.extend(args.cold.then(|| "--cold".into()));
     if args.isolate.is_some() {
         words.extend(["--isolate".into(), "guest".into()]);
+    }
+    if let Some(seed) = args.seed {
+        words.extend(["--seed".into(), seed.to_string()]);
     }
     words.extend(args.check_leaks.then(|| "--check-leaks".into()));
     words.extend(args.no_check_leaks.then(|| "--no-check-leaks".into()));

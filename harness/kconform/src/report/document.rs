@@ -113,6 +113,9 @@ pub struct Target {
     /// It is the kernel that kconform itself ran on.
     #[serde(default)]
     pub host: bool,
+    /// What its guests' random numbers came of: `--seed` repeats it. Missing where it has no guests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seed: Option<u32>,
     /// What else is to be said of it: the accelerator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,

@@ -97,6 +97,7 @@ pub(super) fn target(run: &TargetRun) -> Target {
         page_size: kernel.map(|k| k.page_size),
         uid: kernel.map(|k| k.uid),
         host: kernel.is_some_and(|k| k.host),
+        seed: run.seed,
         remark: run.remark.clone(),
         noted: run.results.iter().filter(|result| result.remark.is_some()).count() as u64,
         elapsed_ns: run.elapsed.as_nanos().try_into().unwrap_or(u64::MAX),

@@ -253,6 +253,8 @@ fn join_target(name: &str, parts: &[&Part<'_>]) -> Result<Target, MergeError> {
 /// What a part of a target adds to what is known of it.
 fn add(mut whole: Target, part: &Target) -> Target {
     whole.elapsed_ns = whole.elapsed_ns.max(part.elapsed_ns);
+    // Shards may have run with different ones, of which none repeats the whole.
+    whole.seed = whole.seed.filter(|_| part.seed.is_none() || part.seed == whole.seed);
     whole.remark = whole.remark.or_else(|| part.remark.clone());
     whole.lost = whole.lost.or_else(|| part.lost.clone());
     let mut counts: BTreeMap<_, u64> = whole.counts;

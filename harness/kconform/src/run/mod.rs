@@ -25,6 +25,8 @@ pub struct TargetRun {
     pub release: Option<String>,
     /// What is known of its kernel, once it was reached.
     pub kernel: Option<Kernel>,
+    /// What its guests' random numbers come of (`--seed`); `None` where it has no guests.
+    pub seed: Option<u32>,
     /// What else is to be said of it: the accelerator.
     pub remark: Option<String>,
     /// One for each case, in the cases' order. Of several rounds it is the first that was not as it should be, else the
@@ -98,8 +100,10 @@ pub fn run(
     tell: &mut dyn FnMut(usize, &Event, &TargetRun),
 ) -> Vec<TargetRun> {
     let (sender, receiver) = channel();
-    let mut runs: Vec<TargetRun> =
-        targets.iter().map(|target| TargetRun::new(&target.name, cases.len())).collect();
+    let mut runs: Vec<TargetRun> = targets
+        .iter()
+        .map(|target| TargetRun { seed: target.seed(), ..TargetRun::new(&target.name, cases.len()) })
+        .collect();
     let waiting = Arc::new(Mutex::new(targets.iter().cloned().enumerate().collect::<VecDeque<_>>()));
     for _ in 0..options.jobs.clamp(1, targets.len().max(1)) {
         let (cases, waiting, sender) = (cases.clone(), waiting.clone(), sender.clone());
@@ -211,6 +215,7 @@ impl TargetRun {
             name: name.to_owned(),
             release: None,
             kernel: None,
+            seed: None,
             remark: None,
             results: vec![lost; cases],
             tallies: vec![BTreeMap::new(); cases],
@@ -225,6 +230,7 @@ impl TargetRun {
             release: worker.kernel().map(|k| k.release.clone()),
             kernel: worker.kernel().cloned(),
             unusable: worker.unusable().cloned(),
+            seed: worker.target().seed(),
             results: vec![result],
             elapsed,
             ..TargetRun::new(name, 1)

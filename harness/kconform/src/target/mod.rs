@@ -6,6 +6,7 @@ mod early;
 pub(crate) mod guest;
 mod leaks;
 mod native;
+mod seed;
 mod session;
 mod ssh;
 mod worker;
@@ -33,6 +34,8 @@ pub struct Target {
     pub kind: TargetKind,
     /// How guests are started.
     pub start: Start,
+    /// What its guests' random numbers come of; those of other targets are the machine's own.
+    seed: u32,
     /// Its first guest, if that is on its way.
     early: Option<early::Early>,
 }
@@ -106,8 +109,18 @@ impl Target {
         Target { start, ..self }
     }
 
+    /// The same target, whose guests' random numbers come of this seed.
+    pub fn seeded(self, seed: u32) -> Target {
+        Target { seed, ..self }
+    }
+
+    /// What its guests' random numbers come of; `None` where it has no guests.
+    pub fn seed(&self) -> Option<u32> {
+        self.is_guest().then_some(self.seed)
+    }
+
     fn new(name: &str, kind: TargetKind) -> Target {
-        Target { name: name.into(), kind, start: Start::Warm, early: None }
+        Target { name: name.into(), kind, start: Start::Warm, seed: seed::of_this_process(), early: None }
     }
 
     /// Whether its kernel is a guest's, of which there can be several.

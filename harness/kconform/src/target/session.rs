@@ -9,6 +9,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::seed::GuestSeed;
 use crate::interrupt;
 use kconform_plan::{
     BtfAnswer, BtfQuery, Facts, FromAgent, Observation, Plan, SERIAL_SHARE, SERIAL_WINDOW, ToAgent, Trace,
@@ -219,6 +220,12 @@ impl Session {
     /// How many plans may be sent ahead: none over a serial line, whose agent does not read while a case runs.
     pub fn most_ahead(&self) -> usize {
         if self.line.is_some() { 1 } else { AHEAD }
+    }
+
+    /// Brings the kernel's random numbers to where this seed leads.
+    pub(super) fn seed(&mut self, seed: GuestSeed) -> Result<(), Broken> {
+        let GuestSeed { pool, draws } = seed;
+        self.say(&ToAgent::Seed { pool, draws })
     }
 
     /// Sends a plan; several may be sent ahead, they run in order.

@@ -13,6 +13,7 @@ use std::time::Duration;
 use kconform_plan::{BtfAnswer, BtfQuery, Observation, Plan, Trace, WireError};
 
 use super::leaks::{HIDDEN, Leaks};
+use super::seed::GuestSeed;
 use super::session::POWERED_OFF;
 use super::{Broken, LastWords, Opened, Target, Unusable};
 use crate::case::{Case, Probe};
@@ -97,6 +98,8 @@ pub struct Worker {
     isolated: bool,
     /// A case was sent to the agent that is there now.
     touched: bool,
+    /// The agent that is there now was sent a seed.
+    seeded: bool,
     leaks: Leaks,
     /// Of what lingers only what is known to be held by something counts: nothing is waited for.
     hurried: bool,
@@ -245,6 +248,7 @@ impl Worker {
             losses: 0,
             isolated: false,
             touched: false,
+            seeded: false,
             leaks: Leaks::Ignored,
             hurried: false,
             parked: BTreeMap::new(),
@@ -259,6 +263,11 @@ impl Worker {
     /// Whether every case has a guest for itself; without meaning where the target is none.
     pub fn isolated(self, isolated: bool) -> Worker {
         Worker { isolated: isolated && self.target.is_guest(), ..self }
+    }
+
+    /// What it works on.
+    pub fn target(&self) -> &Target {
+        &self.target
     }
 
     /// The kernel, once it was reached.
@@ -353,7 +362,7 @@ impl Worker {
                         let _ = opened.session.watch();
                     }
                     self.opened = Some(opened);
-                    self.touched = false;
+                    (self.touched, self.seeded) = (false, false);
                 }
                 Err(unusable) => self.unusable = Some(unusable),
             }
@@ -393,6 +402,9 @@ impl Worker {
             if self.isolated && unknown {
                 // The probes ran on this kernel; now they are known, and the case gets another.
                 self.opened = None;
+            }
+            if prepared.is_ok() {
+                self.seed(&case.id);
             }
             let Some(opened) = &mut self.opened else { return };
             let Some(waiting) = queue.pop_front() else { return };
@@ -531,6 +543,7 @@ impl Worker {
             if self.open(&mut |_| {}).is_none() {
                 break;
             }
+            self.seed(&probe.id);
             match self.ask(lowered.plan.clone()) {
                 Ok(observation) => {
                     let found = judge_probe(probe, &lowered, &observation, kernel);
@@ -545,6 +558,15 @@ impl Worker {
         }
         let what = before.map(|fault| fault.what().to_owned()).unwrap_or_default();
         Found::Unknown(Verdict::Lost(format!("the probe {} could not be run: {what}", probe.name)))
+    }
+
+    /// Sends a guest its seed, before the first that it runs.
+    fn seed(&mut self, first: &str) {
+        if let (false, Some(run), Some(opened)) = (self.seeded, self.target.seed(), &mut self.opened) {
+            self.seeded = true;
+            // A broken stream is noticed when the answer does not come.
+            let _ = opened.session.seed(GuestSeed::new(run, first));
+        }
     }
 
     fn ask(&mut self, plan: Plan) -> Result<Observation, Fault> {

@@ -174,6 +174,50 @@ fn sysctls_are_put_back() {
     assert_eq!(said.counts("x86_64"), "1 passed", "{}", said.all());
 }
 
+/// Guests of one snapshot draw random numbers of their own; a seed repeats them, alone or among others.
+#[rstest]
+fn a_seed_repeats_random_numbers(#[values("x86_64", "riscv64")] arch: &str) {
+    if !is_set_up(arch) {
+        return;
+    }
+    let cases: String = ["first", "second"]
+        .iter()
+        .map(|name| {
+            format!(
+                "  - {{name: {name}, steps: [{{getrandom: [{{out: 8}}, 8, 0], \
+                 expect: {{arg0: {{bytes: '0000000000000000'}}}}}}]}}\n"
+            )
+        })
+        .collect();
+    let place = Place::with(&format!("cases:\n{}", cases.replace("bytes:", "hex:")));
+    // The numbers are told since they are not as expected.
+    let drawn = |pattern: &str, more: &[&str]| {
+        let words = ["run", "--target", arch, "--verbose", pattern];
+        let said = place.say(&[&words[..], more].concat()).assert_status(1);
+        let numbers = |case: &str| {
+            let told = told(&said, &format!("s::{case}"), arch).to_owned();
+            told.split("FAILED")
+                .nth(1)
+                .map(|told| told.split_once(" on ").map_or("", |(_, rest)| rest).to_owned())
+        };
+        let seed = said.out.lines().last().and_then(|line| line.split_once("again with --seed "));
+        let seed = seed.unwrap_or_else(|| panic!("no seed: {}", said.all())).1.to_owned();
+        let of = |case| numbers(case).unwrap_or_default();
+        if pattern == "*first" {
+            (of("first"), String::new(), seed)
+        } else {
+            (of("first"), of("second"), seed)
+        }
+    };
+    let (first, _, seed) = drawn("*first", &[]);
+    assert_ne!(first, "");
+    assert_eq!(drawn("*first", &["--seed", &seed]), (first.clone(), String::new(), seed.clone()));
+    assert_ne!(drawn("*first", &["--seed", "1"]).0, drawn("*first", &["--seed", "2"]).0);
+    let (again, second, _) = drawn("*", &["--seed", &seed, "--isolate", "guest"]);
+    assert_eq!(again, first);
+    assert_ne!(second, first);
+}
+
 /// One case a kind of object that a pin keeps, in turn with cases that leave nothing.
 #[rstest]
 fn what_outlives_a_case_is_found(#[values("x86_64", "riscv64")] arch: &str) {

@@ -1,0 +1,59 @@
+//! What makes guests of one snapshot differ in their random numbers, and a run repeatable.
+//!
+//! A snapshot has the state of its kernel's generator of random numbers, so all its guests would draw the same ones. Each is
+//! sent a seed before its first case, that comes of the run's and of that case alone: whichever guest has the case, alone or
+//! among others, its random numbers are those of the last run of this seed, until the kernel's generator takes in what it
+//! gathers of interrupts' times (drivers/char/random.c), about a second later.
+
+use std::hash::{BuildHasher, RandomState};
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+
+/// Numbers that a guest draws at most before its first case, which takes it a few milliseconds under emulation.
+const MOST_DRAWS: u32 = 1024;
+
+/// The seed of a run that was given none: another one in every process.
+pub(super) fn of_this_process() -> u32 {
+    static SEED: OnceLock<u32> = OnceLock::new();
+    // The standard library's own seed, which the system's generator gave.
+    *SEED.get_or_init(|| RandomState::new().hash_one(std::process::id()) as u32)
+}
+
+/// What a guest is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct GuestSeed {
+    pub pool: [u8; 32],
+    pub draws: u32,
+}
+
+impl GuestSeed {
+    /// That of a guest whose first case has this id.
+    pub(super) fn new(run: u32, case: &str) -> GuestSeed {
+        let pool: [u8; 32] =
+            Sha256::new().chain_update(run.to_le_bytes()).chain_update(case).finalize().into();
+        let [a, b, c, d, ..] = pool;
+        GuestSeed { pool, draws: 1 + u32::from_le_bytes([a, b, c, d]) % MOST_DRAWS }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_guests_seed_comes_of_the_run_and_its_first_case() {
+        let seed = GuestSeed::new(1, "s::a");
+        assert_eq!(seed, GuestSeed::new(1, "s::a"));
+        assert_ne!(seed.pool, GuestSeed::new(2, "s::a").pool);
+        assert_ne!(seed.pool, GuestSeed::new(1, "s::b").pool);
+        let draws: std::collections::BTreeSet<u32> =
+            (0..100).map(|run| GuestSeed::new(run, "s::a").draws).collect();
+        assert!(draws.len() > 90 && draws.iter().all(|draws| (1..=MOST_DRAWS).contains(draws)), "{draws:?}");
+    }
+
+    #[test]
+    fn a_process_has_one_seed() {
+        assert_eq!(of_this_process(), of_this_process());
+    }
+}
