@@ -175,6 +175,10 @@ pub(crate) fn cases(signals: Signals, scratch: &str, place: Place) -> Result<Cas
     let capacity = (sys::memory() / 8).clamp(1 << 20, log::CAPACITY as u64) as usize;
     let log = Log::new(capacity).map_err(failed("mmap the log"))?;
     let scratch = Scratch::make(scratch).map_err(failed(scratch))?;
+    if place == Place::Guest {
+        // The agent goes from one CPU to another when it is sent a seed: /proc shows CPUs that were named otherwise.
+        let _ = sys::set_cpus(&sys::cpus());
+    }
     Ok(Cases {
         log,
         signals,

@@ -168,13 +168,29 @@ pub(crate) fn seed_random(bits: [u8; 32]) {
     close(random);
 }
 
-/// Draws numbers from the kernel's generator and throws them away. Each one is made with a key of its own, that comes of the one
-/// before (crng_fast_key_erasure() in drivers/char/random.c), so those after it differ by how many there were.
+/// Draws numbers from the kernel's generator on every CPU, for each has a state of its own, and throws them away. Each one is
+/// made with a key that comes of the one before (crng_fast_key_erasure() in drivers/char/random.c), so those after it
+/// differ by how many there were. A process of its own would keep this one's CPUs as they are, but takes far longer.
 pub(crate) fn draw_random(numbers: u32) {
-    let mut number = [0_u8; 8];
-    for _ in 0..numbers {
-        // SAFETY: the place is as large as is said.
-        unsafe { libc::getrandom(number.as_mut_ptr().cast(), number.len(), libc::GRND_NONBLOCK) };
+    let mine = cpus();
+    draw_on_each_cpu(numbers);
+    // Whatever keeps it from that is told after the first case.
+    let _ = set_cpus(&mine);
+}
+
+fn draw_on_each_cpu(numbers: u32) {
+    let all = cpus();
+    for bit in (0..all.len() * 8).filter(|bit| all[bit / 8] & 1 << (bit % 8) != 0) {
+        let mut one = vec![0; all.len()];
+        one[bit / 8] = 1 << (bit % 8);
+        if set_cpus(&one).is_err() {
+            continue;
+        }
+        let mut number = [0_u8; 8];
+        for _ in 0..numbers {
+            // SAFETY: the place is as large as is said.
+            unsafe { libc::getrandom(number.as_mut_ptr().cast(), number.len(), libc::GRND_NONBLOCK) };
+        }
     }
 }
 

@@ -117,7 +117,7 @@ pub(super) struct ExplainArgs {
     /// A target, or an architecture, whose numbers are shown.
     #[arg(long, short, value_name = "TARGET", default_value = "native")]
     pub(super) target: String,
-    /// Have guests draw the random numbers (getrandom(2)) of an earlier run again: its report tells the seed.
+    /// Send guests the seed of an earlier run for their random numbers (getrandom(2)): its report tells it.
     #[arg(long, value_name = "NUMBER")]
     pub(super) seed: Option<u32>,
     /// Only say it. Otherwise a case that is alone is also run in a guest of every kernel that is in the cache.
@@ -253,7 +253,7 @@ pub(super) struct RunArgs {
     /// changes for targets that are no guests.
     #[arg(long, value_name = "WHAT", value_enum)]
     pub(super) isolate: Option<Isolate>,
-    /// Have guests draw the random numbers (getrandom(2)) of an earlier run again: its report and `--verbose` tell the seed.
+    /// Send guests the seed of an earlier run for their random numbers (getrandom(2)): its report and `--verbose` tell it.
     #[arg(long, value_name = "NUMBER")]
     pub(super) seed: Option<u32>,
     /// Do not look for what outlives a case (BPF objects that stay pinned or attached, say), which makes it fail otherwise.

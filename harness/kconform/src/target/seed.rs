@@ -1,9 +1,10 @@
-//! What makes guests of one snapshot differ in their random numbers, and a run repeatable.
+//! What makes guests of one snapshot differ in their random numbers.
 //!
 //! A snapshot has the state of its kernel's generator of random numbers, so all its guests would draw the same ones. Each is
-//! sent a seed before its first case, that comes of the run's and of that case alone: whichever guest has the case, alone or
-//! among others, its random numbers are those of the last run of this seed, until the kernel's generator takes in what it
-//! gathers of interrupts' times (drivers/char/random.c), about a second later.
+//! sent a seed before its first case. It comes of the run's seed and of that case alone, so that an x86_64 guest draws the same
+//! numbers again when the run's seed is the same, alone or among others, until its kernel mixes in the times of
+//! interrupts (drivers/char/random.c). Kernels of other architectures draw numbers for the offset of the stack at each
+//! system call, so there the numbers also depend on how many calls the agent made.
 
 use std::hash::{BuildHasher, RandomState};
 use std::sync::OnceLock;
@@ -11,7 +12,7 @@ use std::sync::OnceLock;
 use sha2::{Digest, Sha256};
 
 /// Numbers that a guest draws at most before its first case, which takes it a few milliseconds under emulation.
-const MOST_DRAWS: u32 = 1024;
+const MOST_DRAWS: u32 = 256;
 
 /// The seed of a run that was given none: another one in every process.
 pub(super) fn of_this_process() -> u32 {
@@ -49,7 +50,7 @@ mod tests {
         assert_ne!(seed.pool, GuestSeed::new(1, "s::b").pool);
         let draws: std::collections::BTreeSet<u32> =
             (0..100).map(|run| GuestSeed::new(run, "s::a").draws).collect();
-        assert!(draws.len() > 90 && draws.iter().all(|draws| (1..=MOST_DRAWS).contains(draws)), "{draws:?}");
+        assert!(draws.len() > 70 && draws.iter().all(|draws| (1..=MOST_DRAWS).contains(draws)), "{draws:?}");
     }
 
     #[test]
