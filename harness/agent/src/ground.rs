@@ -238,69 +238,87 @@ mod tests {
         proc_or_sys: false,
     };
 
+    /// Runs it in a process of its own: one of one thread, as the agent is, for threads of other tests come and go.
+    #[track_caller]
+    fn alone(test: impl FnOnce() + std::panic::UnwindSafe) {
+        let child = sys::fork().expect("fork");
+        if child == 0 {
+            sys::exit(std::panic::catch_unwind(test).is_err().into());
+        }
+        assert_eq!(sys::wait(child, 0), Ok(Some((child, sys::Ended::Exited(0)))));
+    }
+
     #[test]
     fn ground_that_nobody_touched_is_as_it_was() {
-        let mut ground = Ground::note(Place::Machine);
-        assert_eq!(ground.mend(ANYTHING), Ok(()));
-        assert_eq!(ground.mend(Reach::default()), Ok(()));
+        alone(|| {
+            let mut ground = Ground::note(Place::Machine);
+            assert_eq!(ground.mend(ANYTHING), Ok(()));
+            assert_eq!(ground.mend(Reach::default()), Ok(()));
+        });
     }
 
     #[test]
     fn what_only_may_have_changed_ends_the_agent() {
-        let mut ground = Ground::note(Place::Machine);
-        let inside = "the case may have changed the agent from inside";
-        assert_eq!(ground.mend(Reach { others: true, ..ANYTHING }), Err(inside.into()));
-        assert_eq!(ground.mend(Reach { kernel: true, ..ANYTHING }), Ok(()));
-        ground.place = Place::Guest;
-        let for_good = "the case may have changed the kernel for good";
-        assert_eq!(ground.mend(Reach { kernel: true, ..ANYTHING }), Err(for_good.into()));
+        alone(|| {
+            let mut ground = Ground::note(Place::Machine);
+            let inside = "the case may have changed the agent from inside";
+            assert_eq!(ground.mend(Reach { others: true, ..ANYTHING }), Err(inside.into()));
+            assert_eq!(ground.mend(Reach { kernel: true, ..ANYTHING }), Ok(()));
+            ground.place = Place::Guest;
+            let for_good = "the case may have changed the kernel for good";
+            assert_eq!(ground.mend(Reach { kernel: true, ..ANYTHING }), Err(for_good.into()));
+        });
     }
 
     /// Where things were otherwise before, so that they cannot be put back.
     #[test]
     fn what_cannot_be_put_back_is_told() {
-        let told = |place, change: &dyn Fn(&mut Ground)| {
-            let mut ground = Ground::note(Place::Machine);
-            ground.place = place;
-            change(&mut ground);
-            ground.mend(ANYTHING).err().unwrap_or_default()
-        };
-        let machine = |change: &dyn Fn(&mut Ground)| told(Place::Machine, change);
-        let mut all: Vec<String> =
-            (0..TRAITS.len()).map(|nth| machine(&|ground| ground.traits[nth] = Vec::new())).collect();
-        let other = |open: &mut Option<(i32, Vec<u8>)>| {
-            if let Some((_, said)) = open {
-                *said = b"another".to_vec();
-            }
-        };
-        all.extend((0..TOLD.len()).map(|nth| machine(&|ground| other(&mut ground.told[nth]))));
-        all.push(machine(&|ground| other(&mut ground.mounts)));
-        all.push(told(Place::Guest, &|ground| ground.files = vec![None]));
-        all.push(told(Place::Guest, &|ground| ground.sysctls = vec![("kernel/none", b"1".to_vec())]));
-        let expected = [
-            "the case changed the agent's limits (prlimit(2))",
-            "the case changed the agent's scheduling (sched_setattr(2))",
-            "the case changed the agent's I/O priority (ioprio_set(2))",
-            "the case changed the agent's CPUs (sched_setaffinity(2))",
-            "the case changed the agent's timer slack",
-            "the case changed the agent's state (/proc/PID/status)",
-            "the case changed the agent's cgroup",
-            "the case changed the agent's core dump filter",
-            "the case changed the agent's mounts",
-            "the case changed the guest's /",
-            "the case changed the kernel's /proc/sys/kernel/none",
-        ];
-        assert_eq!(all, expected);
+        alone(|| {
+            let told = |place, change: &dyn Fn(&mut Ground)| {
+                let mut ground = Ground::note(Place::Machine);
+                ground.place = place;
+                change(&mut ground);
+                ground.mend(ANYTHING).err().unwrap_or_default()
+            };
+            let machine = |change: &dyn Fn(&mut Ground)| told(Place::Machine, change);
+            let mut all: Vec<String> =
+                (0..TRAITS.len()).map(|nth| machine(&|ground| ground.traits[nth] = Vec::new())).collect();
+            let other = |open: &mut Option<(i32, Vec<u8>)>| {
+                if let Some((_, said)) = open {
+                    *said = b"another".to_vec();
+                }
+            };
+            all.extend((0..TOLD.len()).map(|nth| machine(&|ground| other(&mut ground.told[nth]))));
+            all.push(machine(&|ground| other(&mut ground.mounts)));
+            all.push(told(Place::Guest, &|ground| ground.files = vec![None]));
+            all.push(told(Place::Guest, &|ground| ground.sysctls = vec![("kernel/none", b"1".to_vec())]));
+            let expected = [
+                "the case changed the agent's limits (prlimit(2))",
+                "the case changed the agent's scheduling (sched_setattr(2))",
+                "the case changed the agent's I/O priority (ioprio_set(2))",
+                "the case changed the agent's CPUs (sched_setaffinity(2))",
+                "the case changed the agent's timer slack",
+                "the case changed the agent's state (/proc/PID/status)",
+                "the case changed the agent's cgroup",
+                "the case changed the agent's core dump filter",
+                "the case changed the agent's mounts",
+                "the case changed the guest's /",
+                "the case changed the kernel's /proc/sys/kernel/none",
+            ];
+            assert_eq!(all, expected);
+        });
     }
 
     #[test]
     fn each_trait_is_put_back_as_it_was_read() {
-        for kind in TRAITS {
-            let before = (kind.read)();
-            assert!(!before.is_empty(), "{}", kind.name);
-            assert_eq!((kind.put_back)(&before), Ok(()), "{}", kind.name);
-            assert_eq!((kind.read)(), before, "{}", kind.name);
-        }
+        alone(|| {
+            for kind in TRAITS {
+                let before = (kind.read)();
+                assert!(!before.is_empty(), "{}", kind.name);
+                assert_eq!((kind.put_back)(&before), Ok(()), "{}", kind.name);
+                assert_eq!((kind.read)(), before, "{}", kind.name);
+            }
+        });
     }
 
     #[test]
