@@ -186,7 +186,10 @@ fn guests_of_a_snapshot_draw_other_random_numbers(#[values("x86_64", "riscv64")]
     // They are told, since they are not what is expected; and the seed.
     let drawn = |words: &[&str]| {
         let said = place.say(&[&["run", "--verbose", "--target", arch][..], words].concat()).assert_status(1);
-        let (_, seed) = said.out.split_once("again with --seed ").expect("the seed is told");
+        let (_, seed) = said
+            .out
+            .split_once("guests are sent the same random numbers again with --seed ")
+            .expect("the seed is told");
         let numbers: Vec<String> = said
             .out
             .lines()
