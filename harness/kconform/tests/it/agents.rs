@@ -6,6 +6,8 @@ use std::process::Command;
 
 use rstest::rstest;
 
+use crate::program::copy_program;
+
 /// A tool that is there for each way, and what it says when it is asked whether that way is possible.
 const TOOLS: [(&str, &str); 5] = [
     ("rustup", "echo riscv64gc-unknown-linux-musl"),
@@ -22,7 +24,7 @@ fn checkout() -> (tempfile::TempDir, PathBuf) {
     std::fs::create_dir_all(folder.path().join("ci")).expect("a directory");
     std::fs::create_dir(&tools).expect("a directory");
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ci/agents");
-    std::fs::copy(script, folder.path().join("ci/agents")).expect("the script is copied");
+    copy_program(&script, &folder.path().join("ci/agents"));
     for (name, text) in TOOLS.into_iter().chain([("cross", TOOLS[4].1)]) {
         let path = tools.join(name);
         std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).expect("a tool");

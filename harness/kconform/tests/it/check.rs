@@ -1,8 +1,10 @@
 //! `kconform check`: all mistakes of all files at once, for people and for programs.
 
+use std::path::Path;
+
 use rstest::rstest;
 
-use crate::program::{Place, assert_said};
+use crate::program::{Place, assert_said, copy_program};
 
 #[rstest]
 #[case::text("check_text", &["check", "mistakes"])]
@@ -67,7 +69,7 @@ fn a_copied_checkout_has_cases_of_its_own() {
     let place = Place::new().file("copy/ci/agents", "").file("copy/harness/kconform/Cargo.toml", "");
     let program = place.here().join("copy/target/debug/kconform");
     std::fs::create_dir_all(program.parent().expect("a folder")).expect("a folder");
-    std::fs::copy(env!("CARGO_BIN_EXE_kconform"), &program).expect("the program is copied");
+    copy_program(Path::new(env!("CARGO_BIN_EXE_kconform")), &program);
     let place = place.program(&program);
     let said = place.say(&["check"]);
     if cfg!(debug_assertions) {
