@@ -19,27 +19,33 @@ struct Wrong {
 }
 
 impl Reader {
-    /// Notes the first thing that is wrong with a call's arguments; `read` holds those that could be read.
+    /// Notes what is wrong with a call's arguments on every architecture; `read` holds those that could be read.
     pub(crate) fn keeps_to_prototype(
         &mut self,
         entry: &Entry,
         nodes: &[NodeRef],
         read: &[Option<Placed<Arg>>],
     ) {
-        let mut first = None;
+        let mut all: Vec<Wrong> = Vec::new();
         for known in Arch::ALL.iter().filter_map(|&arch| prototype(arch, &entry.key)) {
-            match wrong(known, nodes, read) {
-                None => return,
-                found => first = first.or(found),
+            let found = wrong(known, nodes, read);
+            if found.is_empty() {
+                return;
+            }
+            let everywhere = |one: &Wrong| found.iter().any(|other| other.span == one.span);
+            if all.is_empty() {
+                all = found;
+            } else if all.iter().any(everywhere) {
+                all.retain(everywhere);
             }
         }
-        if let Some(Wrong { span, text, help }) = first {
+        for Wrong { span, text, help } in all {
             self.wrong_help(span, text, help);
         }
     }
 }
 
-fn wrong(known: Prototype, nodes: &[NodeRef], read: &[Option<Placed<Arg>>]) -> Option<Wrong> {
+fn wrong(known: Prototype, nodes: &[NodeRef], read: &[Option<Placed<Arg>>]) -> Vec<Wrong> {
     let most = known.params.len();
     // More than six is told of every call.
     if nodes.len() <= 6
@@ -53,22 +59,29 @@ fn wrong(known: Prototype, nodes: &[NodeRef], read: &[Option<Placed<Arg>>]) -> O
         };
         let text = format!("{known} takes {many}, not {}", nodes.len());
         let help = format!("syscall: [{}, …] passes whatever is written", known.name);
-        return Some(Wrong { span, text, help });
+        return vec![Wrong { span, text, help }];
     }
-    known.params.iter().zip(nodes).zip(read).find_map(|((param, node), arg)| {
-        let found = misfit(param, &arg.as_ref()?.value)?;
+    let mut all = Vec::new();
+    for ((param, node), arg) in known.params.iter().zip(nodes).zip(read) {
+        let Some(Placed { value: arg, .. }) = arg else { continue };
+        let Some(found) = misfit(param, arg) else { continue };
         let text = format!("{found} where {} of {known} belongs", belongs(param));
-        let help = match (param.kind, &arg.as_ref()?.value) {
-            (ParamKind::Fd, Arg::Buffer(_)) if param.name.ends_with("dirfd") => {
-                "a path is looked up from a directory: AT_FDCWD is the working directory".to_owned()
-            }
-            (kind, _) if kind.is_pointer() => {
-                "a pointer is a buffer, null, unmapped, a saved value or a number".to_owned()
-            }
-            _ => format!("syscall: [{}, …] passes whatever is written", known.name),
+        let no_directory =
+            param.kind == ParamKind::Fd && param.name.ends_with("dirfd") && matches!(arg, Arg::Buffer(_));
+        let help = if no_directory {
+            "a path is looked up from a directory: AT_FDCWD is the working directory".to_owned()
+        } else if param.kind.is_pointer() {
+            "a pointer is a buffer, null, unmapped, a saved value or a number".to_owned()
+        } else {
+            format!("syscall: [{}, …] passes whatever is written", known.name)
         };
-        Some(Wrong { span: node.span, text, help })
-    })
+        all.push(Wrong { span: node.span, text, help });
+        // Where the directory was forgotten the others are one place too early.
+        if no_directory {
+            break;
+        }
+    }
+    all
 }
 
 /// What an argument is, where its parameter is certainly something else.
