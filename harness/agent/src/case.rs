@@ -115,6 +115,7 @@ impl Cases {
         let tidied = if untouched { Ok(()) } else { self.scratch.tidy() };
         let hindrance = hindrance(swept.stuck, tidied).or_else(|| self.ground.mend(reach).err());
         let mut observation = self.observe(began, end, swept);
+        observation.unusual = reach.anything;
         observation.lingers = self.objects.after(id, &plan.steps);
         match hindrance {
             Some(why) => Outcome::Spent(observation, why),
@@ -186,6 +187,7 @@ impl Cases {
             taint,
             left_behind: swept.killed,
             lingers: false,
+            unusual: false,
             dropped: self.log.dropped(),
         }
     }

@@ -20,6 +20,8 @@ pub struct Observation {
     /// BPF objects of the case are still there, which may go yet: what becomes of them comes in
     /// [`FromAgent::Traces`](crate::FromAgent).
     pub lingers: bool,
+    /// The case made calls that may have changed more than its own processes.
+    pub unusual: bool,
     /// Records that found no room; when not 0, the observation is incomplete.
     pub dropped: u32,
 }

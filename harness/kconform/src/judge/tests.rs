@@ -62,6 +62,7 @@ fn seen(records: &[(u32, RecordKind)], end: End) -> Observation {
         taint: None,
         left_behind: 0,
         lingers: false,
+        unusual: false,
         dropped: 0,
     }
 }

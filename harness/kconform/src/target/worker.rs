@@ -1,6 +1,7 @@
 //! Runs cases on one target: skips what its kernel cannot run, keeps the agent busy, judges what comes back, and starts
 //! a fresh agent when one is lost, so that a fault costs one case.
 
+mod neighbours;
 mod parked;
 #[cfg(test)]
 mod tests;
@@ -22,6 +23,7 @@ use crate::interrupt;
 use crate::judge::{Failure, FailureKind, Found, Verdict, judge, judge_probe};
 use crate::kernel::{Kernel, Unmet};
 use crate::lower::{Lowered, lower, lower_probe};
+use neighbours::{Neighbours, Suspects};
 use parked::Parked;
 
 /// How many agents in a row may be lost without a single result before the target is given up.
@@ -100,6 +102,8 @@ pub struct Worker {
     touched: bool,
     /// The agent that is there now was sent a seed.
     seeded: bool,
+    /// Those of the agent that is there now.
+    neighbours: Neighbours,
     leaks: Leaks,
     /// Of what lingers only what is known to be held by something counts: nothing is waited for.
     hurried: bool,
@@ -115,12 +119,14 @@ struct Waiting {
     before: Option<Fault>,
     /// What was there when the case had run first, which may be somebody else's: it runs alone to see whether that comes again.
     suspected: Option<Vec<Trace>>,
+    /// It failed, and others may have been to blame: it runs alone, on a fresh agent.
+    after: Option<Suspects>,
 }
 
 impl Waiting {
     /// Nothing else is in flight with it.
     fn is_alone(&self) -> bool {
-        self.before.is_some() || self.suspected.is_some()
+        self.before.is_some() || self.suspected.is_some() || self.after.is_some()
     }
 }
 
@@ -249,6 +255,7 @@ impl Worker {
             isolated: false,
             touched: false,
             seeded: false,
+            neighbours: Neighbours::default(),
             leaks: Leaks::Ignored,
             hurried: false,
             parked: BTreeMap::new(),
@@ -292,8 +299,9 @@ impl Worker {
 
     /// Runs cases in order; each gets exactly one [`Note::Result`].
     pub fn run(&mut self, cases: &[&Case], tell: &mut dyn FnMut(Note)) {
-        let mut queue: VecDeque<Waiting> =
-            (0..cases.len()).map(|case| Waiting { case, before: None, suspected: None }).collect();
+        let mut queue: VecDeque<Waiting> = (0..cases.len())
+            .map(|case| Waiting { case, before: None, suspected: None, after: None })
+            .collect();
         let mut flying: VecDeque<Flight> = VecDeque::new();
         loop {
             if flying.is_empty() && queue.is_empty() {
@@ -363,6 +371,7 @@ impl Worker {
                     }
                     self.opened = Some(opened);
                     (self.touched, self.seeded) = (false, false);
+                    self.neighbours = Neighbours::default();
                 }
                 Err(unusable) => self.unusable = Some(unusable),
             }
@@ -431,7 +440,7 @@ impl Worker {
     ) {
         let Some(opened) = &mut self.opened else { return };
         let received = opened.session.receive();
-        let Some(Flight { waiting, lowered }) = flying.pop_front() else { return };
+        let Some(Flight { mut waiting, lowered }) = flying.pop_front() else { return };
         let case = cases[waiting.case];
         let fault = match received {
             Ok((_, observation)) => {
@@ -448,6 +457,17 @@ impl Worker {
                     Verdict::Crashed { what, console } if !kernel.host => Fault::Kernel { what, console },
                     verdict => {
                         self.losses = 0;
+                        let first = waiting.after.is_none() && waiting.suspected.is_none();
+                        if let Some(suspects) = self.neighbours.suspects(&verdict).filter(|_| first) {
+                            self.opened = None;
+                            flying.drain(..).rev().for_each(|flight| queue.push_front(flight.waiting));
+                            self.unpark(queue);
+                            queue.push_front(Waiting { after: Some(suspects), ..waiting });
+                            return;
+                        }
+                        if observation.unusual {
+                            self.neighbours.add(&case.id);
+                        }
                         let spent = opened.session.spent().map(spent_remark);
                         let (verdict, remark) = match waiting.before.clone() {
                             Some(fault) => fault.then(verdict),
@@ -459,6 +479,10 @@ impl Worker {
                         let lingers = observation.lingers && spent.is_none();
                         let seen = Some(Arc::new((lowered, observation)));
                         let result = CaseResult { verdict, seen, remark };
+                        let result = match waiting.after.take() {
+                            Some(suspects) => suspects.then(result),
+                            None => result,
+                        };
                         self.judged(cases, waiting, result, lingers, queue, tell);
                         if spent.is_some() {
                             // Those that were sent ahead have not begun.

@@ -127,6 +127,29 @@ fn a_fault_costs_one_case(#[values("x86_64", "riscv64")] arch: &str) {
     }
 }
 
+/// What a case may spoil is not always looked at: its neighbour is not blamed, and a case that fails alone is.
+#[rstest]
+fn a_case_is_not_blamed_for_what_another_did(#[values("x86_64", "riscv64")] arch: &str) {
+    if !is_set_up(arch) {
+        return;
+    }
+    let find = "steps: [{request_key: [{str: user}, {str: kconform}, null, 0], errno: ENOKEY}]";
+    let place = Place::with(&format!(
+        "cases:\n  - {{name: finds none, {find}}}\n  - name: adds a key\n    steps:\n      \
+         - add_key: [{{str: user}}, {{str: kconform}}, {{str: v}}, 1, KEY_SPEC_USER_KEYRING]\n  \
+         - {{name: finds none either, {find}}}\n  - {{name: passes, steps: [{{close: [0]}}]}}\n  \
+         - {{name: fails, steps: [{{close: [0], errno: EBADF}}]}}\n"
+    ));
+    let said = place.say(&["run", "--target", arch]).assert_status(1);
+    assert_eq!(said.counts(arch), "4 passed, 1 failed, 1 with a note", "{}", said.all());
+    let note = format!(
+        "  s::finds_none_either on {arch}: it failed after s::adds_a_key and another case, and passed alone on a fresh agent; \
+         it had failed with: expected ENOKEY (126, Required key not available), got success"
+    );
+    assert!(said.out.lines().any(|line| line.starts_with(&note)), "{}", said.all());
+    assert!(said.out.contains(&format!("FAILED s::fails on {arch}")), "{}", said.all());
+}
+
 /// Whatever root does to the agent and to what cases share, the case after it finds all as it was. Where the agent cannot be
 /// mended a fresh one takes over, and that is told.
 #[rstest]
@@ -145,6 +168,7 @@ fn a_case_spoils_nothing_for_its_neighbours(#[values("native", "x86_64", "riscv6
     let said = place.say(&["run", "--target", target, "--report", &wanted]).assert_status(0);
     let document = std::fs::read_to_string(report).expect("a report");
     assert!(document.contains("a fresh agent took over: the case"), "{document}\n{}", said.all());
+    assert!(!document.contains("it failed after"), "{document}\n{}", said.all());
 }
 
 /// All of them at once, over several guests, and with a guest for each case.

@@ -52,6 +52,7 @@ fn run(
         taint: None,
         left_behind: 0,
         lingers: false,
+        unusual: false,
         dropped: 0,
     };
     let verdict = judge(&cases[0], &lowered, &seen, &kernel);

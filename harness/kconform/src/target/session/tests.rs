@@ -39,6 +39,7 @@ fn ran(id: u64) -> FromAgent {
         taint: None,
         left_behind: 0,
         lingers: false,
+        unusual: false,
         dropped: 0,
     };
     FromAgent::Ran { id, observation: Box::new(observation) }

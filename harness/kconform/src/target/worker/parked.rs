@@ -170,7 +170,7 @@ mod tests {
     fn a_case_of_which_the_agent_said_nothing_more_is_lost() {
         let case = case();
         let mut worker = Worker::new(Target::native());
-        let waiting = Waiting { case: 0, before: None, suspected: None };
+        let waiting = Waiting { case: 0, before: None, suspected: None, after: None };
         let result = CaseResult { verdict: Verdict::Passed, seen: None, remark: None };
         worker.parked.insert(0, Parked { waiting, result });
         let (mut queue, mut told) = (VecDeque::new(), Vec::new());
