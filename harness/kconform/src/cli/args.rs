@@ -108,8 +108,8 @@ pub(super) enum Command {
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// The case's id, or a part of it, or a pattern with * and ?.
-    #[arg(value_name = "CASE")]
+    /// The case's id, or a part of it, or a pattern with * and ?; or the name of a system call, whose arguments are told.
+    #[arg(value_name = "CASE|SYSCALL")]
     pub(super) case: String,
     /// Which case files.
     #[command(flatten)]

@@ -9,9 +9,9 @@ use super::args::ExplainArgs;
 use super::{CliError, images, load_suites};
 use crate::case::Case;
 use crate::interrupt;
-use crate::report::{Style, explain as words, verdicts};
+use crate::report::{Style, explain as words, prototypes, verdicts};
 use crate::run::{Options, run};
-use crate::select::Selection;
+use crate::select::{NothingSelected, Selection};
 use crate::target::{Target, TargetKind};
 
 /// How many cases are explained at once.
@@ -19,11 +19,18 @@ const MOST: usize = 5;
 
 pub(super) fn explain(args: &ExplainArgs, style: Style) -> Result<u8, CliError> {
     let arch = arch(&args.target)?;
-    let cases = load_suites(&args.suite.paths)?.right(style.color)?;
+    let suites = load_suites(&args.suite.paths)?;
+    let is_id = |case: &Case| case.id == args.case;
+    if kconform_abi::syscall_known(&args.case) && !suites.loaded.cases.iter().any(is_id) {
+        let words = prototypes(&args.case, arch, &suites.loaded.cases, style);
+        write!(std::io::stdout().lock(), "{words}")?;
+        return Ok(0);
+    }
+    let cases = suites.right(style.color)?;
     let only = |exact| Selection { patterns: vec![args.case.clone()], exact, ..Selection::default() };
     // A whole id means that case alone, even where others have it as a part of theirs.
-    let exact = cases.iter().any(|case| case.id == args.case);
-    let cases = only(exact).apply(cases)?;
+    let exact = cases.iter().any(is_id);
+    let cases = only(exact).apply(cases).map_err(|error| or_syscall(error, &args.case))?;
     let mut out = std::io::stdout().lock();
     for case in cases.iter().take(MOST) {
         writeln!(out, "{}", words(case, arch, style))?;
@@ -36,6 +43,16 @@ pub(super) fn explain(args: &ExplainArgs, style: Style) -> Result<u8, CliError> 
         writeln!(out, "and {} more: {}", rest.len(), rest.join(" "))?;
     }
     Ok(0)
+}
+
+/// A word that selects nothing may be a misspelt system call.
+fn or_syscall(error: NothingSelected, word: &str) -> NothingSelected {
+    let call = kconform_abi::nearest(word, kconform_abi::syscall_names());
+    let nearest = kconform_abi::nearest(word, call.into_iter().chain(error.nearest.as_deref()));
+    NothingSelected {
+        what: format!("no case matches {word:?}, and no system call has that name"),
+        nearest: nearest.map(str::to_owned).or(error.nearest.clone()),
+    }
 }
 
 /// What comes of the case on each kernel that a guest can be started with here.

@@ -51,6 +51,11 @@ pub struct SuiteFile {
     pub file: Arc<File>,
 }
 
+/// Whether a key of a step has a meaning of its own, whatever system call has that name.
+pub(crate) fn is_word_of_steps(key: &str) -> bool {
+    [steps::KEYS, steps::BLOCKS, call::CALLS].iter().any(|words| words.contains(&key))
+}
+
 /// What files hold.
 #[derive(Debug, Default)]
 pub struct Loaded {

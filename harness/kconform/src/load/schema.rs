@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 
 use kconform_abi::bpf::{self, Command, Field, FieldKind};
-use kconform_abi::{Arch, capability, constant_names, errno, prototype, signal, syscall_names};
+use kconform_abi::{
+    Arch, Param, ParamKind, capability, constant_names, errno, prototype, signal, syscall_names,
+};
 use serde_json::{Map, Value, json};
 
 /// A parameter, where more than a word belongs.
@@ -51,6 +53,7 @@ fn definitions() -> Value {
     add("steps", list("Steps, in order.", reference("step", "")));
     add("step", step());
     add("args", list("The arguments in the man page's order; those left out are 0.", reference("arg", "")));
+    add("scalar", json!({"anyOf": [{"enum": [null, "null", "NULL"]}, reference("number", "")]}));
     add("arg", json!({"anyOf": [reference("address", ""), reference("number", ""), reference("piece", "")]}));
     add(
         "attr",
@@ -111,6 +114,9 @@ fn definitions() -> Value {
         add(&attr_name(command), attr(command));
     }
     add("bpf", bpf_call());
+    let mut shapes = BTreeSet::new();
+    shapes_in(&all["step"], &mut shapes);
+    all.extend(shapes.into_iter().filter_map(|name| Some((name.to_owned(), shape(&name)?))));
     Value::Object(all)
 }
 
@@ -267,17 +273,49 @@ fn syscall(name: &str) -> Value {
     let known: Vec<_> = Arch::ALL.iter().filter_map(|&arch| prototype(arch, name)).collect();
     let Some(most) = known.iter().map(|known| known.params.len()).max() else { return reference("args", "") };
     let mut forms: Vec<String> = Vec::new();
-    for known in known {
+    for known in &known {
         let params: Vec<String> = known.params.iter().map(ToString::to_string).collect();
         let form = format!("{name}({})", params.join(", "));
         if !forms.contains(&form) {
             forms.push(form);
         }
     }
-    let mut args = reference("args", &forms.join("; elsewhere "));
-    args["maxItems"] = json!(most);
-    args
+    let kinds =
+        (0..most).map(|nth| !known.iter().all(|k| k.params.get(nth).is_some_and(is_number))).collect();
+    reference(&shape_name(kinds), &forms.join("; elsewhere "))
 }
+
+/// What never is a pointer.
+fn is_number(param: &Param) -> bool {
+    matches!(param.kind, ParamKind::Number | ParamKind::Fd)
+}
+
+/// Arguments that may be pointers, and how many, for all calls that are alike: `args_npn`.
+fn shape(name: &str) -> Option<Value> {
+    let kinds = name.strip_prefix(SHAPE)?;
+    let items: Vec<Value> =
+        kinds.chars().map(|kind| reference(if kind == 'n' { "scalar" } else { "arg" }, "")).collect();
+    // Draft 7 wants one schema at least in such a list.
+    let items = if items.is_empty() { json!({}) } else { json!(items) };
+    let mut args = list("", items);
+    args["maxItems"] = json!(kinds.len());
+    Some(args)
+}
+
+fn shape_name(pointers: Vec<bool>) -> String {
+    let kinds = pointers.into_iter().map(|pointer| if pointer { 'p' } else { 'n' });
+    SHAPE.chars().chain(kinds).collect()
+}
+
+/// The shapes that system calls refer to.
+fn shapes_in(schema: &Value, found: &mut BTreeSet<String>) {
+    let calls = schema["properties"].as_object().into_iter().flat_map(Map::values);
+    let names = calls.filter_map(|call| call["allOf"][0]["$ref"].as_str()?.strip_prefix("#/definitions/"));
+    found.extend(names.filter(|name| name.starts_with(SHAPE)).map(str::to_owned));
+}
+
+/// How the names of shapes begin.
+const SHAPE: &str = "args_";
 
 fn blocks() -> Vec<(&'static str, Value)> {
     let steps = |about: &str| reference("steps", about);

@@ -48,3 +48,44 @@ fn a_case_is_tried_on_every_kernel_that_is_here() {
         assert!(!said.out.contains("native"), "nothing is run on the user's own kernel: {}", said.all());
     }
 }
+
+#[test]
+fn a_system_call_in_words() {
+    let case = "cases:
+  - name: files
+    steps:
+      - openat: [AT_FDCWD, {str: x}, O_RDONLY | O_CREAT, 0o600]
+        save: fd
+      - fork: [{fstat: [$fd, {out: 144}]}]
+  - name: twice
+    matrix: {flags: [0, 1]}
+    steps: [{memfd_create: [{str: x}, $flags]}]
+  - name: four times
+    matrix: {mask: [0, 1, 2, 3]}
+    steps: [{umask: [$mask]}]
+";
+    let place = Place::with(case);
+    let calls = [
+        "openat",
+        "fstat",
+        "memfd_create",
+        "umask",
+        "execve",
+        "clone",
+        "bpf",
+        "fork",
+        "getpid",
+        "afs_syscall",
+    ];
+    for call in calls {
+        assert_said!(format!("syscall_{call}"), place.say(&["explain", "--target", "x86_64", call]));
+    }
+}
+
+#[test]
+fn a_misspelt_system_call_is_told_from_a_case() {
+    assert_said!("misspelt_syscall", Place::with(CASE).say(&["explain", "opneat"]));
+    // An id is never taken for a system call, and words in ids still select cases.
+    let said = Place::with(CASE).say(&["explain", "--no-run", "*fails*"]).assert_status(0);
+    assert!(said.out.starts_with("s::fails_everywhere\n"), "{}", said.all());
+}
