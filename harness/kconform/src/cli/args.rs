@@ -131,7 +131,7 @@ pub(super) struct ReportArgs {
     /// The report; `-` is standard input.
     #[arg(value_name = "JSON")]
     pub(super) file: PathBuf,
-    /// What to make of it: html, ktap, junit, github, json or jsonl; may be given more than once. Without a file, or with
+    /// What to make of it: html, ktap, tap, junit, github, json or jsonl; may be given more than once. Without a file, or with
     /// `-`, it goes to standard output.
     #[arg(long = "report", value_name = "FORMAT[=FILE]", required_unless_present = "kcidb")]
     pub(super) reports: Vec<Wanted>,
@@ -160,7 +160,7 @@ pub(super) struct MergeArgs {
     /// The reports: every shard of every target.
     #[arg(value_name = "JSON", required = true)]
     pub(super) files: Vec<PathBuf>,
-    /// What to make of them: json, jsonl, html, ktap, junit or github; may be given more than once. Without a file, or
+    /// What to make of them: json, jsonl, html, ktap, tap, junit or github; may be given more than once. Without a file, or
     /// with `-`, it goes to standard output, and the text to standard error.
     #[arg(long = "report", value_name = "FORMAT[=FILE]")]
     pub(super) reports: Vec<Wanted>,
@@ -268,7 +268,7 @@ pub(super) struct RunArgs {
     /// No progress.
     #[arg(long, short)]
     pub(super) quiet: bool,
-    /// A report beside the text: json, jsonl, html, ktap, junit or github; may be given more than once. Without a file, or
+    /// A report beside the text: json, jsonl, html, ktap, tap, junit or github; may be given more than once. Without a file, or
     /// with `-`, it goes to standard output, and the text to standard error. jsonl is written as the results come: what
     /// is there when the run is killed can be read by `kconform report`.
     #[arg(long = "report", value_name = "FORMAT[=FILE]")]

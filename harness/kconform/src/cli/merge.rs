@@ -6,7 +6,7 @@ use super::args::MergeArgs;
 use super::report::read;
 use super::run::write_reports;
 use super::{CliError, FAILED, LOST, Styles};
-use crate::report::document::{Document, Status};
+use crate::report::document::{Document, Status, TroubleKind};
 use crate::report::merge::merge as join;
 use crate::report::{Outputs, outline};
 
@@ -27,12 +27,16 @@ pub(super) fn merge(args: &MergeArgs, styles: Styles) -> Result<u8, CliError> {
 
 /// As that of the run that the report is of.
 fn exit_status(document: &Document) -> u8 {
+    let troubles = document.troubles();
+    let any = |is: fn(TroubleKind) -> bool| troubles.iter().any(|trouble| is(trouble.kind));
     let mut statuses = document.targets.iter().flat_map(|target| target.counts.keys());
-    if document.partial || statuses.clone().any(|status| *status == Status::Lost) {
+    if statuses.clone().any(|status| *status == Status::Lost)
+        || any(|kind| kind.is_loss() && kind != TroubleKind::NothingRan)
+    {
         LOST
-    } else if !statuses.all(|status| status.is_fine()) {
+    } else if !statuses.all(|status| status.is_fine()) || any(|kind| !kind.is_loss()) {
         FAILED
-    } else if document.nothing_ran {
+    } else if any(|kind| kind == TroubleKind::NothingRan) {
         LOST
     } else {
         0

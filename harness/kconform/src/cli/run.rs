@@ -10,7 +10,7 @@ use super::{CliError, Styles, load_suites, shard};
 use crate::case::Case;
 use crate::guest::Start;
 use crate::interrupt;
-use crate::report::document::{Document, SuiteIdentity};
+use crate::report::document::{Document, SuiteIdentity, Trouble, TroubleKind};
 use crate::report::{Outputs, Progress, Run, Style, failures, passes, summary};
 use crate::run::enough::{self, Demands, Lack};
 use crate::run::{Options, TargetRun, exit_status, run as run_cases};
@@ -54,7 +54,8 @@ pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
     // Reports come whatever becomes of the text.
     let told = report(&mut out, &cases, &runs, args, style).and_then(|()| end(&mut out, &lacks, style));
     if !args.reports.is_empty() {
-        write_reports(&mut outputs, &run.gather(&runs), styles.err)?;
+        let document = Document { trouble: trouble(&lacks), ..run.gather(&runs) };
+        write_reports(&mut outputs, &document, styles.err)?;
     }
     seen_or(told)?;
     Ok(enough::exit_status(exit_status(&runs), &lacks))
@@ -73,6 +74,24 @@ fn end(out: &mut dyn Write, lacks: &[Lack], style: Style) -> std::io::Result<()>
         writeln!(out, "{mark} {lack}")?;
     }
     Ok(())
+}
+
+/// What reports say was wrong beside the cases, and do not know otherwise.
+fn trouble(lacks: &[Lack]) -> Vec<Trouble> {
+    let left = crate::folder::left().into_iter().map(|left| Trouble {
+        kind: TroubleKind::NotRemoved,
+        target: None,
+        text: format!("could not be removed: {left}"),
+    });
+    let lacks = lacks.iter().filter_map(|lack| {
+        let (kind, target) = match lack {
+            Lack::Skipped(counts) => (TroubleKind::Skipped, &counts.target),
+            Lack::TooFew { counts, .. } => (TroubleKind::TooFew, &counts.target),
+            Lack::Nothing { .. } | Lack::NothingOn(_) => return None,
+        };
+        Some(Trouble { kind, target: Some(target.clone()), text: lack.to_string() })
+    });
+    left.chain(lacks).collect()
 }
 
 /// The reader of a pipe has seen enough: that says nothing of the cases.

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plain::counted;
+pub use super::trouble::{Trouble, TroubleKind};
 
 /// The version of the form.
 pub const VERSION: u32 = 1;
@@ -36,6 +37,10 @@ pub struct Document {
     /// Nothing was tested: no case ran on any target, for all were skipped or lost.
     #[serde(default, skip_serializing_if = "is_false")]
     pub nothing_ran: bool,
+    /// What else was wrong with the run, whatever its cases came to. With `partial`, `nothing_ran` and `targets[].lost` it is all
+    /// that makes the exit status another than 0 beside the results.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub trouble: Vec<Trouble>,
     /// Which part of the selected cases these are, where several machines share them; missing: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub shard: Option<Shard>,

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::document::Document;
-use super::{DestinationError, github, html, json, jsonl, junit, ktap};
+use super::{DestinationError, github, html, json, jsonl, junit, ktap, tap};
 
 /// A format of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,6 +16,8 @@ pub enum Format {
     Jsonl,
     /// What the kernel's own tools read.
     Ktap,
+    /// What readers of TAP take that know nothing of subtests.
+    Tap,
     /// What CI servers read.
     Junit,
     /// Annotations in GitHub's workflows.
@@ -32,6 +34,7 @@ const FORMATS: &[(Format, &str, Writer)] = &[
     (Format::Json, "json", json::write),
     (Format::Jsonl, "jsonl", jsonl::write),
     (Format::Ktap, "ktap", ktap::write),
+    (Format::Tap, "tap", tap::write),
     (Format::Junit, "junit", junit::write),
     (Format::Github, "github", github::write),
     (Format::Html, "html", html::write),

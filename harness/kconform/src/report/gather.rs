@@ -43,6 +43,7 @@ pub fn gather(
         started: DateTime::<Utc>::from(started).to_rfc3339_opts(SecondsFormat::Secs, true),
         partial: runs.iter().any(TargetRun::is_partial),
         nothing_ran: nothing_ran(&targets),
+        trouble: Vec::new(),
         shard: None,
         suite,
         targets,

@@ -4,7 +4,7 @@
 
 use std::io::{self, Write};
 
-use super::document::{Case, CaseResult, Document, Place, Status};
+use super::document::{Case, CaseResult, Document, Place, Status, TroubleKind};
 use super::plain::{counts, headline, kernel, one_line, transcript};
 
 /// Writes the document.
@@ -17,6 +17,14 @@ pub(super) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> 
             let mend = lost.mend.iter().map(|mend| format!("\nto mend it: {}", one_line(mend)));
             let text = format!("{}{}", one_line(&lost.why), mend.collect::<String>());
             command(out, "error", None, &format!("{} was lost", target.name), &text)?;
+        }
+    }
+    for trouble in document.troubles() {
+        // The others are told in words of their own.
+        if !matches!(trouble.kind, TroubleKind::LostTarget | TroubleKind::NothingRan) {
+            let on = trouble.target.map(|target| format!(" on {target}")).unwrap_or_default();
+            let title = format!("kconform{on} was not as it should be");
+            command(out, "error", None, &title, &one_line(&trouble.text))?;
         }
     }
     if document.nothing_ran {

@@ -9,7 +9,7 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{CaseResult, Document, Status, Target, nothing_ran};
+use super::document::{CaseResult, Document, Status, Target, Trouble, nothing_ran};
 use super::gather::{self, Places, gather_result};
 use super::json::{self, ReadError};
 use crate::case;
@@ -48,6 +48,8 @@ struct OfCase<Id, Result> {
 #[derive(Serialize, Deserialize)]
 struct End {
     partial: bool,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    trouble: Vec<Trouble>,
     targets: Vec<Target>,
 }
 
@@ -59,7 +61,7 @@ fn line(line: &Line<'_>) -> io::Result<String> {
 pub(super) fn head(mut document: Document) -> Document {
     document.cases.iter_mut().for_each(|case| case.results.clear());
     document.targets.iter_mut().for_each(|target| target.counts.clear());
-    Document { partial: true, nothing_ran: true, ..document }
+    Document { partial: true, nothing_ran: true, trouble: Vec::new(), ..document }
 }
 
 /// Begins a report.
@@ -88,7 +90,11 @@ pub(super) fn result(
 
 /// Ends a report.
 pub(super) fn end(document: &Document) -> io::Result<String> {
-    line(&Line::End(End { partial: document.partial, targets: document.targets.clone() }))
+    line(&Line::End(End {
+        partial: document.partial,
+        trouble: document.trouble.clone(),
+        targets: document.targets.clone(),
+    }))
 }
 
 /// Writes a whole document.
@@ -163,6 +169,7 @@ fn read_on(mut document: Document, rest: &str) -> Result<Document, ReadError> {
     match ended {
         Some(end) => {
             document.partial = end.partial;
+            document.trouble = end.trouble;
             document.targets = end.targets;
         }
         None => count_up(&mut document),

@@ -4,11 +4,11 @@
 use std::io::{self, Write};
 use std::time::Duration;
 
-use chrono::DateTime;
+use chrono::{DateTime, FixedOffset};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::document::{Case, CaseResult, Document, Status, Target};
-use super::plain::{details, headline, lines};
+use super::document::{Case, CaseResult, Document, Status, Target, Trouble};
+use super::plain::{details, headline, lines, one_line};
 
 /// Writes the document.
 ///
@@ -18,6 +18,15 @@ pub(super) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> 
     let mut report = Report::new("kconform");
     let started = DateTime::parse_from_rfc3339(&document.started).ok();
     report.set_time(Duration::from_nanos(document.targets.iter().map(|t| t.elapsed_ns).sum()));
+    let troubles = document.troubles();
+    let suites = std::iter::once(None).chain(document.targets.iter().map(Some));
+    for target in suites {
+        let is_of = |trouble: &&Trouble| trouble.target.as_ref() == target.map(|target| &target.name);
+        let troubles: Vec<&Trouble> = troubles.iter().filter(is_of).collect();
+        if !troubles.is_empty() {
+            report.add_test_suite(failed_run(document, target, &troubles, started));
+        }
+    }
     for (nth, target) in document.targets.iter().enumerate() {
         for (suite, cases) in document.suites() {
             let mut tests = TestSuite::new(format!("{}: {suite}", target.name));
@@ -68,6 +77,37 @@ fn properties(document: &Document, target: &Target) -> Vec<Property> {
         properties.push(Property::new("noted", target.noted.to_string()));
     }
     properties
+}
+
+/// What was wrong with the run or a target of it beside its cases, each a test that did not pass: servers count nothing else.
+fn failed_run(
+    document: &Document,
+    target: Option<&Target>,
+    troubles: &[&Trouble],
+    started: Option<DateTime<FixedOffset>>,
+) -> TestSuite {
+    let name = target.map_or("kconform".to_owned(), |target| format!("{}: kconform", target.name));
+    let mut tests = TestSuite::new(name);
+    if let Some(started) = started {
+        tests.set_timestamp(started);
+    }
+    if let Some(target) = target {
+        tests.add_properties(properties(document, target));
+    }
+    tests.set_time(Duration::ZERO);
+    for trouble in troubles {
+        let kind = if trouble.kind.is_loss() { NonSuccessKind::Error } else { NonSuccessKind::Failure };
+        let mut status = TestCaseStatus::non_success(kind);
+        status.set_message(one_line(&trouble.text)).set_type(trouble.kind.word());
+        status.set_description(lines(&trouble.text).join("\n"));
+        let mut test = TestCase::new(trouble.kind.test(), status);
+        test.set_classname(
+            target.map_or("kconform".to_owned(), |target| format!("{}.kconform", target.name)),
+        );
+        test.set_time(Duration::ZERO);
+        tests.add_test_case(test);
+    }
+    tests
 }
 
 fn test(case: &Case, result: &CaseResult) -> TestCase {

@@ -9,9 +9,9 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::document::{Case, CaseResult, Document, Status, Target};
+use super::document::{Case, CaseResult, Document, Status, Target, Trouble};
 use super::gather::hex;
-use super::plain::{details, headline, kernel};
+use super::plain::{details, headline, kernel, lines, one_line};
 
 /// What the schema allows of a log's excerpt, in bytes to be on the safe side.
 const MOST_LOG: usize = 16384;
@@ -99,15 +99,24 @@ impl Submission {
                 report.checkouts.push(self.checkout(&own, target));
                 report.builds.push(self.build(&own, target));
             }
+            let mut add = |id: String, mut test: Value| {
+                test["id"] = json!(id);
+                test["origin"] = json!(self.origin);
+                test["build_id"] = json!(build);
+                report.tests.push(test);
+            };
+            // A test is of a build: what is wrong with the run as a whole is told with the first.
+            let is_of = |of: Option<&String>| of.map_or(nth == 0, |of| *of == target.name);
+            let troubles = document.troubles();
+            let troubles = troubles.iter().filter(|trouble| is_of(trouble.target.as_ref()));
+            for (number, trouble) in troubles.enumerate() {
+                add(format!("{own}-trouble-{number}"), failed_run(document, target, trouble));
+            }
             for case in &document.cases {
                 let id = format!("{own}-{}", case.id);
-                report.tests.extend(case.results.get(nth).map(|result| {
-                    let mut test = test(document, target, case, result);
-                    test["id"] = json!(id);
-                    test["origin"] = json!(self.origin);
-                    test["build_id"] = json!(build);
-                    test
-                }));
+                if let Some(result) = case.results.get(nth) {
+                    add(id, test(document, target, case, result));
+                }
             }
         }
         // Strings and numbers: it can always be written.
@@ -129,16 +138,33 @@ impl Submission {
     }
 }
 
+fn environment(target: &Target) -> Value {
+    json!({
+        "comment": clean(&kernel(target)),
+        "misc": {"target": target.name, "cpus": target.cpus, "page_size": target.page_size, "host": target.host},
+    })
+}
+
+/// What was wrong beside the cases: it says nothing of the kernel, but that the submission is not all that it should be.
+fn failed_run(document: &Document, target: &Target, trouble: &Trouble) -> Value {
+    json!({
+        "path": format!("kconform.{}", plain(trouble.kind.test())),
+        "status": "ERROR",
+        "start_time": document.started,
+        "environment": environment(target),
+        "comment": clean(&one_line(&trouble.text)),
+        "log_excerpt": excerpt(&lines(&trouble.text)),
+        "misc": {"kconform": {"version": document.kconform, "trouble": trouble.kind}},
+    })
+}
+
 fn test(document: &Document, target: &Target, case: &Case, result: &CaseResult) -> Value {
     let mut test = json!({
         "path": path(&case.id),
         "status": status(result.status),
         "start_time": document.started,
         "duration": result.duration_ns as f64 / 1e9,
-        "environment": {
-            "comment": clean(&kernel(target)),
-            "misc": {"target": target.name, "cpus": target.cpus, "page_size": target.page_size, "host": target.host},
-        },
+        "environment": environment(target),
         "misc": {
             "kconform": {
                 "version": document.kconform,
@@ -176,10 +202,12 @@ fn status(status: Status) -> &'static str {
 /// `bpf/map/array::create_is_refused[zero_key_size]` as `kconform.bpf.map.array.create_is_refused.zero_key_size`.
 fn path(id: &str) -> String {
     let words = id.split(['/', ':', '[', ']']).filter(|word| !word.is_empty());
-    let plain = |word: &str| -> String {
-        word.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
-    };
     std::iter::once("kconform".to_owned()).chain(words.map(plain)).collect::<Vec<_>>().join(".")
+}
+
+/// A word of a path.
+fn plain(word: &str) -> String {
+    word.chars().map(|c| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' }).collect()
 }
 
 fn is_origin(text: &str) -> bool {

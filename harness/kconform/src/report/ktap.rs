@@ -3,7 +3,7 @@
 
 use std::io::{self, Write};
 
-use super::document::{Case, CaseResult, Document, Status, Target};
+use super::document::{Case, CaseResult, Document, Status, Target, Trouble};
 use super::plain::{counts, details, headline, kernel, one_line};
 
 /// Writes the document.
@@ -11,7 +11,10 @@ use super::plain::{counts, details, headline, kernel, one_line};
 /// # Errors
 /// What the writer says.
 pub(super) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> {
-    writeln!(out, "KTAP version 1\n1..{}", document.targets.len())?;
+    let troubles = document.troubles();
+    let of_the_run = troubles.iter().filter(|trouble| trouble.target.is_none());
+    let count = document.targets.len();
+    writeln!(out, "KTAP version 1\n1..{}", count + of_the_run.clone().count())?;
     writeln!(out, "# kconform {}, {}", document.kconform, document.started)?;
     writeln!(out, "# case files: sha256 {}", document.suite.sha256)?;
     if document.partial {
@@ -22,17 +25,33 @@ pub(super) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> 
     }
     let suites = document.suites();
     for (nth, target) in document.targets.iter().enumerate() {
-        let mut fine = target.lost.is_none();
-        writeln!(out, "  KTAP version 1\n  # Subtest: {}\n  1..{}", name(&target.name), suites.len())?;
+        let troubles = troubles.iter().filter(|trouble| trouble.target.as_ref() == Some(&target.name));
+        let mut fine = troubles.clone().count() == 0;
+        let count = suites.len() + troubles.clone().count();
+        writeln!(out, "  KTAP version 1\n  # Subtest: {}\n  1..{count}", name(&target.name))?;
         write_target(target, out)?;
         for (number, (suite, cases)) in suites.iter().enumerate() {
             let well = write_suite(suite, cases, nth, out)?;
             writeln!(out, "  {} {} {}", ok(well), number + 1, name(suite))?;
             fine &= well;
         }
+        for (number, trouble) in troubles.enumerate() {
+            writeln!(out, "  {}", failed_run(suites.len() + number + 1, trouble))?;
+        }
         writeln!(out, "{} {} {}", ok(fine), nth + 1, name(&target.name))?;
     }
+    for (number, trouble) in of_the_run.enumerate() {
+        writeln!(out, "{}", failed_run(count + number + 1, trouble))?;
+    }
     Ok(())
+}
+
+/// The line of what was wrong beside the cases: `not ok 3 the_target_is_not_lost # ERROR lost: …`.
+fn failed_run(number: usize, trouble: &Trouble) -> String {
+    let word = if trouble.kind.is_loss() { "ERROR lost: " } else { "" };
+    // Parsers look for directives anywhere in the line.
+    let said = diagnostic(&trouble.text).replace("# ", "#");
+    format!("not ok {number} {} # {word}{said}", trouble.kind.test().replace(' ', "_"))
 }
 
 fn write_target(target: &Target, out: &mut dyn Write) -> io::Result<()> {

@@ -101,6 +101,7 @@ pub fn merge(reports: &[(String, Document)]) -> Result<Document, MergeError> {
         started: parts.iter().map(|part| &part.document.started).min().cloned().unwrap_or_default(),
         partial: parts.iter().any(|part| part.document.partial),
         nothing_ran: nothing_ran(&targets),
+        trouble: parts.iter().flat_map(|part| part.document.trouble.clone()).collect(),
         shard: None,
         targets,
         cases,

@@ -25,8 +25,10 @@ mod prototype;
 mod side_by_side;
 mod strace;
 mod summary;
+mod tap;
 #[cfg(test)]
 pub(crate) mod tests;
+mod trouble;
 
 pub use destination::{Destination, DestinationError};
 pub use explain::explain;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::document::{Document, Status, Target};
-use super::plain::{counts, headline, said_once};
+use super::plain::{counts, headline, one_line, said_once};
 use super::{Style, seconds};
 
 /// The cases that are not as they should be, a line each, and how many cases each target has of which verdict.
@@ -17,6 +17,9 @@ pub fn outline(document: &Document, style: Style) -> String {
     }
     if document.partial {
         out.push_str(&format!("{} this report is partial\n", style.bad("note:")));
+    }
+    for trouble in &document.trouble {
+        out.push_str(&format!("{} {}\n", style.bad("error:"), one_line(&trouble.text)));
     }
     // What was lost is told as such.
     let skipped = |target: &&Target| target.ran() == 0 && !target.counts.contains_key(&Status::Lost);

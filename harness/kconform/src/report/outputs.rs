@@ -103,7 +103,9 @@ impl Outputs {
         }
         let line = match event {
             Event::Note(Note::Opened { .. }) | Event::Finished { .. } => jsonl::target(run),
-            Event::Note(Note::Result(nth, _)) => jsonl::result(&cases[*nth], *nth, run, &mut self.places),
+            Event::Note(Note::Result(nth, _) | Note::NotRun(nth, _)) => {
+                jsonl::result(&cases[*nth], *nth, run, &mut self.places)
+            }
             Event::Note(Note::Opening(_) | Note::Doing(_) | Note::Running(_)) | Event::Round(_) => return,
         };
         for output in &mut self.all {

@@ -17,6 +17,8 @@ fn shown(mut line: String, c: char) -> String {
     match c {
         '\t' => line.push(' '),
         c if c.is_control() => line.push_str(&format!("\\x{:02x}", u32::from(c))),
+        // No XML and no YAML may hold these.
+        '\u{fffe}' | '\u{ffff}' => line.push_str(&format!("\\u{:04x}", u32::from(c))),
         c => line.push(c),
     }
     line

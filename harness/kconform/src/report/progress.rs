@@ -77,7 +77,7 @@ impl Progress {
             Event::Note(Note::Running(case)) => {
                 line.bar.set_message(self.ids.get(*case).cloned().unwrap_or_default());
             }
-            Event::Note(Note::Result(_, result)) => {
+            Event::Note(Note::Result(_, result) | Note::NotRun(_, result)) => {
                 if !result.verdict.is_fine() {
                     line.bad.fetch_add(1, Ordering::Relaxed);
                 }

@@ -118,6 +118,7 @@ pub fn run(
     }
     drop(sender);
     let mut interrupted: Option<Instant> = None;
+    let mut ended = vec![false; targets.len()];
     loop {
         if interrupt::requested() {
             let since = interrupted.get_or_insert_with(Instant::now).elapsed();
@@ -130,6 +131,7 @@ pub fn run(
         }
         match receiver.recv_timeout(GLANCE) {
             Ok((nth, event)) => {
+                ended[nth] |= matches!(event, Event::Finished { .. });
                 runs[nth].take_in(&event);
                 tell(nth, &event, &runs[nth]);
             }
@@ -137,7 +139,17 @@ pub fn run(
             Err(RecvTimeoutError::Disconnected) => break,
         }
     }
+    unfinished(&mut runs, &ended, interrupt::requested());
     runs
+}
+
+/// A target that did not come to its end is lost, though its cases may all have results of earlier rounds.
+fn unfinished(runs: &mut [TargetRun], ended: &[bool], interrupted: bool) {
+    let what =
+        if interrupted { "interrupted" } else { "its thread ended before its time: a bug of kconform's" };
+    for (run, _) in runs.iter_mut().zip(ended).filter(|(_, ended)| !**ended) {
+        run.unusable = Some(Unusable { what: what.into(), mend: None, not_set_up: false });
+    }
 }
 
 fn run_target(cases: &[Case], target: Target, nth: usize, options: Options, sender: &Sender<(usize, Event)>) {
@@ -203,7 +215,7 @@ fn run_round(cases: &[Case], workers: &mut [Worker], isolate: bool, tell: &(dyn 
     let why = unusable(workers).map_or_else(String::new, |unusable| unusable.what.clone());
     let lost = CaseResult { verdict: Verdict::Lost(why), seen: None, remark: None };
     for case in next.into_inner().min(cases.len())..cases.len() {
-        tell(Note::Result(case, lost.clone()));
+        tell(Note::NotRun(case, lost.clone()));
     }
 }
 
@@ -245,6 +257,9 @@ impl TargetRun {
                 self.remark = remark.clone().or(self.remark.take());
             }
             Event::Note(Note::Result(case, result)) => self.take_result(*case, result),
+            // What a later round did not come to, since the target was lost, is no news of the case.
+            Event::Note(Note::NotRun(case, _)) if !self.tallies[*case].is_empty() => {}
+            Event::Note(Note::NotRun(case, result)) => self.take_result(*case, result),
             Event::Note(Note::Opening(_) | Note::Doing(_) | Note::Running(_)) | Event::Round(_) => {}
             Event::Finished { elapsed, unusable } => {
                 self.elapsed = *elapsed;
@@ -263,10 +278,6 @@ impl TargetRun {
     fn take_result(&mut self, case: usize, result: &CaseResult) {
         let tally = &mut self.tallies[case];
         let is_later = !tally.is_empty();
-        // What a later round did not come to, since the target was lost, is no news of the case.
-        if is_later && matches!(result.verdict, Verdict::Lost(_)) {
-            return;
-        }
         if !is_later || self.results[case].verdict.is_fine() && !result.verdict.is_fine() {
             self.results[case] = result.clone();
         }
@@ -289,5 +300,45 @@ pub fn exit_status(runs: &[TargetRun]) -> u8 {
         0
     } else {
         1
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rstest::rstest;
+
+    use super::*;
+
+    fn passed() -> CaseResult {
+        CaseResult { verdict: Verdict::Passed, seen: None, remark: None }
+    }
+
+    fn lost() -> CaseResult {
+        CaseResult { verdict: Verdict::Lost("gone".into()), ..passed() }
+    }
+
+    /// A case that passed in the first round, and what is said of it in the second.
+    #[rstest]
+    #[case::lost_by_itself(Note::Result(0, lost()), "lost", 2)]
+    #[case::lost_with_the_target(Note::NotRun(0, lost()), "passed", 1)]
+    fn what_is_lost_in_a_later_round(#[case] note: Note, #[case] word: &str, #[case] runs: u64) {
+        let mut run = TargetRun::new("native", 1);
+        run.take_in(&Event::Note(Note::Result(0, passed())));
+        run.take_in(&Event::Note(note));
+        assert_eq!(run.results[0].verdict.word(), word);
+        assert_eq!(run.tallies[0].values().sum::<u64>(), runs);
+    }
+
+    #[rstest]
+    #[case::interrupted(true, "interrupted")]
+    #[case::panicked(false, "its thread ended before its time: a bug of kconform's")]
+    fn a_target_without_an_end_is_lost(#[case] interrupted: bool, #[case] what: &str) {
+        let mut runs = vec![TargetRun::new("native", 1), TargetRun::new("x86_64", 1)];
+        for run in &mut runs {
+            run.take_in(&Event::Note(Note::Result(0, passed())));
+        }
+        unfinished(&mut runs, &[true, false], interrupted);
+        assert!(!runs[0].is_partial() && runs[1].is_partial());
+        assert_eq!(runs[1].unusable.as_ref().map(|unusable| unusable.what.as_str()), Some(what));
     }
 }

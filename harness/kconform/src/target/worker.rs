@@ -72,6 +72,8 @@ pub enum Note {
     Running(usize),
     /// A case has its result, by its index in what was given to run.
     Result(usize, CaseResult),
+    /// A case is not run, since the target can do no more: it is lost with it.
+    NotRun(usize, CaseResult),
 }
 
 impl Note {
@@ -80,6 +82,7 @@ impl Note {
         match self {
             Note::Running(case) => Note::Running(case + cases),
             Note::Result(case, result) => Note::Result(case + cases, result),
+            Note::NotRun(case, result) => Note::NotRun(case + cases, result),
             other => other,
         }
     }
@@ -291,13 +294,13 @@ impl Worker {
     pub fn run_one(&mut self, case: &Case, tell: &mut dyn FnMut(Note)) -> CaseResult {
         let mut result = None;
         self.run(&[case], &mut |note| match note {
-            Note::Result(_, found) => result = Some(found),
+            Note::Result(_, found) | Note::NotRun(_, found) => result = Some(found),
             other => tell(other),
         });
         result.unwrap_or_else(|| CaseResult::bare(Verdict::Lost("it was not run".into())))
     }
 
-    /// Runs cases in order; each gets exactly one [`Note::Result`].
+    /// Runs cases in order; each gets exactly one [`Note::Result`] or [`Note::NotRun`].
     pub fn run(&mut self, cases: &[&Case], tell: &mut dyn FnMut(Note)) {
         let mut queue: VecDeque<Waiting> = (0..cases.len())
             .map(|case| Waiting { case, before: None, suspected: None, after: None })
@@ -317,7 +320,7 @@ impl Worker {
                 let why = self.unusable.as_ref().map(|u| u.what.clone()).unwrap_or_default();
                 self.unpark(&mut queue);
                 for waiting in flying.drain(..).map(|f| f.waiting).chain(queue.drain(..)) {
-                    tell(Note::Result(waiting.case, CaseResult::bare(Verdict::Lost(why.clone()))));
+                    tell(Note::NotRun(waiting.case, CaseResult::bare(Verdict::Lost(why.clone()))));
                 }
                 return;
             };

@@ -5,6 +5,7 @@ use std::process::Stdio;
 use rstest::rstest;
 
 use crate::guests::is_set_up;
+use crate::losses::assert_red;
 use crate::program::{Place, assert_said, is_root, not_here};
 
 #[test]
@@ -67,8 +68,8 @@ fn a_folder_that_cannot_be_removed_is_told() {
     let place = Place::with(
         "cases:\n  - name: makes a file for good\n    steps:\n      - openat: [AT_FDCWD, {str: file}, O_CREAT | O_RDWR, 0o600]\n        save: file\n      - ioctl: [$file, 0x40086602, {u32: 0x10}]\n",
     );
-    let run =
-        place.command(&[]).args(["run", "--target", "native"]).output().expect("the program can be started");
+    let run = place.command(&[]).args(["run", "--target", "native", "--report", "json=run.json"]).output();
+    let run = run.expect("the program can be started");
     let mutable = std::process::Command::new("chattr").args(["-R", "-i"]).arg(place.tmp()).output();
     let said = String::from_utf8_lossy(&run.stdout);
     if said.contains("ENOTTY") || said.contains("EOPNOTSUPP") {
@@ -77,6 +78,10 @@ fn a_folder_that_cannot_be_removed_is_told() {
     assert!(mutable.is_ok_and(|done| done.status.success()), "the file can be removed again");
     assert_eq!(run.status.code(), Some(3), "{said}");
     assert!(said.contains("error: could not be removed: "), "{said}");
+    for left in std::fs::read_dir(place.tmp()).expect("readable").flatten() {
+        std::fs::remove_dir_all(left.path()).expect("removed");
+    }
+    assert_red(&place, 3);
 }
 
 /// Waits for what comes by itself, but not for ever.

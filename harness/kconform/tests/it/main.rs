@@ -24,6 +24,7 @@ mod kvm;
 mod leftovers;
 mod library;
 mod limits;
+mod losses;
 mod mutants;
 mod never_run;
 mod outputs;

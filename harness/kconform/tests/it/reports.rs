@@ -14,7 +14,7 @@ use crate::guests::is_set_up;
 use crate::program::{Place, Said, is_root, not_here};
 use crate::readers;
 
-const FORMATS: [&str; 6] = ["json", "jsonl", "ktap", "junit", "github", "html"];
+const FORMATS: [&str; 7] = ["json", "jsonl", "ktap", "tap", "junit", "github", "html"];
 
 /// A case for every verdict; a guest has more of them than this machine's own kernel.
 const CASES: &str = "about: Of every kind.
@@ -133,6 +133,25 @@ impl Reports {
         self.assert_junit();
         self.assert_annotations();
         self.assert_page();
+        self.assert_verdicts();
+    }
+
+    /// Whoever reads a format takes the run for what its exit status says.
+    #[track_caller]
+    fn assert_verdicts(&self) {
+        for format in ["ktap", "tap", "junit", "github"] {
+            let text = self.text(format);
+            for (reader, says) in readers::verdicts(format, &text) {
+                assert_eq!(says, self.said.status == Some(0), "{reader} of {format}:\n{text}");
+            }
+        }
+    }
+
+    /// The targets that were lost.
+    fn lost(&self) -> Vec<String> {
+        let targets = self.document["targets"].as_array().expect("a list").iter();
+        let lost = targets.filter(|target| !target["lost"].is_null());
+        lost.map(|target| target["name"].as_str().expect("a name").to_owned()).collect()
     }
 
     #[track_caller]
@@ -170,8 +189,13 @@ impl Reports {
         };
         let line =
             |(target, id, word): (String, String, String)| format!("{target}|s|{id}|{}\n", status(&word));
-        let wanted: String = self.results().into_iter().map(line).collect();
-        assert_eq!(read, format!("{wanted}0\n"), "{}", self.text("ktap"));
+        let mut wanted: Vec<String> = self.results().into_iter().map(line).collect();
+        wanted.extend(self.lost().iter().map(|target| format!("{target}|the_target_is_not_lost|FAILURE\n")));
+        let mut read: Vec<String> = read.lines().map(|line| format!("{line}\n")).collect();
+        assert_eq!(read.pop().as_deref(), Some("0\n"), "{}", self.text("ktap"));
+        wanted.sort();
+        read.sort();
+        assert_eq!(read, wanted, "{}", self.text("ktap"));
         let partial = "\n# partial: not every case came to a result on every target\n";
         assert_eq!(self.text("ktap").contains(partial), self.is_partial(), "{}", self.text("ktap"));
     }
@@ -186,7 +210,10 @@ impl Reports {
             "crashed" | "lost" => "error ",
             _ => "failure ",
         };
+        let of_the_run = |line: &&str| line.contains(".kconform|the target is not lost|-:-|error lost");
         let tests: Vec<&str> = read.lines().filter(|line| line.starts_with("  ")).collect();
+        let (lost, tests): (Vec<&str>, Vec<&str>) = tests.into_iter().partition(of_the_run);
+        assert_eq!(lost.len(), self.lost().len(), "{read}");
         let results = self.results();
         assert_eq!(tests.len(), results.len(), "{read}");
         for (test, (target, id, status)) in tests.iter().zip(&results) {

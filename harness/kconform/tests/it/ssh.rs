@@ -107,7 +107,7 @@ fn a_machine_that_does_not_let_us_in_is_lost() {
 
 /// A program instead of ssh, which gets the same words; the last of them is the script to be run there. `$1` is the number
 /// of the call.
-fn with_ssh(cases: &str, script: &str) -> Place {
+pub(crate) fn with_ssh(cases: &str, script: &str) -> Place {
     use std::os::unix::fs::PermissionsExt;
     let place = Place::with(cases);
     let program = place.folder().join("ssh");

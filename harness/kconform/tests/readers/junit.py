@@ -23,8 +23,8 @@ def test(suite, case):
     status = "passed"
     for found in case.result:
         status = f"{type(found).__name__.lower()} {found.type}: {(found.message or '').splitlines()[:1]}"
-    place = case._elem.attrib
-    return "|".join([suite.name, case.classname, case.name, f"{place['file']}:{place['line']}", status])
+    place = [case._elem.attrib.get(key, "-") for key in ("file", "line")]
+    return "|".join([suite.name, case.classname, case.name, ":".join(place), status])
 
 
 report = junitparser.JUnitXml.fromroot(junitparser.JUnitXml.fromstring(text)._elem)

@@ -1,6 +1,7 @@
 """Reads KTAP on standard input with the kernel's own parser, whose folder is the argument.
 
-Prints a line for each test of the third level: target, suite, name, status; then the number of errors.
+Prints a line for each test without subtests: target, suite, name, status, of which those of a target or of the run have
+less; then the number of errors.
 """
 
 import io
@@ -18,8 +19,16 @@ except TypeError:  # since Linux 6.14 it is told where to print
 
     root = kunit_parser.parse_run_tests(lines, Printer(sys.stdout))
 sys.stdout = stdout
-for target in root.subtests:
-    for suite in target.subtests:
-        for case in suite.subtests:
-            print("|".join([target.name, suite.name, case.name, case.status.name]))
+
+
+def show(tests, names):
+    for test in tests:
+        path = [*names, test.name]
+        if test.subtests:
+            show(test.subtests, path)
+        else:
+            print("|".join([*path, test.status.name]))
+
+
+show(root.subtests, [])
 print(root.counts.errors)

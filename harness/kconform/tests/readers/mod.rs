@@ -70,6 +70,55 @@ pub(crate) fn junit(xml: &str) -> Option<String> {
     Some(said(&python, "junit.py", &[schemas.as_os_str()], xml))
 }
 
+/// What readers of a format think of a report: each by its name, and whether it takes the run to be as it should be. Empty
+/// where none is here. Programs that give a verdict do so by their exit status.
+#[track_caller]
+pub(crate) fn verdicts(format: &str, text: &str) -> Vec<(&'static str, bool)> {
+    let file = tempfile::NamedTempFile::new().expect("a file");
+    std::fs::write(file.path(), text).expect("written");
+    let path = file.path().as_os_str();
+    let run = |program: &Path, arguments: &[&OsStr]| {
+        let text = std::fs::File::open(file.path()).expect("readable");
+        let output = Command::new(program).args(arguments).stdin(text).output().expect("it can be started");
+        assert!(output.status.code().is_some_and(|status| status < 2), "{}: {output:?}", program.display());
+        output.status.success()
+    };
+    let words = |them: &[&str], read: &str| !them.iter().any(|word| read.contains(word));
+    match format {
+        "ktap" => {
+            let parser = cached("kunit/kunit.py");
+            let mend = "ci/kunit-parser gets it";
+            let parser = wanted(parser, "KCONFORM_REQUIRE_KUNIT", "the kernel's parser", mend);
+            let Some(parser) = parser else { return Vec::new() };
+            let script = here().join("kunit.py");
+            let folder = parser.parent().expect("a folder").as_os_str();
+            let arguments = [OsStr::new("-B"), script.as_os_str(), folder, path];
+            vec![("kunit.py", run(Path::new("python3"), &arguments))]
+        }
+        "tap" => {
+            let (Some(node), Some(tappy)) = (validator("node"), validator("tappy")) else {
+                return Vec::new();
+            };
+            let parser = cached("validators/tap/node_modules/tap-parser/bin/cmd.cjs");
+            let parser = parser.expect("it comes with them");
+            let arguments = [parser.as_os_str(), OsStr::new("--silent"), OsStr::new("--strict")];
+            vec![("tap-parser", run(&node, &arguments)), ("tap.py", run(&tappy, &[path]))]
+        }
+        "junit" => {
+            let Some(program) = validator("junitparser") else { return Vec::new() };
+            vec![("junitparser", run(&program, &[OsStr::new("verify"), path]))]
+        }
+        "kcidb" => {
+            let Some(python) = validator("python") else { return Vec::new() };
+            assert_eq!(said(&python, "kcidb.py", &[], text), "", "it is valid");
+            let red = ["\"status\": \"FAIL\"", "\"status\": \"ERROR\"", "\"status\": \"MISS\""];
+            vec![("statuses", words(&red, text))]
+        }
+        "github" => vec![("annotations", words(&["::error "], text))],
+        other => panic!("who reads {other}?"),
+    }
+}
+
 /// A person at Chromium: does something with a page, and tells what they see (`browser.py` says what can be done).
 #[track_caller]
 pub(crate) fn person(page: &Path, actions: &Value) -> Option<Vec<Value>> {

@@ -49,6 +49,7 @@ pub(crate) fn document(kernels: &[(&str, Status, &str)]) -> Document {
         started: String::new(),
         partial: false,
         nothing_ran: false,
+        trouble: Vec::new(),
         shard: None,
         suite: SuiteIdentity::default(),
         targets: kernels.iter().map(target).collect(),

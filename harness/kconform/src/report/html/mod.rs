@@ -41,6 +41,8 @@ struct Data<'a> {
     started: &'a str,
     partial: bool,
     nothing_ran: bool,
+    /// What else was wrong with the run, a sentence each.
+    trouble: Vec<&'a str>,
     sha256: &'a str,
     /// The address of the case files' checkout at a forge.
     forge: Option<&'a str>,
@@ -117,6 +119,7 @@ impl<'a> Data<'a> {
             started: &document.started,
             partial: document.partial,
             nothing_ran: document.nothing_ran,
+            trouble: document.trouble.iter().map(|trouble| trouble.text.as_str()).collect(),
             sha256: &document.suite.sha256,
             forge: document.suite.forge.as_deref(),
             all: document.suite.cases,

@@ -39,6 +39,8 @@ function header() {
     make("code", { title: data.sha256 }, data.sha256.slice(0, 12)));
   byId("partial").hidden = !data.partial;
   byId("nothing").hidden = !data.nothing_ran;
+  byId("trouble").hidden = data.trouble.length === 0;
+  byId("trouble").append(...data.trouble.map((said) => make("p", { class: "bad" }, said)));
   const there = data.statuses.map((_, s) => s).filter((s) => s === 0 || data.targets.some((t) => t.counts[s]));
   const headings = ["Target", "Kernel", ...there.map((s) => data.statuses[s].word), "time"];
   byId("targets").tHead.append(make("tr", {}, ...headings.map((h) => make("th", { scope: "col" }, h))));

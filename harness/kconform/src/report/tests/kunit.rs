@@ -4,7 +4,7 @@ use super::readers;
 use super::sample::document;
 use super::written;
 use crate::report::Format;
-use crate::report::document::Status;
+use crate::report::document::{Status, Trouble};
 
 #[test]
 fn the_kernels_parser_reads_it() {
@@ -22,6 +22,12 @@ fn the_kernels_parser_reads_it() {
             let name = case.id.split("::").nth(1).expect("an id").replace('#', "_");
             wanted.push_str(&format!("{}|{}|{name}|{status}\n", target.name, case.suite));
         }
+        let of = |trouble: &&Trouble| trouble.target.as_ref() == Some(&target.name);
+        for trouble in document.troubles().iter().filter(of) {
+            let name = trouble.kind.test().replace(' ', "_");
+            wanted.push_str(&format!("{}|{name}|FAILURE\n", target.name));
+        }
     }
+    wanted.push_str("nothing_is_left_behind|FAILURE\n");
     assert_eq!(read, format!("{wanted}0\n"));
 }

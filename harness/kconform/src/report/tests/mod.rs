@@ -15,6 +15,7 @@ pub(crate) mod sample;
 mod schema;
 mod side_by_side;
 mod summary;
+mod trouble;
 
 use rstest::rstest;
 
@@ -32,6 +33,7 @@ fn written(format: Format, document: &Document) -> String {
 #[case(Format::Json)]
 #[case(Format::Jsonl)]
 #[case(Format::Ktap)]
+#[case(Format::Tap)]
 #[case(Format::Junit)]
 #[case(Format::Github)]
 fn forms(#[case] format: Format) {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::report::document::{
     Also, Argument, Case, CaseResult, Document, FORMAT, Failure, FailureKind, LostTarget, Output, Place,
-    Status, Step, SuiteFile, SuiteIdentity, Target, VERSION,
+    Status, Step, SuiteFile, SuiteIdentity, Target, Trouble, TroubleKind, VERSION,
 };
 
 const FILE: &str = "cases/bpf/map/array.yaml";
@@ -165,6 +165,18 @@ pub(crate) fn document() -> Document {
         started: "2026-01-02T03:04:05Z".into(),
         partial: true,
         nothing_ran: false,
+        trouble: vec![
+            Trouble {
+                kind: TroubleKind::NotRemoved,
+                target: None,
+                text: format!("could not be removed: /tmp/kconform-1: {NASTY}"),
+            },
+            Trouble {
+                kind: TroubleKind::TooFew,
+                target: Some("native".into()),
+                text: "--min-run 20: 8 of 9 cases ran on native".into(),
+            },
+        ],
         shard: None,
         suite: SuiteIdentity {
             sha256: "ab".repeat(32),
