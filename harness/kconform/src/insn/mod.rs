@@ -98,27 +98,39 @@ impl Insn {
 /// Reads one macro call. `constant` gives the value of a constant's name, in two's complement.
 ///
 /// # Errors
-/// The first thing that is wrong with it, and where.
-pub fn parse(text: &str, constant: &dyn Fn(&str) -> Option<u64>) -> Result<Insns, InsnError> {
-    let call = MacroCall::split(text)?;
+/// What is wrong with it, and where. Behind a misspelt macro its arguments are read as the nearest macro's.
+pub fn parse(text: &str, constant: &dyn Fn(&str) -> Option<u64>) -> Result<Insns, Vec<InsnError>> {
+    let mut wrong = Vec::new();
+    let call = MacroCall::split(text, &mut wrong).map_err(|error| {
+        wrong.push(error);
+        std::mem::take(&mut wrong)
+    })?;
     let expected = call.row.params.len();
     if call.args.len() != expected {
-        let names: Vec<_> = call.row.params.iter().map(|p| p.name()).collect();
-        let got = call.args.len();
-        let plural = if expected == 1 { "" } else { "s" };
-        return Err(InsnError::new(
-            call.arguments(),
-            format!("{} takes {expected} argument{plural}, not {got}", call.row.name),
-        )
-        .help(format!("{}({})", call.row.name, names.join(", "))));
+        // Of a macro that is only near it says nothing how many arguments another takes.
+        if wrong.is_empty() {
+            let names: Vec<_> = call.row.params.iter().map(|p| p.name()).collect();
+            let got = call.args.len();
+            let plural = if expected == 1 { "" } else { "s" };
+            let text = format!("{} takes {expected} argument{plural}, not {got}", call.row.name);
+            let help = format!("{}({})", call.row.name, names.join(", "));
+            wrong.push(InsnError::new(call.arguments(), text).help(help));
+        }
+        return Err(wrong);
     }
     let mut fields = Fields::new(call.row);
     for (&param, range) in call.row.params.iter().zip(&call.args) {
-        let argument = evaluate(text, range.clone(), constant)?;
-        check_names(text, param, &argument)?;
-        fields.set(param, argument.value, trim(text, range))?;
+        let read = evaluate(text, range.clone(), constant).and_then(|argument| {
+            check_names(text, param, &argument)?;
+            fields.set(param, argument.value, trim(text, range))
+        });
+        wrong.extend(read.err());
     }
-    Ok(Insns { text: text.to_owned(), list: fields.list(call.row) })
+    if wrong.is_empty() {
+        Ok(Insns { text: text.to_owned(), list: fields.list(call.row) })
+    } else {
+        Err(wrong)
+    }
 }
 
 /// A macro call taken apart.
@@ -135,12 +147,13 @@ impl MacroCall {
         self.open..self.close + 1
     }
 
-    fn split(text: &str) -> Result<MacroCall, InsnError> {
+    /// A misspelt name stands for the nearest, and is noted as `wrong`.
+    fn split(text: &str, wrong: &mut Vec<InsnError>) -> Result<MacroCall, InsnError> {
         let start = text.len() - text.trim_start().len();
         let word =
             text[start..].find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len() - start);
         let name = &text[start..start + word];
-        let row = find_macro(name, start..start + word)?;
+        let row = find_macro(name, start..start + word, wrong)?;
         let after = text[start + word..].trim_start();
         let open = text.len() - after.len();
         if !after.starts_with('(') {
@@ -157,7 +170,11 @@ impl MacroCall {
     }
 }
 
-fn find_macro(name: &str, range: Range<usize>) -> Result<&'static Macro, InsnError> {
+fn find_macro(
+    name: &str,
+    range: Range<usize>,
+    wrong: &mut Vec<InsnError>,
+) -> Result<&'static Macro, InsnError> {
     if let Some(row) = MACROS.iter().find(|row| row.name == name) {
         return Ok(row);
     }
@@ -169,7 +186,12 @@ fn find_macro(name: &str, range: Range<usize>) -> Result<&'static Macro, InsnErr
     let near = kconform_abi::nearest(name, names()).or_else(longer);
     let text =
         if name.is_empty() { "not an instruction".to_owned() } else { format!("unknown macro {name}") };
-    Err(InsnError::new(range, text).meant(near))
+    let error = InsnError::new(range, text).meant(near);
+    let Some(row) = near.and_then(|near| MACROS.iter().find(|row| row.name == near)) else {
+        return Err(error);
+    };
+    wrong.push(error);
+    Ok(row)
 }
 
 /// The ranges between the commas of the parentheses at `open`, and where these close.

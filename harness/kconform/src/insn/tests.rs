@@ -125,10 +125,14 @@ fn saved_values_are_immediates(#[case] text: &str, #[case] shifts: Vec<Option<u8
 
 /// Shows an error the way a report would: the text, the marked part, what is said.
 fn shown(text: &str) -> String {
-    let error = parse(text, &constant).expect_err(text);
-    let marks = "^".repeat(error.range.len().max(1));
-    let help = error.help.map_or(String::new(), |help| format!("\n  {help}"));
-    format!("{text}\n{}{marks} {}{help}\n", " ".repeat(error.range.start), error.text)
+    let mut told = format!("{text}\n");
+    for error in parse(text, &constant).expect_err(text) {
+        let marks = "^".repeat(error.range.len().max(1));
+        let help = error.help.map_or(String::new(), |help| format!("\n  {help}"));
+        let blanks = " ".repeat(error.range.start);
+        told += &format!("{blanks}{marks} {}{help}\n", error.text);
+    }
+    told
 }
 
 #[test]
@@ -181,6 +185,8 @@ fn mistakes_are_marked() {
         "__BPF_STMT(BPF_RET | BPF_K, 0)",
         "BPF_MOV64_PERCPU_REG(BPF_REG_0, BPF_REG_1)",
         "BPF_CALL_IMM(f)",
+        "BPF_ALU64_IMM(BPF_ADDD, BPF_REG_11, 1 2)",
+        "BPF_MOV64_INM(BPF_REG_11, 0xg)",
     ];
     insta::assert_snapshot!(mistakes.map(shown).join("\n"));
 }
@@ -214,7 +220,7 @@ proptest! {
     #[test]
     fn any_text_is_an_instruction_or_an_error_within_it(text in "[A-Z_a-z0-9$(),|+*~<>\\[\\] é-]{0,40}") {
         for text in [text.clone(), format!("BPF_MOV64_IMM(BPF_REG_0, {text})")] {
-            if let Err(error) = parse(&text, &constant) {
+            for error in parse(&text, &constant).err().into_iter().flatten() {
                 prop_assert!(error.range.start <= error.range.end);
                 prop_assert!(text.get(error.range.clone()).is_some(), "{:?} of {:?}", error.range, text);
             }

@@ -363,10 +363,23 @@ impl Reader {
     /// Instructions; a list among them (an alias, a parameter) counts as its elements.
     fn insns(&mut self, items: &[NodeRef], found: &mut Vec<Placed<Insns>>) -> Option<()> {
         let mut fine = Some(());
-        for item in items {
+        let mut rest = items;
+        while let [item, after @ ..] = rest {
+            rest = after;
             let read = match &item.kind {
                 Kind::List(inner) => self.insns(inner, found),
-                _ => self.insn(item).map(|insn| found.push(insn)),
+                _ => match torn(item, after) {
+                    Some((parts, whole)) => {
+                        rest = &after[parts..];
+                        self.wrong_help(
+                            Span { end: after[parts - 1].span.end, ..item.span },
+                            "the commas of this instruction end elements of the list",
+                            format!("put it in quotes: \"{whole}\""),
+                        );
+                        None
+                    }
+                    None => self.insn(item).map(|insn| found.push(insn)),
+                },
             };
             fine = fine.and(read);
         }
@@ -379,11 +392,17 @@ impl Reader {
             |name: &str| kconform_abi::Arch::ALL.iter().find_map(|&arch| kconform_abi::constant(arch, name));
         let insns = match crate::insn::parse(text, &constant) {
             Ok(insns) => insns,
-            Err(error) => {
-                let span = node.part(error.range);
-                match error.help {
-                    Some(help) => self.wrong_help(span, error.text, help),
-                    None => self.wrong(span, error.text),
+            Err(errors) => {
+                let told = |at: usize| errors.iter().any(|error| error.range.contains(&at));
+                for (at, name) in saved_names(text).filter(|&(at, _)| !told(at)) {
+                    let _ = self.saved_number(name, node.part(at - 1..at + name.len()));
+                }
+                for error in errors {
+                    let span = node.part(error.range);
+                    match error.help {
+                        Some(help) => self.wrong_help(span, error.text, help),
+                        None => self.wrong(span, error.text),
+                    }
                 }
                 return None;
             }
@@ -403,8 +422,36 @@ impl Reader {
     }
 }
 
+/// An instruction without quotes in a `[…]`, which the commas between its arguments took apart: of how many elements after
+/// the first its rest consists, and the whole.
+fn torn(first: &Node, after: &[NodeRef]) -> Option<(usize, String)> {
+    let open = |text: &str| {
+        text.bytes().fold(0_i32, |depth, byte| depth + i32::from(byte == b'(') - i32::from(byte == b')'))
+    };
+    let mut whole = first.text()?.to_owned();
+    let mut depth = open(&whole);
+    if depth < 1 {
+        return None;
+    }
+    for (nth, part) in after.iter().enumerate() {
+        let part = part.text()?;
+        depth += open(part);
+        whole = format!("{whole}, {part}");
+        if depth == 0 {
+            return Some((nth + 1, whole));
+        }
+    }
+    None
+}
+
 fn span_of(place: &Place) -> Span {
     Span { start: place.start, end: place.end }
+}
+
+/// The saved values in a text, and where their names begin.
+fn saved_names(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let name = |at: usize| &text[at..at + name_length(&text[at..])];
+    text.match_indices('$').map(move |(at, _)| (at + 1, name(at + 1))).filter(|(_, name)| !name.is_empty())
 }
 
 /// Where `$name` stands in a text.

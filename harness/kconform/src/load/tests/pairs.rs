@@ -55,11 +55,10 @@ fn both_mistakes_of_a_line_are_told(#[case] text: &str, #[case] each: usize) {
             // Without the name of a parameter nothing is known of what it stands for.
             let named =
                 text[first.1..].starts_with(':') && (line.contains("matrix: ") || line.contains("{case: "));
-            // Beside a misspelt key the merged one stays. A number that is none may be a command, which fields belong to; an
-            // instruction is read up to its first mistake; what is misspelt in an attr is one of its fields.
+            // Beside a misspelt key the merged one stays. A number that is none may be a command, which fields belong to; what
+            // is misspelt in an attr is one of its fields.
             let other = merged
                 || text[first.0..].starts_with(|c: char| c.is_ascii_digit())
-                || line.contains("BPF_") && line.contains('(')
                 || text[..first.0].ends_with("BPF_MAP_CREATE, {");
             for &second in all[nth + 1..].iter().filter(|_| !named && !other) {
                 pairs += 1;
