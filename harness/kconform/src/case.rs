@@ -222,8 +222,10 @@ pub enum Call {
     Syscall {
         /// As the kernel spells it, or its number in decimal.
         name: String,
-        /// In the man page's order; at most six.
+        /// In written order, which is the man page's where they have no names; at most six.
         args: Vec<Placed<Arg>>,
+        /// The man page's name of each, where they are written by name; otherwise empty.
+        names: Vec<&'static str>,
     },
     /// `peek: [$addr, 8]`; the output is `data`.
     Peek {

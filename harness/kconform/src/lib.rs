@@ -2,6 +2,7 @@
 //! promised and what it did. See ARCHITECTURE.md for the way of a case.
 #![forbid(unsafe_code)]
 
+mod arguments;
 pub mod bisect;
 mod btf;
 pub mod case;

@@ -7,9 +7,11 @@ use kconform_abi::{Arch, constant};
 
 use super::fields;
 use super::seen::{Ends, Seen};
+use crate::arguments;
 use crate::case::{
     Arg, Attr, AttrField, AttrSlot, Call, CallStep, Case, Expr, PieceKind, Step, StepKind, Term, TextPart,
 };
+use crate::place::Placed;
 
 /// What an fd is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +91,7 @@ impl Walk<'_> {
                     made = self.bpf(&attr, &ends);
                 }
             }
-            Call::Syscall { name, args } => made = self.syscall(name, args, &ends),
+            Call::Syscall { name, args, names } => made = self.syscall(name, args, names, &ends),
             Call::Bpf { .. } | Call::Peek { .. } | Call::Poke { .. } => {}
         }
         for save in &step.saves {
@@ -168,9 +170,10 @@ impl Walk<'_> {
         by_attach().or_else(by_program).map(|row| row.name)
     }
 
-    fn syscall(&mut self, name: &str, args: &[crate::place::Placed<Arg>], ends: &Ends) -> Thing {
-        let arg = |index: usize| match args.get(index).map(|arg| &arg.value) {
-            Some(Arg::Expr(expr)) => Some(expr),
+    fn syscall(&mut self, name: &str, args: &[Placed<Arg>], names: &[&'static str], ends: &Ends) -> Thing {
+        let order = Arch::ALL.iter().find_map(|&arch| arguments::order(arch, name, names, args.len()).ok());
+        let arg = |index: usize| match &args.get((*order.as_ref()?.get(index)?)?)?.value {
+            Arg::Expr(expr) => Some(expr),
             _ => None,
         };
         match name {

@@ -20,6 +20,11 @@ pub(crate) const CALLS: &[&str] = &["bpf", "peek", "poke", "syscall"];
 impl Reader {
     /// The call that an entry of a step stands for, and its outputs. The syscall is known.
     pub(crate) fn call(&mut self, entry: &Entry, outputs: &mut Outputs) -> Option<Call> {
+        if let Kind::Map(args) = &entry.value.kind
+            && !CALLS.contains(&&*entry.key)
+        {
+            return self.named(entry, args, outputs);
+        }
         let Kind::List(args) = &entry.value.kind else {
             let help = format!("arguments are a list: {}: [ … ]", entry.key);
             let span = if entry.value.is_empty() { entry.key_span } else { entry.value.span };
@@ -68,17 +73,18 @@ impl Reader {
 
     fn syscall(&mut self, entry: &Entry, args: &[NodeRef], outputs: &mut Outputs) -> Option<Call> {
         self.at_most(args, 6, &entry.key);
-        let read = self.args(args, outputs);
-        self.keeps_to_prototype(entry, args, &read);
-        Some(Call::Syscall { name: entry.key.to_string(), args: read.into_iter().collect::<Option<_>>()? })
+        let read = self.args(&entry.key, args, outputs);
+        self.keeps_to_prototype(&entry.key, args, &read);
+        let args = read.into_iter().collect::<Option<_>>()?;
+        Some(Call::Syscall { name: entry.key.to_string(), args, names: Vec::new() })
     }
 
-    fn args(&mut self, args: &[NodeRef], outputs: &mut Outputs) -> Vec<Option<Placed<Arg>>> {
+    fn args(&mut self, call: &str, args: &[NodeRef], outputs: &mut Outputs) -> Vec<Option<Placed<Arg>>> {
         let mut read = Vec::new();
         for (index, node) in args.iter().enumerate() {
             let arg = self.arg(node, &format!("arg{index}"), outputs);
             if let Some(Placed { value: Arg::Buffer(piece), .. }) = &arg {
-                outputs.add_arg(index, piece);
+                outputs.add_arg(call, &[], index, piece);
             }
             if arg.is_none() {
                 outputs.add_unread(&format!("arg{index}"), node);
@@ -117,8 +123,8 @@ impl Reader {
                 name.to_owned()
             }
         };
-        let read = self.args(args, outputs);
-        Some(Call::Syscall { name, args: read.into_iter().collect::<Option<_>>()? })
+        let read = self.args(&name, args, outputs);
+        Some(Call::Syscall { name, args: read.into_iter().collect::<Option<_>>()?, names: Vec::new() })
     }
 
     fn at_most(&mut self, args: &[NodeRef], most: usize, name: &str) {

@@ -6,6 +6,7 @@ pub mod carried;
 mod expr;
 pub mod files;
 pub mod message;
+mod named;
 pub(crate) mod names;
 mod outcome;
 mod outputs;

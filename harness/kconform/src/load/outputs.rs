@@ -2,6 +2,7 @@
 
 use kconform_abi::bpf::{Command, FieldKind};
 
+use crate::arguments;
 use crate::case::{Arg, AttrField, AttrSlot, Piece, PieceKind, TextPart};
 use crate::place::{Place, Placed};
 
@@ -22,6 +23,8 @@ pub(crate) struct Output {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Outputs {
     list: Vec<Output>,
+    /// Other names, and what they stand for.
+    also: Vec<(&'static str, String)>,
     command: Option<&'static Command>,
     /// Pointer fields of the attr into which no buffer was written.
     without_buffer: Vec<String>,
@@ -64,7 +67,7 @@ impl Outputs {
     /// An attr that is written as a buffer: all fields of the command may be looked for in it.
     pub(crate) fn add_attr_buffer(&mut self, command: Option<&'static Command>, piece: &Piece) {
         self.command = command;
-        self.add_arg(1, piece);
+        self.add_arg("", &[], 1, piece);
     }
 
     /// The fields of a command's attr, buffers written in place among them.
@@ -82,9 +85,12 @@ impl Outputs {
         }
     }
 
-    /// The buffer that argument number `index` points to.
-    pub(crate) fn add_arg(&mut self, index: usize, piece: &Piece) {
-        self.list.push(Output { name: format!("arg{index}"), size: size(&piece.kind) });
+    /// The buffer that argument number `index` of a call points to; `names` are as in [`crate::case::Call::Syscall`].
+    pub(crate) fn add_arg(&mut self, call: &str, names: &[&'static str], index: usize, piece: &Piece) {
+        let name = arguments::output_name(names, index);
+        let also = arguments::also_called(call, names, index);
+        self.also.extend(also.into_iter().map(|other| (other, name.clone())));
+        self.list.push(Output { name, size: size(&piece.kind) });
     }
 
     /// A buffer that could not be read, and what is named in it.
@@ -121,6 +127,9 @@ impl Outputs {
         if let Some(output) = self.list.iter().find(|o| o.name == name) {
             return Some(output.clone());
         }
+        if let Some((_, own)) = self.also.iter().find(|(other, _)| *other == name) {
+            return self.list.iter().find(|o| o.name == *own).cloned();
+        }
         let field = self.command?.field(name)?;
         if field.kind == FieldKind::Pointer {
             return self.list.iter().find(|o| o.name == field.name).cloned();
@@ -130,7 +139,8 @@ impl Outputs {
 
     fn names(&self) -> Vec<&str> {
         let fields = self.command.iter().flat_map(|c| c.fields).filter(|f| f.kind != FieldKind::Pointer);
-        self.list.iter().map(|o| o.name.as_str()).chain(fields.map(|f| f.name)).collect()
+        let own = self.list.iter().map(|o| o.name.as_str());
+        own.chain(fields.map(|f| f.name)).chain(self.also.iter().map(|(other, _)| *other)).collect()
     }
 }
 

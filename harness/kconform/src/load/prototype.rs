@@ -9,7 +9,7 @@ use crate::case::{Address, Arg, Expr, Term};
 use crate::place::Placed;
 
 use super::reader::Reader;
-use super::tree::{Entry, NodeRef, Span};
+use super::tree::{Node, NodeRef, Span};
 
 /// What is wrong with a call.
 struct Wrong {
@@ -20,15 +20,22 @@ struct Wrong {
 
 impl Reader {
     /// Notes what is wrong with a call's arguments on every architecture; `read` holds those that could be read.
-    pub(crate) fn keeps_to_prototype(
-        &mut self,
-        entry: &Entry,
-        nodes: &[NodeRef],
-        read: &[Option<Placed<Arg>>],
-    ) {
+    pub(crate) fn keeps_to_prototype(&mut self, call: &str, nodes: &[NodeRef], read: &[Option<Placed<Arg>>]) {
+        self.wrong_everywhere(call, |known| wrong(known, nodes, read));
+    }
+
+    /// The same for arguments that are written by name.
+    pub(crate) fn named_keep_to_prototype(&mut self, call: &str, read: &[(&'static str, &Node, &Arg)]) {
+        let of = |known: Prototype, name| known.params.iter().find(|param| param.name == name);
+        self.wrong_everywhere(call, |known| {
+            misfits(known, read.iter().filter_map(|&(name, node, arg)| Some((of(known, name)?, node, arg))))
+        });
+    }
+
+    fn wrong_everywhere(&mut self, call: &str, wrong: impl Fn(Prototype) -> Vec<Wrong>) {
         let mut all: Vec<Wrong> = Vec::new();
-        for known in Arch::ALL.iter().filter_map(|&arch| prototype(arch, &entry.key)) {
-            let found = wrong(known, nodes, read);
+        for known in Arch::ALL.iter().filter_map(|&arch| prototype(arch, call)) {
+            let found = wrong(known);
             if found.is_empty() {
                 return;
             }
@@ -61,9 +68,17 @@ fn wrong(known: Prototype, nodes: &[NodeRef], read: &[Option<Placed<Arg>>]) -> V
         let help = format!("syscall: [{}, …] passes whatever is written", known.name);
         return vec![Wrong { span, text, help }];
     }
+    let written = known.params.iter().zip(nodes).zip(read);
+    misfits(known, written.filter_map(|((param, node), arg)| Some((param, &**node, &arg.as_ref()?.value))))
+}
+
+/// Arguments that their parameters cannot be.
+fn misfits<'a>(
+    known: Prototype,
+    written: impl Iterator<Item = (&'static Param, &'a Node, &'a Arg)>,
+) -> Vec<Wrong> {
     let mut all = Vec::new();
-    for ((param, node), arg) in known.params.iter().zip(nodes).zip(read) {
-        let Some(Placed { value: arg, .. }) = arg else { continue };
+    for (param, node, arg) in written {
         let Some(found) = misfit(param, arg) else { continue };
         let text = format!("{found} where {} of {known} belongs", belongs(param));
         let no_directory =

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 
 use kconform_abi::bpf::{self, Command, Field, FieldKind};
 use kconform_abi::{
-    Arch, Param, ParamKind, capability, constant_names, errno, prototype, signal, syscall_names,
+    Arch, Param, ParamKind, Prototype, capability, constant_names, errno, prototype, signal, syscall_names,
 };
 use serde_json::{Map, Value, json};
 
@@ -282,7 +282,26 @@ fn syscall(name: &str) -> Value {
     }
     let kinds =
         (0..most).map(|nth| !known.iter().all(|k| k.params.get(nth).is_some_and(is_number))).collect();
-    reference(&shape_name(kinds), &forms.join("; elsewhere "))
+    json!({
+        "description": forms.join("; elsewhere "),
+        "if": {"type": "object"},
+        "then": named(&known),
+        "else": reference(&shape_name(kinds), ""),
+    })
+}
+
+/// Arguments by name: the man page's are offered, the kernel's own may stand there too.
+fn named(known: &[Prototype]) -> Value {
+    let params = || known.iter().flat_map(|known| known.params);
+    let mut properties = Map::new();
+    for param in params() {
+        let number = params().filter(|other| other.name == param.name).all(is_number);
+        properties.insert(param.name.to_owned(), reference(if number { "scalar" } else { "arg" }, ""));
+    }
+    let others: BTreeSet<&str> =
+        params().map(|param| param.kernel_name).filter(|name| !properties.contains_key(*name)).collect();
+    let others: String = others.iter().map(|name| format!("{name}|")).collect();
+    json!({"properties": properties, "patternProperties": {format!("^({others}<<)$"): {}}, "additionalProperties": false})
 }
 
 /// What never is a pointer.
@@ -310,7 +329,7 @@ fn shape_name(pointers: Vec<bool>) -> String {
 /// The shapes that system calls refer to.
 fn shapes_in(schema: &Value, found: &mut BTreeSet<String>) {
     let calls = schema["properties"].as_object().into_iter().flat_map(Map::values);
-    let names = calls.filter_map(|call| call["allOf"][0]["$ref"].as_str()?.strip_prefix("#/definitions/"));
+    let names = calls.filter_map(|call| call["else"]["$ref"].as_str()?.strip_prefix("#/definitions/"));
     found.extend(names.filter(|name| name.starts_with(SHAPE)).map(str::to_owned));
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::arguments;
 use crate::case::{
     Arg, Attr, AttrSlot, Call, CallStep, Outcome, Pattern, Piece, Step, StepKind, Want, WantKind,
 };
@@ -188,6 +189,8 @@ impl Totals {
 struct Passed {
     /// `arg1`, or the name of a field.
     name: String,
+    /// Other names of the same.
+    also: Vec<&'static str>,
     size: Size,
     /// It is reported although nobody asks.
     out: bool,
@@ -197,28 +200,44 @@ struct Passed {
 impl Passed {
     fn of(measure: &mut Measure<'_>, name: &str, piece: &Piece) -> Passed {
         let size = measure.piece(piece);
-        Passed { name: name.to_owned(), size, out: has_out(piece), place: piece.place.clone() }
+        Passed {
+            name: name.to_owned(),
+            also: Vec::new(),
+            size,
+            out: has_out(piece),
+            place: piece.place.clone(),
+        }
     }
 
     /// Whether an output of that name, which may be qualified, is this.
     fn is(&self, name: &str) -> bool {
-        self.name == name.rsplit('.').next().unwrap_or(name)
+        self.name == name.rsplit('.').next().unwrap_or(name) || self.also.contains(&name)
     }
 }
 
 fn buffers(measure: &mut Measure<'_>, call: &Call) -> Vec<Passed> {
     match call {
-        Call::Syscall { args, .. } => args
+        Call::Syscall { name, args, names } => args
             .iter()
             .enumerate()
             .filter_map(|(nth, arg)| match &arg.value {
-                Arg::Buffer(piece) => Some(Passed::of(measure, &format!("arg{nth}"), piece)),
+                Arg::Buffer(piece) => {
+                    let also = arguments::also_called(name, names, nth);
+                    let name = arguments::output_name(names, nth);
+                    Some(Passed { also, ..Passed::of(measure, &name, piece) })
+                }
                 Arg::Expr(_) | Arg::Address(_) => None,
             })
             .collect(),
         Call::Peek { size, .. } => {
             let place = size.place.clone();
-            vec![Passed { name: "data".to_owned(), size: measure.zeros(size), out: true, place }]
+            vec![Passed {
+                name: "data".to_owned(),
+                also: Vec::new(),
+                size: measure.zeros(size),
+                out: true,
+                place,
+            }]
         }
         Call::Poke { data, .. } => vec![Passed::of(measure, "data", data)],
         Call::Bpf { attr: Attr::Buffer(piece), .. } => vec![Passed::of(measure, "arg1", piece)],
@@ -247,7 +266,7 @@ fn buffers(measure: &mut Measure<'_>, call: &Call) -> Vec<Passed> {
             }
             attr.bytes = end;
             let place = fields.first().map_or(&command.place, |field| &field.key).clone();
-            all.push(Passed { name: "arg1".to_owned(), size: attr, out: false, place });
+            all.push(Passed { name: "arg1".to_owned(), also: Vec::new(), size: attr, out: false, place });
             all
         }
         Call::Bpf { attr: Attr::Address(_) | Attr::Pointer(_), .. } => Vec::new(),

@@ -32,7 +32,7 @@ pub(super) fn lower(
             let buffer = memory.buffer(abi, piece)?;
             let size = size.unwrap_or(Value::Length(buffer, 1));
             let mut places = fields_of(known, buffer);
-            places.push(Place { name: "arg1".into(), buffer, region: Region::Whole });
+            places.push(Place { name: "arg1".into(), also: Vec::new(), buffer, region: Region::Whole });
             Ok(([Value::Address(buffer), size], places))
         }
         Attr::Fields(fields) => {
@@ -43,7 +43,12 @@ pub(super) fn lower(
             let mut places: Vec<Place> = written.iter().filter_map(Written::place).collect();
             places.extend(qualified(known, &places));
             places.extend(fields_of(known, attr_buffer));
-            places.push(Place { name: "arg1".into(), buffer: attr_buffer, region: Region::Whole });
+            places.push(Place {
+                name: "arg1".into(),
+                also: Vec::new(),
+                buffer: attr_buffer,
+                region: Region::Whole,
+            });
             name_parts(memory, attr_buffer, written);
             Ok(([Value::Address(attr_buffer), size.unwrap_or(Value::Number(end))], places))
         }
@@ -75,6 +80,7 @@ fn lay_out(
 /// All fields of the command as parts of an attr's buffer, under their plain and their qualified names.
 fn fields_of(known: Option<&'static Command>, buffer: u32) -> Vec<Place> {
     let place = |field: &Field| Place {
+        also: Vec::new(),
         name: field.name.into(),
         buffer,
         region: Region::Range { offset: field.offset, length: field.size },
@@ -113,7 +119,7 @@ struct Written {
 impl Written {
     fn place(&self) -> Option<Place> {
         let name = self.field?.name.to_owned();
-        Some(Place { name, buffer: self.buffer?, region: Region::Whole })
+        Some(Place { name, also: Vec::new(), buffer: self.buffer?, region: Region::Whole })
     }
 }
 

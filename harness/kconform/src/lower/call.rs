@@ -7,6 +7,7 @@ use super::buffer::Memory;
 use super::outputs::{Outputs, Place};
 use super::value::Abi;
 use super::{LoweredCall, attr, outcome};
+use crate::arguments;
 use crate::case::{self, Arg, CallStep, Expr};
 use crate::kernel::Unmet;
 use crate::place::Placed;
@@ -17,6 +18,7 @@ struct Made {
     args: Vec<Value>,
     memory: Memory,
     places: Vec<Place>,
+    order: Vec<Option<usize>>,
 }
 
 /// Lowers a call.
@@ -49,6 +51,7 @@ pub(super) fn lower(abi: &mut Abi<'_>, step: &CallStep, factor: f64) -> Result<(
         outcome: chosen,
         output_names: outputs.names,
         expects: (0..outcome.expect.len()).collect(),
+        order: made.order,
     };
     let call = Call {
         function: made.function,
@@ -90,12 +93,13 @@ fn saves(
 fn make(abi: &mut Abi<'_>, call: &case::Call) -> Result<Made, Unmet> {
     match call {
         case::Call::Bpf { command, known, attr, size } => bpf(abi, command, *known, attr, size.as_ref()),
-        case::Call::Syscall { name, args } => syscall(abi, name, args),
+        case::Call::Syscall { name, args, names } => syscall(abi, name, args, names),
         case::Call::Peek { address, size } => peek(abi, address, size),
         case::Call::Poke { address, data } => {
             let mut memory = Memory::default();
             memory.buffer(abi, data)?;
-            Ok(Made { function: Function::Poke, args: vec![abi.value(address)?], memory, places: Vec::new() })
+            let args = vec![abi.value(address)?];
+            Ok(Made { function: Function::Poke, args, memory, places: Vec::new(), order: Vec::new() })
         }
     }
 }
@@ -110,34 +114,55 @@ fn bpf(
     let mut memory = Memory::default();
     let command = abi.value(command)?;
     let ([address, size], places) = attr::lower(abi, &mut memory, known, attr, size)?;
-    Ok(Made { function: number(abi, "bpf")?, args: vec![command, address, size], memory, places })
+    Ok(Made {
+        function: number(abi, "bpf")?,
+        args: vec![command, address, size],
+        memory,
+        places,
+        order: Vec::new(),
+    })
 }
 
-fn syscall(abi: &mut Abi<'_>, name: &str, args: &[Placed<Arg>]) -> Result<Made, Unmet> {
+fn syscall(
+    abi: &mut Abi<'_>,
+    name: &str,
+    args: &[Placed<Arg>],
+    names: &[&'static str],
+) -> Result<Made, Unmet> {
+    let function = number(abi, name)?;
+    let arch = abi.kernel.arch;
+    let order = arguments::order(arch, name, names, args.len())
+        .map_err(|lacks| Unmet { reason: format!("{name} has no argument {lacks} on {arch}") })?;
     let mut memory = Memory::default();
     let mut places = Vec::new();
     let mut values = Vec::new();
-    for (nth, arg) in args.iter().enumerate() {
+    for nth in &order {
+        let Some((nth, arg)) = nth.and_then(|nth| Some((nth, args.get(nth)?))) else {
+            values.push(Value::Number(0));
+            continue;
+        };
         values.push(match &arg.value {
             Arg::Expr(expr) => abi.value(expr)?,
             Arg::Address(address) => abi.address(*address),
             Arg::Buffer(piece) => {
                 let buffer = memory.buffer(abi, piece)?;
-                places.push(Place { name: format!("arg{nth}"), buffer, region: Region::Whole });
+                let also = arguments::also_called(name, names, nth);
+                let name = arguments::output_name(names, nth);
+                places.push(Place { name, also, buffer, region: Region::Whole });
                 Value::Address(buffer)
             }
         });
     }
-    Ok(Made { function: number(abi, name)?, args: values, memory, places })
+    Ok(Made { function, args: values, memory, places, order })
 }
 
 fn peek(abi: &mut Abi<'_>, address: &Expr, size: &Expr) -> Result<Made, Unmet> {
     let mut memory = Memory::default();
     let bytes = abi.known(size)?;
     memory.zeroed(bytes)?;
-    let places = vec![Place { name: "data".into(), buffer: 0, region: Region::Whole }];
+    let places = vec![Place { name: "data".into(), also: Vec::new(), buffer: 0, region: Region::Whole }];
     let args = vec![abi.value(address)?, Value::Number(bytes)];
-    Ok(Made { function: Function::Peek, args, memory, places })
+    Ok(Made { function: Function::Peek, args, memory, places, order: Vec::new() })
 }
 
 fn number(abi: &Abi<'_>, name: &str) -> Result<Function, Unmet> {

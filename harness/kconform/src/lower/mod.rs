@@ -43,6 +43,8 @@ pub struct LoweredCall {
     pub output_names: Vec<String>,
     /// For each of [`kconform_plan::Expect::outputs`], the index of what asks for it in [`Outcome::expect`].
     pub expects: Vec<usize>,
+    /// For each argument of a system call which of the written ones it is; `None`: it was left out, and is 0.
+    pub order: Vec<Option<usize>>,
 }
 
 /// Which outcome of a step holds on a kernel.

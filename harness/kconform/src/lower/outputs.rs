@@ -10,6 +10,8 @@ use crate::kernel::Unmet;
 pub(super) struct Place {
     /// An attr field, `arg0` … `arg5`, `data`.
     pub(super) name: String,
+    /// Other names of the same: what the prototype calls `arg1`.
+    pub(super) also: Vec<&'static str>,
     /// The buffer.
     pub(super) buffer: u32,
     /// The part of it.
@@ -45,10 +47,18 @@ impl Outputs {
         if let Some(named) = memory.named.iter().find(|named| named.name == name) {
             return Ok(self.add(name, named.buffer, named.region));
         }
-        match places.iter().find(|place| place.name == name) {
-            Some(place) => Ok(self.add(name, place.buffer, place.region)),
+        match places.iter().find(|place| place.name == name || place.also.contains(&name)) {
+            Some(place) => Ok(self.add_place(place)),
             None => Err(Unmet { reason: format!("the call has no output named {name}") }),
         }
+    }
+
+    /// What has several names is reported once.
+    fn add_place(&mut self, place: &Place) -> u32 {
+        let there = self.names.iter().zip(&self.list).position(|(name, output)| {
+            *name == place.name && (output.buffer, output.region) == (place.buffer, place.region)
+        });
+        there.map_or_else(|| self.add(&place.name, place.buffer, place.region), |nth| nth as u32)
     }
 
     fn add(&mut self, name: &str, buffer: u32, region: Region) -> u32 {

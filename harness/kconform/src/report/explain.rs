@@ -6,6 +6,7 @@ use kconform_abi::bpf::FieldKind;
 use kconform_abi::{Arch, capability, signal};
 use kconform_plan::{BtfQuery, BtfWant};
 
+use crate::arguments;
 use crate::btf::kind_word;
 use crate::case::{
     Address, Arg, Attr, AttrSlot, Call, CallStep, Case, Expr, Outcome, Piece, PieceKind, Requires, RetWant,
@@ -137,14 +138,22 @@ impl Words {
                 args.push(format!("size of the attr: {size}"));
                 (format!("{}, command {}", syscall("bpf"), self.number(command)), args)
             }
-            Call::Syscall { name, args } => {
+            Call::Syscall { name, args, names } => {
                 let known = kconform_abi::prototype(self.arch, name);
-                let arg = |(nth, arg): (usize, &crate::place::Placed<Arg>)| {
+                let arg = |(nth, written): (usize, Option<usize>)| {
                     let param = known.and_then(|known| known.params.get(nth));
                     let called = param.map_or(String::new(), |param| format!(" ({})", param.name));
-                    format!("argument {}{called}: {}", nth + 1, self.arg(&arg.value))
+                    let arg = written.and_then(|written| args.get(written));
+                    let shown = arg.map_or_else(|| "0".to_owned(), |arg| self.arg(&arg.value));
+                    format!("argument {}{called}: {shown}", nth + 1)
                 };
-                (syscall(name), args.iter().enumerate().map(arg).collect())
+                let args = match arguments::order(self.arch, name, names, args.len()) {
+                    Ok(order) => order.into_iter().enumerate().map(arg).collect(),
+                    Err(lacks) => {
+                        vec![format!("argument {lacks}: {} lacks it, the case is skipped there", self.arch)]
+                    }
+                };
+                (syscall(name), args)
             }
             Call::Peek { address, size } => (
                 format!("read {} bytes of its own memory at {}", self.number(size), self.number(address)),

@@ -33,6 +33,9 @@ pub fn prototypes(name: &str, arch: Arch, cases: &[Case], style: Style) -> Strin
     }
     let first = forms.first().map(|(known, _)| *known);
     let _ = writeln!(out, "A step: - {}", example(name, first));
+    if let Some(known) = first.filter(|_| !crate::load::is_word_of_steps(name)) {
+        out.push_str(&by_name(known));
+    }
     out.push_str(&made_by(name, cases));
     if !forms.is_empty() {
         let _ = writeln!(out, "Source: SYSCALL_DEFINE in Linux {HEADERS}; {name}(2).");
@@ -132,22 +135,34 @@ pub(crate) fn example(name: &str, known: Option<Prototype>) -> String {
         return format!("bpf: [BPF_MAP_CREATE, {attr}]");
     }
     let params = known.map_or([].as_slice(), |known| known.params);
-    let args: Vec<&str> = params
-        .iter()
-        .map(|param| match param.kind {
-            ParamKind::Fd if is_directory(param) => "AT_FDCWD",
-            ParamKind::Fd | ParamKind::Number | ParamKind::Any => "0",
-            ParamKind::Path => "{str: file}",
-            ParamKind::In => "{zero: 8}",
-            ParamKind::Pointer => "{out: 8}",
-        })
-        .collect();
+    let args: Vec<&str> = params.iter().map(value).collect();
     // `fork` and `signal` mean something else in a step.
     if crate::load::is_word_of_steps(name) {
         let args: String = args.iter().map(|arg| format!(", {arg}")).collect();
         return format!("syscall: [{name}{args}]");
     }
     format!("{name}: [{}]", args.join(", "))
+}
+
+/// The same step with the names of its arguments.
+fn by_name(known: Prototype) -> String {
+    let args: Vec<String> =
+        known.params.iter().map(|param| format!("{}: {}", param.name, value(param))).collect();
+    if args.is_empty() {
+        String::new()
+    } else {
+        format!("The same: - {}: {{{}}}\n", known.name, args.join(", "))
+    }
+}
+
+fn value(param: &Param) -> &'static str {
+    match param.kind {
+        ParamKind::Fd if is_directory(param) => "AT_FDCWD",
+        ParamKind::Fd | ParamKind::Number | ParamKind::Any => "0",
+        ParamKind::Path => "{str: file}",
+        ParamKind::In => "{zero: 8}",
+        ParamKind::Pointer => "{out: 8}",
+    }
 }
 
 /// Which cases make the call.
@@ -189,7 +204,9 @@ mod tests {
         names.sort_unstable();
         let step = |name: &&str| {
             let first = Arch::ALL.iter().find_map(|&arch| prototype(arch, name));
-            format!("      - {}\n", example(name, first))
+            let named = first.filter(|_| !crate::load::is_word_of_steps(name)).map(by_name);
+            let named = named.unwrap_or_default().replace("The same: ", "      ");
+            format!("      - {}\n{named}", example(name, first))
         };
         let steps: String = names.iter().map(step).collect();
         let text = format!("cases:\n  - name: all\n    steps:\n{steps}");

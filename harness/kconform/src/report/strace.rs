@@ -6,12 +6,12 @@ use kconform_plan::{
     BtfQuery, BtfWant, Bytes, ChildEnd, End, Observation, Op, RecordKind, Saved, Step as PlanStep, is_error,
 };
 
+use crate::arguments;
 use crate::case::{
     Address, Arg, Attr, AttrSlot, Call, CallStep, Expr, Piece, PieceKind, Step, StepKind, Term, Text,
     TextPart,
 };
 use crate::lower::{Lowered, LoweredCall};
-use crate::place::Placed;
 
 /// The steps that were begun, one line each, blocks indented; the line of `failed` (a step's number and its place in
 /// the enclosing `repeat` blocks) starts with `>`.
@@ -251,9 +251,12 @@ impl Shown<'_> {
                 };
                 ("bpf".into(), vec![self.expr(command), attr, size])
             }
-            Call::Syscall { name, args } => {
-                let arg = |(nth, arg): (usize, &Placed<Arg>)| self.arg(&arg.value, &format!("arg{nth}"));
-                (name.clone(), args.iter().enumerate().map(arg).collect())
+            Call::Syscall { name, args, names } => {
+                let arg = |nth: &Option<usize>| match nth.and_then(|nth| Some((nth, args.get(nth)?))) {
+                    Some((nth, arg)) => self.arg(&arg.value, &arguments::output_name(names, nth)),
+                    None => "0".to_owned(),
+                };
+                (name.clone(), self.lowered.order.iter().map(arg).collect())
             }
             Call::Peek { address, size } => {
                 let shown = [Some(self.expr(address)), Some(self.expr(size)), self.output("data")];

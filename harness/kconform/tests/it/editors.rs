@@ -28,6 +28,8 @@ fn an_editor_underlines_mistakes() {
         ("fcntl: [1, F_GETFT]", "F_GETFT"),
         ("close: [3, 4]", "[3, 4]"),
         ("getpid: [0]", "[0]"),
+        ("close: {fdd: 3}", "fdd"),
+        ("openat: {dirfd: {str: x}, path: {str: x}}", "{str: x}"),
         ("openat: [{str: x}, O_RDONLY]", "{str: x}"),
         ("read: [0, {out: 8}, unmapped]", "unmapped"),
     ];
@@ -37,6 +39,9 @@ fn an_editor_underlines_mistakes() {
         step("close: [null]\n        errno: EBADF"),
         step("fcntl: [0, F_GETLK, {zero: 32}]"),
         step("getpid: []"),
+        step("openat: {dirfd: AT_FDCWD, path: {str: x}, flags: O_RDONLY}"),
+        step("openat: {dfd: AT_FDCWD, filename: {str: x}}"),
+        step("clone: {flags: 0, stack: 0, tls: 0}"),
         step("syscall: [close, 3, 4]"),
     ];
     let questions: Vec<Value> =
@@ -66,6 +71,7 @@ fn an_editor_offers_what_may_stand_there() {
             vec!["BPF_MAP_TYPE_ARRAY", "BPF_MAP_TYPE_ARENA"],
         ),
         (step("close: [1]\n        errno: ‸"), vec!["EBADF", "ENOTSUPP"]),
+        (step("openat:\n          dirfd: AT_FDCWD\n          ‸"), vec!["path", "flags", "mode"]),
         (step("‸"), vec!["bpf", "fcntl", "repeat", "unprivileged"]),
         ("cases:\n  - name: x\n    ‸\n".into(), vec!["matrix", "known_issue", "requires"]),
         ("‸\n".into(), vec!["about", "cases", "probes"]),

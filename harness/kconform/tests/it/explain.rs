@@ -89,3 +89,19 @@ fn a_misspelt_system_call_is_told_from_a_case() {
     let said = Place::with(CASE).say(&["explain", "--no-run", "*fails*"]).assert_status(0);
     assert!(said.out.starts_with("s::fails_everywhere\n"), "{}", said.all());
 }
+
+/// Arguments by name are told in the order of the architecture.
+#[test]
+fn a_case_with_arguments_by_name_in_words() {
+    let case = "cases:
+  - name: named
+    steps:
+      - mmap: {addr: null, len: 4096, prot: PROT_READ, flags: MAP_PRIVATE | MAP_ANONYMOUS, fd: -1}
+      - clone: {flags: CLONE_SIGHAND, stack: 0, parent_tid: null, tls: 1}
+        errno: EINVAL
+";
+    for arch in ["x86_64", "riscv64", "s390x"] {
+        let said = Place::with(case).say(&["explain", "--target", arch, "--no-run", "named"]);
+        assert_said!(format!("named_{arch}"), said);
+    }
+}

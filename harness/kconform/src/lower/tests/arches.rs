@@ -27,6 +27,31 @@ fn the_formats_example(#[case] arch: Arch) {
     insta::assert_snapshot!(format!("example_{}", arch.name()), shown.collect::<Vec<_>>().join("\n"));
 }
 
+/// Names are put where the architecture has the argument; what is left out between is 0.
+#[rstest]
+#[case(Arch::X86_64, "clone: 17, 8, a0, 0, 9")]
+#[case(Arch::Riscv64, "clone: 17, 8, a0, 9")]
+#[case(Arch::Aarch64, "clone: 17, 8, a0, 9")]
+#[case(Arch::S390x, "clone: 8, 17, a0, 0, 9")]
+fn arguments_by_name(#[case] arch: Arch, #[case] expected: &str) {
+    let case = case(
+        "- {clone: {tls: 9, parent_tid: {out: 4}, flags: SIGCHLD, stack: 8}, expect: {parent_tidptr: 1}}",
+    );
+    let lowered = lower(&case, &kernel(arch), 1.0).expect("it can be lowered");
+    let Op::Call(call) = &lowered.plan.steps[0].op else { panic!("no call") };
+    let shown: Vec<String> = call
+        .args
+        .iter()
+        .map(|arg| match arg {
+            Value::Number(number) => number.to_string(),
+            Value::Address(buffer) => format!("a{buffer}"),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(format!("clone: {}", shown.join(", ")), expected);
+    assert_eq!(lowered.calls[&0].output_names, ["parent_tid"]);
+}
+
 /// Calls `change` with each call.
 fn calls(steps: &mut [Step], change: &dyn Fn(&mut Call)) {
     for step in steps {

@@ -4,7 +4,7 @@
 use kconform_abi::Arch;
 
 use super::btf::knowing;
-use super::{case, cases};
+use super::{case, cases, kernel, refused};
 use crate::case::{Arg, Attr, AttrField, Call, CallStep, Case, Expr, PieceKind, StepKind, Term, WantKind};
 use crate::kernel::{Kernel, Unmet};
 use crate::lower::lower;
@@ -147,4 +147,12 @@ fn of_sysctls_on_the_host() {
     case.guest_only = false;
     let host = Kernel { host: true, ..knowing(Arch::X86_64) };
     assert_eq!(refusal(&case, &host), "sysctls are not changed on this machine's own kernel\n");
+}
+
+#[test]
+fn an_argument_that_the_architecture_lacks() {
+    let steps = "- mmap: {addr: 0, len: 4096, prot: PROT_READ, flags: MAP_PRIVATE | MAP_ANONYMOUS, fd: -1}";
+    assert_eq!(refused(steps, &kernel(Arch::S390x)), "mmap has no argument addr on s390x");
+    let arg = "- {mmap: {arg: {zero: 48}}, errno: EINVAL}";
+    assert_eq!(refused(arg, &kernel(Arch::X86_64)), "mmap has no argument arg on x86_64");
 }
