@@ -1,6 +1,10 @@
-//! What keeps a case apart from those that come after it: namespaces of its own, which go with its last process.
+//! What keeps a case apart from those that come after it: namespaces and a session keyring of its own, which go with its last
+//! process.
+
+use kconform_plan::Trouble;
 
 use crate::reach::Reach;
+use crate::runner::trouble;
 use crate::sys;
 
 /// Where the agent is.
@@ -31,8 +35,17 @@ fn namespaces(reach: Reach, place: Place) -> libc::c_int {
 /// kernel has none of a kind, it stays in the agent's.
 ///
 /// # Errors
-/// What else unshare(2) says: a limit of /proc/sys/user is reached, or there is no memory.
-pub(crate) fn enter(reach: Reach, place: Place) -> sys::Result<()> {
+/// What else unshare(2) says: a limit of /proc/sys/user is reached, or there is no memory. Or keyctl(2): there is no room for
+/// a session keyring.
+pub(crate) fn enter(reach: Reach, place: Place) -> Result<(), Trouble> {
+    if reach.keys {
+        // A kernel without keys has nothing to keep apart.
+        sys::join_new_session_keyring().or_else(allowed).map_err(trouble("keyctl"))?;
+    }
+    enter_namespaces(reach, place).map_err(trouble("unshare"))
+}
+
+fn enter_namespaces(reach: Reach, place: Place) -> sys::Result<()> {
     let wanted = namespaces(reach, place);
     let done = match wanted {
         0 => return Ok(()),
@@ -52,7 +65,7 @@ pub(crate) fn enter(reach: Reach, place: Place) -> sys::Result<()> {
 }
 
 fn allowed(errno: i32) -> sys::Result<()> {
-    if matches!(errno, libc::EPERM | libc::EINVAL) { Ok(()) } else { Err(errno) }
+    if matches!(errno, libc::EPERM | libc::EINVAL | libc::ENOSYS) { Ok(()) } else { Err(errno) }
 }
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! Runs one case: a process for it, its time, and what it leaves behind.
 
-use kconform_plan::{End, Observation, Plan, Record, RecordKind, Trouble};
+use kconform_plan::{End, Observation, Plan, Record, RecordKind};
 
 use crate::apart::{self, Place};
 use crate::ground::Ground;
@@ -81,8 +81,8 @@ enum Left {
 impl Cases {
     /// Runs a case, which has this number; `watched` tells when the host goes away.
     pub(crate) fn run(&mut self, id: u64, plan: &Plan, mut watched: Option<libc::pollfd>) -> Outcome {
-        self.objects.before(&plan.steps);
         let reach = Reach::of(&plan.steps);
+        self.objects.before(&plan.steps, reach);
         let sysctls = Before::read(&plan.steps);
         self.log.reset();
         let began = sys::now();
@@ -204,9 +204,9 @@ fn hindrance(stuck: bool, tidied: sys::Result<()>) -> Option<String> {
 
 /// The case itself, in its process.
 pub(crate) fn run_steps(log: Log, plan: &Plan, began: u64, place: Place) -> ! {
-    if let Err(errno) = apart::enter(Reach::of(&plan.steps), place) {
+    if let Err(trouble) = apart::enter(Reach::of(&plan.steps), place) {
         let step = plan.steps.first().map_or(0, |step| step.index);
-        log.trouble(step, &[], 0, Trouble { what: "unshare".into(), errno });
+        log.trouble(step, &[], 0, trouble);
         log.first().set(State::Troubled);
         sys::exit(0)
     }

@@ -232,6 +232,7 @@ mod tests {
         anything: true,
         network: false,
         ipc: false,
+        keys: false,
         mounts: true,
         others: false,
         kernel: false,

@@ -22,6 +22,7 @@ mod ground;
 mod guest;
 mod heap;
 mod kernel_log;
+mod keys;
 mod leftovers;
 mod log;
 mod machine;

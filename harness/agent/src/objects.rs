@@ -6,8 +6,10 @@
 
 use kconform_plan::{Function, Left, ObjectKind, Op, Piece, Place, Step, Trace};
 
+use crate::keys::Keys;
 use crate::named::Named;
 use crate::places;
+use crate::reach::Reach;
 use crate::sys::{self, Ids};
 
 /// The kinds, with their commands (`enum bpf_cmd`). Maps and BTF are held by programs, programs by links: these come first,
@@ -42,6 +44,7 @@ pub(crate) struct Objects {
     lingering: Vec<Lingering>,
     /// What was there before the case that runs, of what it names; and what cases left of it, not told yet.
     named: Named,
+    keys: Option<Keys>,
     left: Vec<(u64, Vec<Trace>)>,
 }
 
@@ -65,12 +68,13 @@ impl Objects {
     }
 
     /// What others made since the last case is none of the next one's.
-    pub(crate) fn before(&mut self, steps: &[Step]) {
+    pub(crate) fn before(&mut self, steps: &[Step], reach: Reach) {
         if self.shared {
             self.news();
         }
         if self.last.is_some() {
             self.named = Named::before(steps);
+            self.keys = reach.keys.then(Keys::before);
         }
     }
 
@@ -79,7 +83,10 @@ impl Objects {
         if self.last.is_none() {
             return false;
         }
-        let left = std::mem::take(&mut self.named).after();
+        let mut left = std::mem::take(&mut self.named).after();
+        if let Some(keys) = self.keys.take() {
+            left.append(&mut keys.after(steps, self.shared));
+        }
         if !left.is_empty() {
             self.left.push((case, left));
         }

@@ -42,6 +42,10 @@ const NETWORK: &[libc::c_long] = &[
 /// Calls that make what an IPC namespace holds (ipc_namespaces(7)).
 const IPC: &[libc::c_long] = &[libc::SYS_mq_open, libc::SYS_msgget, libc::SYS_semget, libc::SYS_shmget];
 
+/// Calls that reach keys (keyrings(7)): by themselves, or by a program that they start.
+const KEYS: &[libc::c_long] =
+    &[libc::SYS_add_key, libc::SYS_execve, libc::SYS_execveat, libc::SYS_keyctl, libc::SYS_request_key];
+
 /// Calls that change mounts, or the file systems that other mounts share.
 const MOUNTS: &[libc::c_long] = &[
     libc::SYS_fsconfig,
@@ -105,6 +109,8 @@ pub(crate) struct Reach {
     pub(crate) network: bool,
     /// What its IPC namespace holds.
     pub(crate) ipc: bool,
+    /// Keys that outlive it.
+    pub(crate) keys: bool,
     /// Mounts, and file systems as a whole.
     pub(crate) mounts: bool,
     /// The inside of other processes.
@@ -155,6 +161,7 @@ impl Reach {
             return;
         }
         self.anything = true;
+        self.keys |= is_in(KEYS);
         self.mounts |= is_in(MOUNTS);
         self.others |= is_in(OTHERS) || names(call, b"/mem");
         self.kernel |= is_in(KERNEL);
@@ -205,6 +212,7 @@ mod tests {
         anything: false,
         network: false,
         ipc: false,
+        keys: false,
         mounts: false,
         others: false,
         kernel: false,
@@ -228,6 +236,8 @@ mod tests {
             Reach { proc_or_sys: true, others: true, ..ANYTHING }
         );
         assert_eq!(of(libc::SYS_sendto, &[], ""), Reach { network: true, ..ANYTHING });
+        assert_eq!(of(libc::SYS_add_key, &[], ""), Reach { keys: true, ..ANYTHING });
+        assert_eq!(of(libc::SYS_execve, &[], ""), Reach { keys: true, ..ANYTHING });
         assert_eq!(of(libc::SYS_umount2, &[], ""), Reach { mounts: true, ..ANYTHING });
         assert_eq!(of(libc::SYS_ptrace, &[], ""), Reach { others: true, ..ANYTHING });
         assert_eq!(of(libc::SYS_clock_settime, &[], ""), Reach { kernel: true, ..ANYTHING });

@@ -152,9 +152,11 @@ fn stand_by(agent: libc::pid_t, stream: &Fds, signals: &Signals) -> ! {
     }
 }
 
-/// What only an agent beside other processes does: it gathers its orphans, ends with its parent, and keeps cases from using up
-/// the machine's memory.
+/// What only an agent beside other processes does: it gathers its orphans, ends with its parent, leaves the user's session
+/// keyring, and keeps cases from using up the machine's memory.
 pub(crate) fn be_guest_of_the_machine() {
+    // A kernel without keys has none.
+    let _ = sys::leave_session_keyring();
     let _ = sys::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0);
     // In a PID namespace of its own it has no parent that it can see, and is killed with it.
     if sys::pid() != 1 {

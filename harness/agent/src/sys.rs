@@ -2,6 +2,7 @@
 
 mod bpf;
 mod fd;
+mod keys;
 mod own;
 mod passing;
 mod process;
@@ -13,6 +14,7 @@ use libc::{c_char, c_int};
 
 pub(crate) use bpf::*;
 pub(crate) use fd::*;
+pub(crate) use keys::*;
 pub(crate) use own::*;
 pub(crate) use passing::*;
 pub(crate) use process::*;

@@ -21,7 +21,7 @@ pub use observation::{
 pub use plan::{
     Buffer, Call, Function, Last, Op, Output, Overlay, Piece, Plan, Region, Save, Source, Step, Value,
 };
-pub use trace::{Left, ObjectKind, Place, Trace};
+pub use trace::{KeyChange, Left, ObjectKind, Place, Trace};
 pub use wire::{
     FromAgent, MAX_FRAME, SERIAL_SHARE, SERIAL_WINDOW, ToAgent, WIRE_VERSION, WireError, decode, encode,
     read_frame, write_frame,

@@ -38,6 +38,63 @@ pub enum Left {
     },
     /// A directory below /sys: a cgroup, say.
     Directory(String),
+    /// A key of the kernel's, in keyrings that outlive the case (keyrings(7)).
+    Key {
+        /// Its id.
+        id: i32,
+        /// Its type: `user`, `keyring`.
+        kind: String,
+        /// Its description.
+        description: String,
+        /// What is not as it was.
+        change: KeyChange,
+    },
+}
+
+/// What may be changed of a key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum KeyChange {
+    /// It is linked to a keyring, and was not.
+    Linked {
+        /// The keyring's id.
+        keyring: i32,
+        /// The keyring's description.
+        name: String,
+    },
+    /// It was linked to a keyring.
+    Unlinked {
+        /// The keyring's id.
+        keyring: i32,
+        /// The keyring's description.
+        name: String,
+    },
+    /// It is new: a user's persistent keyring.
+    Made,
+    /// Its permissions.
+    Permissions {
+        /// Before the case.
+        before: u32,
+        /// After it.
+        after: u32,
+    },
+    /// Its owner and group.
+    Owner {
+        /// Before the case.
+        before: (i32, i32),
+        /// After it.
+        after: (i32, i32),
+    },
+    /// How long it stays, as /proc/keys says it: `perm`, `3d`.
+    Timeout {
+        /// Before the case.
+        before: String,
+        /// After it.
+        after: String,
+    },
+    /// Its payload.
+    Payload,
+    /// It is revoked.
+    Revoked,
 }
 
 /// The kinds of BPF objects that have ids.

@@ -1,5 +1,7 @@
 //! What cases leave behind, in words, and whether it is somebody else's.
 
+mod keys;
+
 use std::collections::BTreeSet;
 
 use kconform_abi::Arch;
@@ -55,6 +57,7 @@ fn describe(left: &Left) -> String {
         }
         Left::Sysctl { path, before, after } => format!("{path}, which was {before:?} and is {after:?}"),
         Left::Directory(path) => format!("the directory {path}"),
+        Left::Key { id, kind, description, change } => keys::describe(*id, kind, description, change),
     }
 }
 
@@ -124,6 +127,7 @@ fn remedy(trace: &Trace) -> Option<String> {
         }
         Left::Directory(path) if trace.undone => return Some(format!("{path} was removed")),
         Left::Directory(path) => return Some(format!("{path}: to undo it: rmdir {path}")),
+        Left::Key { id, change, .. } => return Some(keys::remedy(*id, change, trace.undone)),
     };
     let what = format!("{} {id}", kind_word(*kind));
     if trace.undone {
@@ -181,6 +185,9 @@ pub(super) fn again(first: &[Trace], second: Vec<Trace>) -> Vec<Trace> {
     let likeness = |trace: &Trace| match &trace.left {
         Left::Object { kind, number, name, .. } => (Some(*kind), *number, name.clone()),
         Left::Sysctl { path, .. } | Left::Directory(path) => (None, 0, path.clone()),
+        Left::Key { kind, description, change, .. } => {
+            (None, 0, format!("{kind} {description} {}", keys::likeness(change)))
+        }
     };
     let first: BTreeSet<_> = first.iter().map(likeness).collect();
     second.into_iter().filter(|trace| first.contains(&likeness(trace))).collect()
@@ -198,7 +205,7 @@ pub(super) fn unheld(traces: Vec<Trace>) -> Vec<Trace> {
     let any = traces.iter().any(is_held);
     let stays = |trace: &Trace| match &trace.left {
         Left::Object { places, .. } => !is_held(trace) && (!any || !places.is_empty()),
-        Left::Sysctl { .. } | Left::Directory(_) => true,
+        Left::Sysctl { .. } | Left::Directory(_) | Left::Key { .. } => true,
     };
     traces.into_iter().filter(stays).collect()
 }

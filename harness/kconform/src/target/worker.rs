@@ -368,7 +368,7 @@ impl Worker {
                     let remark = remarks.reduce(|all, next| format!("{all}; {next}"));
                     tell(Note::Opened { kernel, remark });
                     self.kernel = Some(opened.kernel.clone());
-                    if self.leaks != Leaks::Ignored && opened.kernel.may_look_for_leaks() {
+                    if self.leaks != Leaks::Ignored {
                         // A broken stream is noticed when a case gets no answer.
                         let _ = opened.session.watch();
                     }

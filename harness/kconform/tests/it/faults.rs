@@ -133,18 +133,18 @@ fn a_case_is_not_blamed_for_what_another_did(#[values("x86_64", "riscv64")] arch
     if !is_set_up(arch) {
         return;
     }
-    let find = "steps: [{request_key: [{str: user}, {str: kconform}, null, 0], errno: ENOKEY}]";
+    let find = "steps: [{faccessat: [AT_FDCWD, {str: /tmp/file}, F_OK], errno: ENOENT}]";
     let place = Place::with(&format!(
-        "cases:\n  - {{name: finds none, {find}}}\n  - name: adds a key\n    steps:\n      \
-         - add_key: [{{str: user}}, {{str: kconform}}, {{str: v}}, 1, KEY_SPEC_USER_KEYRING]\n  \
+        "cases:\n  - {{name: finds none, {find}}}\n  - name: makes a file\n    steps:\n      \
+         - openat: [AT_FDCWD, {{str: /tmp/file}}, O_CREAT | O_RDWR, 0o600]\n  \
          - {{name: finds none either, {find}}}\n  - {{name: passes, steps: [{{close: [0]}}]}}\n  \
          - {{name: fails, steps: [{{close: [0], errno: EBADF}}]}}\n"
     ));
     let said = place.say(&["run", "--target", arch]).assert_status(1);
     assert_eq!(said.counts(arch), "4 passed, 1 failed, 1 with a note", "{}", said.all());
     let note = format!(
-        "  s::finds_none_either on {arch}: it failed after s::adds_a_key and another case, and passed alone on a fresh agent; \
-         it had failed with: expected ENOKEY (126, Required key not available), got success"
+        "  s::finds_none_either on {arch}: it failed after s::makes_a_file and another case, and passed alone on a fresh agent; \
+         it had failed with: expected ENOENT (2, No such file or directory), got success"
     );
     assert!(said.out.lines().any(|line| line.starts_with(&note)), "{}", said.all());
     assert!(said.out.contains(&format!("FAILED s::fails on {arch}")), "{}", said.all());

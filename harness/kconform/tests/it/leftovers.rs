@@ -173,3 +173,69 @@ fn what_is_changed_for_the_whole_kernel_is_put_back_and_told() {
     let told = format!("{SYSCTL}, which was {:?} and is \"77\"", before.trim_end());
     assert!(said.out.contains(&told) && said.out.contains("was put back"), "{}", said.all());
 }
+
+/// The lines of /proc/keys with this in the description.
+fn keys(of: &str) -> Vec<String> {
+    let keys = std::fs::read_to_string("/proc/keys").unwrap_or_default();
+    let is_used = |line: &&str| line.contains(of) && line.split_whitespace().nth(2) != Some("0");
+    keys.lines().filter(is_used).map(str::to_owned).collect()
+}
+
+/// Keyrings of users are the whole machine's: what a case leaves there is removed, and told of it. Its session is its own.
+#[rstest]
+fn keys_that_stay_are_removed_and_told(#[values("native", "x86_64", "riscv64")] target: &str) {
+    if target == "native" {
+        if !is_root() || !std::path::Path::new("/proc/keys").exists() {
+            return not_here("keys of several users");
+        }
+    } else if !is_set_up(target) {
+        return;
+    }
+    let said =
+        Place::data().say(&["run", "--target", target, "--cases", "hostile/keys.yaml"]).assert_status(1);
+    let counts = said.counts(target);
+    assert!(counts == "3 passed, 4 failed" || counts.ends_with("skipped"), "{}", said.all());
+    for (description, keyring) in [("left", "_uid.0"), ("other", "_uid_ses.65534"), ("linked", "_uid.0")] {
+        let told = format!("\"kconform:{description}\" (user), which was linked to {keyring}");
+        assert!(said.out.contains(&told), "{told}\n{}", said.all());
+    }
+    let persistent = said.out.contains("\"_persistent.65534\" (keyring), which is new");
+    assert!(persistent || counts.ends_with("skipped"), "{}", said.all());
+    assert!(said.out.contains(": that was undone (keyctl unlink "), "{}", said.all());
+    assert!(!said.out.contains("to undo it"), "{}", said.all());
+    if target == "native" {
+        // What held them goes a little later.
+        until("the keys are gone", || keys("kconform:").iter().all(|line| line.contains("kconform:others")));
+    }
+}
+
+/// What a case changes of a key that was there before it is put back, where that can be done.
+#[test]
+fn keys_of_others_are_put_back() {
+    if !is_root() || !std::path::Path::new("/proc/keys").exists() {
+        return not_here("keys that were there before a case");
+    }
+    let place = Place::data();
+    let run = |more: &[&str]| {
+        place.say(&[&["run", "--target", "native", "--cases", "hostile/others_keys.yaml"], more].concat())
+    };
+    run(&["--no-check-leaks", "--tag", "before"]).assert_status(0);
+    // But for its id: one that nothing links to any more is made anew.
+    let key = || {
+        let all = keys("kconform:others");
+        let line = all.first().cloned().unwrap_or_default();
+        line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let before = key();
+    let changed = run(&["--tag", "changes"]);
+    let after = key();
+    let check = run(&["--tag", "check"]);
+    let revoked = run(&["--tag", "revoke"]);
+    run(&["--no-check-leaks", "--tag", "after"]);
+    until("the key is gone", || keys("kconform:others").is_empty());
+    assert_eq!(after, before, "{}", changed.all());
+    assert_eq!(changed.counts("native"), "0 passed, 5 failed", "{}", changed.all());
+    check.assert_status(0);
+    assert_said!("keys_of_others", changed);
+    assert_said!("keys_of_others_revoked", revoked);
+}

@@ -221,6 +221,10 @@ pub(crate) fn filters() -> Vec<(String, &'static str)> {
         (r"(?m)^native  \S+ ".into(), "native  [release] "),
         (r"(getpid|getppid|gettid)\(\) = \d+".into(), "$1() = [pid]"),
         (r"(kill|tgkill)\([1-9]\d*,".into(), "$1([pid],"),
+        (r"\bkey \d+".into(), "key [id]"),
+        (r"keyctl (\w+) \d+( \d{5,})?".into(), "keyctl $1 [id]"),
+        (r"keyctl\((KEYCTL_\w+), \w+,".into(), "keyctl($1, [id],"),
+        (r"request_key\((.*?)\) = 0x\w+".into(), "request_key($1) = [id]"),
         (r"after \d+ attempts".into(), "after [some] attempts"),
         // What a host's kernel logs of a segmentation fault, and whether it may be read, differs.
         (r"  the kernel logged meanwhile:\n(    .*\n)+".into(), ""),

@@ -4,6 +4,8 @@
 
 use std::sync::Arc;
 
+use kconform_plan::KeyChange;
+
 use super::*;
 use crate::load::{SuiteFile, load};
 use crate::place::File;
@@ -53,6 +55,38 @@ fn what_outlives_a_case_is_named() {
         failure.got.replace("), ", "),\n"),
         also.join("\n")
     ));
+}
+
+#[test]
+fn changes_of_keys_are_told_with_what_undoes_them() {
+    let (before, after) = (0x3f01_0000, 0x3f00_0000);
+    let keyring = |change: fn(i32, String) -> KeyChange| change(7, "_uid.0".into());
+    let timeout = |before: &str| KeyChange::Timeout { before: before.into(), after: "16m".into() };
+    let changes = [
+        keyring(|keyring, name| KeyChange::Linked { keyring, name }),
+        keyring(|keyring, name| KeyChange::Unlinked { keyring, name }),
+        KeyChange::Made,
+        KeyChange::Permissions { before, after },
+        KeyChange::Owner { before: (0, 0), after: (1000, 0) },
+        timeout("perm"),
+        timeout("3d"),
+        KeyChange::Payload,
+        KeyChange::Revoked,
+    ];
+    let key = |change: &KeyChange, kind: &str, undone| {
+        let (kind, description, change) = (kind.into(), "it".into(), change.clone());
+        Trace { left: Left::Key { id: 5, kind, description, change }, undone }
+    };
+    let mut told = Vec::new();
+    for change in &changes {
+        told.push(list(&[key(change, "user", false)]));
+        told.extend([false, true].iter().filter_map(|undone| remedy(&key(change, "user", *undone))));
+        // What is not known of it is left out, and its id may be another one.
+        assert_eq!(again(&[key(change, "user", true)], vec![key(change, "user", false)]).len(), 1);
+        assert_eq!(again(&[key(change, "user", true)], vec![key(change, "", false)]), []);
+    }
+    told.push(list(&[key(&KeyChange::Revoked, "", false)]));
+    insta::assert_snapshot!(told.join("\n"));
 }
 
 #[test]

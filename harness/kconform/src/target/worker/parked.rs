@@ -24,10 +24,9 @@ pub(super) struct Parked {
 }
 
 impl Worker {
-    /// Whether what cases leave behind is looked for on the kernel that is there now.
+    /// Whether what cases leave behind is looked for.
     pub(super) fn looks(&self) -> bool {
-        let may = self.opened.as_ref().is_some_and(|opened| opened.kernel.may_look_for_leaks());
-        self.leaks != Leaks::Ignored && may
+        self.leaks != Leaks::Ignored
     }
 
     /// Takes in a result. It is told now, or when what the case left has settled.
