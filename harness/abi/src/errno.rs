@@ -25,13 +25,19 @@ const INTERNAL: &[(i32, &str, &str)] = &[
     (531, "ENOGRACE", "NFS file lock reclaim refused"),
 ];
 
-/// The number of an errno, internal ones and the second names `EWOULDBLOCK`, `EDEADLOCK` and `ENOTSUP` too.
+/// The number of an errno, internal ones and second names too: `EWOULDBLOCK`, `EDEADLOCK`, `ENOTSUP`, `EFSBADCRC`,
+/// `EFSCORRUPTED`.
 pub fn number(name: &str) -> Option<i32> {
-    let first = rows().find(|row| row.1 == name).map(|row| row.0);
-    first.or_else(|| ALIASES.iter().find(|row| row.0 == name).map(|row| row.1))
+    known(name).map(|(_, number)| number)
 }
 
-/// The name of a (positive) errno.
+/// The name and the number of an errno that is named, by its first name or a second one.
+pub fn known(name: &str) -> Option<(&'static str, i32)> {
+    let first = rows().find(|row| row.1 == name).map(|row| (row.1, row.0));
+    first.or_else(|| ALIASES.iter().copied().find(|row| row.0 == name))
+}
+
+/// The name of a (positive) errno: of several the one that strace prints.
 pub fn name(number: i32) -> Option<&'static str> {
     row(number).map(|row| row.1)
 }

@@ -35,6 +35,14 @@ const NAMES: [&str; 31] = [
     "SIGSYS",
 ];
 
+/// The real-time signals from 33 on, as strace prints them: 32 is `SIGRTMIN`.
+const REAL_TIME: [&str; 32] = [
+    "SIGRT_1", "SIGRT_2", "SIGRT_3", "SIGRT_4", "SIGRT_5", "SIGRT_6", "SIGRT_7", "SIGRT_8", "SIGRT_9",
+    "SIGRT_10", "SIGRT_11", "SIGRT_12", "SIGRT_13", "SIGRT_14", "SIGRT_15", "SIGRT_16", "SIGRT_17",
+    "SIGRT_18", "SIGRT_19", "SIGRT_20", "SIGRT_21", "SIGRT_22", "SIGRT_23", "SIGRT_24", "SIGRT_25",
+    "SIGRT_26", "SIGRT_27", "SIGRT_28", "SIGRT_29", "SIGRT_30", "SIGRT_31", "SIGRT_32",
+];
+
 /// Second names, and the real-time signals that have one. The numbers are the kernel's: the C library keeps the first
 /// two real-time signals to itself, and its `SIGRTMIN` is 34.
 const OTHERS: [(&str, i32); 5] =
@@ -49,12 +57,13 @@ pub fn number(name: &str) -> Option<i32> {
     first.or_else(other).or_else(real_time)
 }
 
-/// The name of a signal; real-time signals but the first and last have none.
+/// The name of a signal, of several the one that strace prints.
 pub fn name(number: i32) -> Option<&'static str> {
+    let nth = |first| usize::try_from(number.checked_sub(first)?).ok();
     match number {
+        ..32 => NAMES.get(nth(1)?).copied(),
         32 => Some("SIGRTMIN"),
-        64 => Some("SIGRTMAX"),
-        _ => NAMES.get(usize::try_from(number.checked_sub(1)?).ok()?).copied(),
+        33.. => REAL_TIME.get(nth(33)?).copied(),
     }
 }
 

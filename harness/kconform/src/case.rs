@@ -108,7 +108,7 @@ pub struct Probe {
     /// From this version on absence is a failure.
     pub since: Option<Placed<Vec<u32>>>,
     /// The errno of the last step that means absence.
-    pub absent: Placed<i32>,
+    pub absent: Placed<Errno>,
     /// What it asks of the kernel's own types.
     pub btf: Vec<BtfQuery>,
     /// The steps.
@@ -427,7 +427,7 @@ pub enum RetWant {
     /// It must succeed.
     Success,
     /// It must fail with one of these.
-    Errno(Vec<i32>),
+    Errno(Vec<Errno>),
     /// It must return this.
     Exactly(Expr),
     /// It must return something from `min` to `max`.
@@ -442,13 +442,34 @@ pub enum RetWant {
         /// What it returns when it succeeds.
         success: Box<RetWant>,
         /// What it may fail with.
-        errnos: Vec<i32>,
+        errnos: Vec<Errno>,
     },
+}
+
+/// An errno as a case names it. Two are the same if their numbers are.
+#[derive(Clone, Copy)]
+pub struct Errno {
+    /// Its number.
+    pub number: i32,
+    /// The name that the case gives it, which may be a second one: `EWOULDBLOCK`.
+    pub name: Option<&'static str>,
+}
+
+impl PartialEq for Errno {
+    fn eq(&self, other: &Errno) -> bool {
+        self.number == other.number
+    }
+}
+
+impl std::fmt::Debug for Errno {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.number.fmt(f)
+    }
 }
 
 impl RetWant {
     /// The errnos that the call may fail with; none when it must succeed.
-    pub fn errnos(&self) -> &[i32] {
+    pub fn errnos(&self) -> &[Errno] {
         match self {
             RetWant::Errno(errnos) | RetWant::Either { errnos, .. } => errnos,
             RetWant::Success | RetWant::Exactly(_) | RetWant::Range { .. } => &[],

@@ -1,5 +1,6 @@
 //! bpf(2): its commands, and where each keeps its fields in `union bpf_attr`.
 
+mod attach_types;
 mod commands;
 mod field_use;
 mod map_types;
@@ -9,6 +10,7 @@ mod returns;
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
+pub use attach_types::attach_type_name;
 use commands::COMMANDS;
 pub use field_use::{Use, field_use, never_refused, never_set};
 pub use map_types::{ElementCommand, Gives, MapType, map_type, map_types};

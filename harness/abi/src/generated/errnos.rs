@@ -74,7 +74,6 @@ pub(crate) static ERRNOS: &[(i32, &str, &str)] = &[
     (72, "EMULTIHOP", "Multihop attempted"),
     (73, "EDOTDOT", "RFS specific error"),
     (74, "EBADMSG", "Bad message"),
-    (74, "EFSBADCRC", "Bad message"),
     (75, "EOVERFLOW", "Value too large for defined data type"),
     (76, "ENOTUNIQ", "Name not unique on network"),
     (77, "EBADFD", "File descriptor in bad state"),
@@ -117,7 +116,6 @@ pub(crate) static ERRNOS: &[(i32, &str, &str)] = &[
     (114, "EALREADY", "Operation already in progress"),
     (115, "EINPROGRESS", "Operation now in progress"),
     (116, "ESTALE", "Stale file handle"),
-    (117, "EFSCORRUPTED", "Structure needs cleaning"),
     (117, "EUCLEAN", "Structure needs cleaning"),
     (118, "ENOTNAM", "Not a XENIX named type file"),
     (119, "ENAVAIL", "No XENIX semaphores available"),
@@ -141,6 +139,8 @@ pub(crate) static ERRNOS: &[(i32, &str, &str)] = &[
 /// Second names.
 pub(crate) static ALIASES: &[(&str, i32)] = &[
     ("EDEADLOCK", 35),
+    ("EFSBADCRC", 74),
+    ("EFSCORRUPTED", 117),
     ("ENOTSUP", 95),
     ("EWOULDBLOCK", 11),
 ];

@@ -7,4 +7,5 @@ mod names;
 mod nearest;
 mod prototypes;
 mod returns;
+mod strace;
 mod uapi;

@@ -52,6 +52,10 @@ fn a_syscall_of_another_architecture_is_known() {
 #[case("EDEADLOCK", 35)]
 #[case("EOPNOTSUPP", 95)]
 #[case("ENOTSUP", 95)]
+#[case("EBADMSG", 74)]
+#[case("EFSBADCRC", 74)]
+#[case("EUCLEAN", 117)]
+#[case("EFSCORRUPTED", 117)]
 #[case("EHWPOISON", 133)]
 #[case("ERESTARTSYS", 512)]
 #[case("ENOTSUPP", 524)]
@@ -65,7 +69,10 @@ fn an_errno_has_its_number(#[case] name: &str, #[case] number: i32) {
 #[test]
 fn an_errnos_first_name_is_given_back() {
     assert_eq!(errno::name(11), Some("EAGAIN"));
+    assert_eq!(errno::name(35), Some("EDEADLK"));
+    assert_eq!(errno::name(74), Some("EBADMSG"));
     assert_eq!(errno::name(95), Some("EOPNOTSUPP"));
+    assert_eq!(errno::name(117), Some("EUCLEAN"));
     assert_eq!(errno::name(524), Some("ENOTSUPP"));
     assert_eq!(errno::text(22), Some("Invalid argument"));
     for number in [-22, 0, 41, 200, 520] {
@@ -79,11 +86,11 @@ fn an_errnos_first_name_is_given_back() {
 #[case("SIGBUS", 7)]
 #[case("SIGSYS", 31)]
 #[case("SIGRTMIN", 32)]
-#[case("SIGRTMAX", 64)]
+#[case("SIGRT_1", 33)]
+#[case("SIGRT_32", 64)]
 fn a_signal_has_its_number(#[case] name: &str, #[case] number: i32) {
     assert_eq!(signal::number(name), Some(number));
     assert_eq!(signal::name(number), Some(name));
-    assert!(signal::names().any(|known| known == name));
 }
 
 #[test]
@@ -91,11 +98,14 @@ fn signals_have_second_names() {
     assert_eq!(signal::number("SIGPOLL"), signal::number("SIGIO"));
     assert_eq!(signal::number("SIGIOT"), signal::number("SIGABRT"));
     assert_eq!(signal::number("SIGCLD"), signal::number("SIGCHLD"));
-    assert_eq!(signal::number("SIGRT_2"), Some(34));
+    assert_eq!(signal::number("SIGRTMAX"), Some(64));
+    for name in ["SIGBUS", "SIGPOLL", "SIGRTMIN", "SIGRTMAX"] {
+        assert!(signal::names().any(|known| known == name));
+    }
     for name in ["BUS", "SIGRT_33", "SIGRT_", "SIGFOO"] {
         assert_eq!(signal::number(name), None);
     }
-    for number in [i32::MIN, -1, 0, 33, 65] {
+    for number in [i32::MIN, -1, 0, 65] {
         assert_eq!(signal::name(number), None);
     }
 }

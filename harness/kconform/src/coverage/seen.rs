@@ -29,7 +29,7 @@ impl Ends {
         match &outcome.ret {
             _ if outcome.signal.is_some() => {}
             RetWant::Success | RetWant::Exactly(_) | RetWant::Range { .. } => self.success = true,
-            RetWant::Errno(one) if one.len() == 1 => self.errnos.extend(one),
+            RetWant::Errno(one) if one.len() == 1 => self.errnos.extend(one.iter().map(|errno| errno.number)),
             // What may come of a call is not what must.
             RetWant::Errno(_) | RetWant::Either { .. } => {}
         }

@@ -2,6 +2,7 @@
 
 use kconform_plan::{Bytes, is_error, number_in};
 
+use crate::case::Errno;
 use crate::place::Place;
 
 /// Something that was not as the case says.
@@ -46,8 +47,17 @@ pub enum FailureKind {
 
 /// `EINVAL (22, Invalid argument)`; an errno that user space must never see is marked as a leak.
 pub fn describe_errno(errno: i32) -> String {
+    describe_named(errno, kconform_abi::errno::name(errno))
+}
+
+/// The same by the name that a case gives it.
+pub fn describe_wanted(errno: &Errno) -> String {
+    describe_named(errno.number, errno.name.or_else(|| kconform_abi::errno::name(errno.number)))
+}
+
+fn describe_named(errno: i32, name: Option<&str>) -> String {
     let text = kconform_abi::errno::text(errno).unwrap_or("unknown");
-    match kconform_abi::errno::name(errno) {
+    match name {
         Some(name) if kconform_abi::errno::is_internal(errno) => {
             format!("{name} ({errno}, leaked: user space must never see it)")
         }

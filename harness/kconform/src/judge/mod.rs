@@ -5,7 +5,7 @@ mod failure;
 mod tests;
 mod walk;
 
-pub use failure::{Failure, FailureKind, describe_bytes, describe_errno, describe_ret};
+pub use failure::{Failure, FailureKind, describe_bytes, describe_errno, describe_ret, describe_wanted};
 
 use kconform_plan::{End, Observation};
 
@@ -110,12 +110,14 @@ pub fn judge_probe(probe: &Probe, lowered: &Lowered, seen: &Observation, kernel:
         Verdict::Passed => Found::Present,
         Verdict::Failed(mut failure) => {
             let last = probe.steps.last().map(|step| step.index);
-            let absent = failure.ret == Some(-i64::from(probe.absent.value)) && failure.step == last;
+            let absent = failure.ret == Some(-i64::from(probe.absent.value.number)) && failure.step == last;
             let due =
                 probe.since.as_ref().filter(|since| kernel.version.as_slice() >= since.value.as_slice());
             match (absent, due) {
                 (true, None) => {
-                    let name = kconform_abi::errno::name(probe.absent.value).unwrap_or("an errno");
+                    let absent = probe.absent.value;
+                    let known = absent.name.or_else(|| kconform_abi::errno::name(absent.number));
+                    let name = known.unwrap_or("an errno");
                     Found::Absent(format!("the probe {} says {name}: not there", probe.name))
                 }
                 (true, Some(since)) => {

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use kconform_abi::Arch;
+use rstest::rstest;
+
 use kconform_plan::{ChildEnd, End, Facts, Observation, Record, RecordKind, Trouble};
 
 use super::{Verdict, judge};
@@ -142,6 +144,30 @@ fn returns() {
         of(&format!("[{{getpid: [], ret: {ret}}}]"), &[begun(0), done(0, 1 << 20)], End::Finished)
     });
     insta::assert_snapshot!(all.concat() + &ranges.concat());
+}
+
+/// What is expected has the name that the case gives it, what came the one that strace prints.
+#[rstest]
+#[case::badmsg("errno: EBADMSG", -117, "expected EBADMSG (74, Bad message), got EUCLEAN (117, Structure needs cleaning)")]
+#[case::crc("errno: EFSBADCRC", -117, "expected EFSBADCRC (74, Bad message), got EUCLEAN (117, Structure needs cleaning)")]
+#[case::corrupted("errno: [EFSCORRUPTED, none]", -74, "expected success or EFSCORRUPTED (117, Structure needs cleaning), got EBADMSG (74, Bad message)")]
+#[case::again("errno: EWOULDBLOCK", -35, "expected EWOULDBLOCK (11, Resource temporarily unavailable), got EDEADLK (35, Resource deadlock avoided)")]
+#[case::deadlock("errno: [EAGAIN, EDEADLOCK]", -95, "expected EAGAIN (11, Resource temporarily unavailable) or EDEADLOCK (35, Resource deadlock avoided), got EOPNOTSUPP (95, Operation not supported)")]
+#[case::number("errno: 95", -11, "expected EOPNOTSUPP (95, Operation not supported), got EAGAIN (11, Resource temporarily unavailable)")]
+#[case::notsup("errno: ENOTSUP", -524, "expected ENOTSUP (95, Operation not supported), got ENOTSUPP (524, leaked: user space must never see it)")]
+#[case::signal("signal: SIGIOT", 1, "expected the process to be killed by SIGIOT, got success: 1")]
+fn names(#[case] outcome: &str, #[case] ret: i64, #[case] told: &str) {
+    let all = of(&format!("[{{getpid: [], {outcome}}}]"), &[begun(0), done(0, ret)], End::Finished);
+    assert!(all.contains(&format!("failed: {told}\n")), "{all}");
+}
+
+/// The second name of what came is no other errno.
+#[rstest]
+#[case("EFSBADCRC", -74)]
+#[case("EWOULDBLOCK", -11)]
+fn a_second_name_is_the_same_errno(#[case] name: &str, #[case] ret: i64) {
+    let all = of(&format!("[{{getpid: [], errno: {name}}}]"), &[begun(0), done(0, ret)], End::Finished);
+    assert!(all.contains("  passed: "), "{all}");
 }
 
 #[test]

@@ -7,8 +7,8 @@ use kconform_plan::{
     Trouble, Value, is_error, number_in,
 };
 
-use super::failure::{Failure, FailureKind, describe_bytes, describe_errno, describe_ret};
-use crate::case::{CallStep, Outcome, RetWant, Step, StepKind};
+use super::failure::{Failure, FailureKind, describe_bytes, describe_errno, describe_ret, describe_wanted};
+use crate::case::{CallStep, Errno, Outcome, RetWant, Step, StepKind};
 use crate::lower::{Lowered, LoweredCall};
 use crate::place::Place;
 
@@ -373,14 +373,16 @@ impl Context<'_> {
 /// What a call must do, in words.
 fn describe_want(outcome: &Outcome) -> String {
     if let Some(signal) = &outcome.signal {
-        let name = kconform_abi::signal::name(signal.value);
+        // By the name that the case gives it, which may be a second one.
+        let written = Some(signal.place.text()).filter(|text| kconform_abi::signal::number(text).is_some());
+        let name = written.or_else(|| kconform_abi::signal::name(signal.value));
         return format!("the process to be killed by {}", name.unwrap_or("a signal"));
     }
     describe_ret_want(&outcome.ret)
 }
 
 fn describe_ret_want(want: &RetWant) -> String {
-    let names = |errnos: &[i32]| errnos.iter().map(|&e| describe_errno(e)).collect::<Vec<_>>().join(" or ");
+    let names = |errnos: &[Errno]| errnos.iter().map(describe_wanted).collect::<Vec<_>>().join(" or ");
     match want {
         RetWant::Success => "success".into(),
         RetWant::Errno(errnos) => names(errnos),

@@ -2,7 +2,7 @@
 
 use kconform_abi::Arch;
 
-use crate::case::{Except, Expr, Outcome, Pattern, RetWant, Save, Term, Want, WantKind};
+use crate::case::{Errno, Except, Expr, Outcome, Pattern, RetWant, Save, Term, Want, WantKind};
 use crate::place::{Place, Placed};
 
 use super::expr::{Fit, literal, number};
@@ -77,7 +77,7 @@ impl Reader {
         }
         let (none, named): (Vec<_>, Vec<_>) = items.iter().partition(|item| item.text() == Some("none"));
         let errnos: Vec<_> = named.iter().map(|item| self.errno(item)).collect();
-        let errnos: Vec<i32> = errnos.into_iter().collect::<Option<_>>()?;
+        let errnos: Vec<Errno> = errnos.into_iter().collect::<Option<_>>()?;
         Some(match (none.is_empty(), errnos.is_empty()) {
             (true, _) => RetWant::Errno(errnos),
             (false, true) => success?,
@@ -86,16 +86,16 @@ impl Reader {
     }
 
     /// An errno by name or number.
-    pub(crate) fn errno(&mut self, node: &Node) -> Option<i32> {
+    pub(crate) fn errno(&mut self, node: &Node) -> Option<Errno> {
         let text = self.word(node, "an errno")?;
         if let Some(number) = number(text).and_then(Result::ok) {
             if (1..=MAX_ERRNO).contains(&number) {
-                return Some(number as i32);
+                return Some(Errno { number: number as i32, name: None });
             }
             self.wrong_help(node.span, format!("{text} is not an errno"), "errnos go from 1 to 4095");
             return None;
         }
-        let errno = kconform_abi::errno::number(text);
+        let errno = kconform_abi::errno::known(text);
         if errno.is_none() && text == "none" {
             self.wrong_help(
                 node.span,
@@ -105,7 +105,7 @@ impl Reader {
         } else if errno.is_none() {
             self.unknown(node.span, "errno", text, kconform_abi::errno::names(), errno_help(text));
         }
-        errno
+        errno.map(|(name, number)| Errno { number, name: Some(name) })
     }
 
     fn ret(&mut self, node: &Node) -> Option<RetWant> {

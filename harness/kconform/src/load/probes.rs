@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::case::{Probe, Step, StepKind};
+use crate::case::{Errno, Probe, Step, StepKind};
 use crate::place::Placed;
 
 use super::names::{Names, is_name};
@@ -92,7 +92,7 @@ fn probe(reader: &mut Reader, suite: &str, entry: &Entry) -> Option<Probe> {
 }
 
 /// A last step that may fail with the errno of absence could not tell it.
-fn tells_absence(reader: &mut Reader, absent: &Placed<i32>, steps: &[Step]) {
+fn tells_absence(reader: &mut Reader, absent: &Placed<Errno>, steps: &[Step]) {
     let Some(StepKind::Call(last)) = steps.last().map(|step| &step.kind) else { return };
     let outcomes = std::iter::once(&last.outcome).chain(last.except.iter().map(|except| &except.outcome));
     for outcome in outcomes.filter(|outcome| outcome.ret.errnos().contains(&absent.value)) {

@@ -5,7 +5,7 @@ use kconform_plan::{Last, Piece, Ret, Value, Want};
 use super::buffer::{Memory, Pieces, stride};
 use super::value::{Abi, fits};
 use super::{Chosen, Unmet};
-use crate::case::{self, CallStep, Expr, Outcome, Pattern, PieceKind, RetWant, Term, WantKind};
+use crate::case::{self, CallStep, Errno, Expr, Outcome, Pattern, PieceKind, RetWant, Term, WantKind};
 
 /// The first `except` whose condition is met, else the step's own outcome.
 pub(super) fn choose(abi: &Abi<'_>, step: &CallStep) -> Chosen {
@@ -19,10 +19,10 @@ pub(super) fn last(own: &Outcome, here: &Outcome) -> Last {
     match (signal(own), signal(here)) {
         (None, None) => Last {
             success: here.ret.may_succeed() && !own.ret.may_succeed(),
-            errnos: here.ret.errnos().iter().copied().filter(|e| !own.ret.errnos().contains(e)).collect(),
+            errnos: numbers(here.ret.errnos().iter().filter(|e| !own.ret.errnos().contains(e))),
         },
         (these, those) if these == those => Last::default(),
-        _ => Last { success: here.ret.may_succeed(), errnos: here.ret.errnos().to_vec() },
+        _ => Last { success: here.ret.may_succeed(), errnos: numbers(here.ret.errnos()) },
     }
 }
 
@@ -40,15 +40,19 @@ pub(super) fn may_succeed(outcome: &Outcome) -> bool {
 pub(super) fn ret(abi: &mut Abi<'_>, want: &RetWant) -> Result<Ret, Unmet> {
     Ok(match want {
         RetWant::Success => Ret::Success,
-        RetWant::Errno(errnos) => Ret::Errno(errnos.clone()),
+        RetWant::Errno(errnos) => Ret::Errno(numbers(errnos)),
         RetWant::Exactly(expr) => Ret::Exactly(abi.value(expr)?),
         RetWant::Range { min, max } => {
             Ret::Range { min: bound(abi, min.as_ref())?, max: bound(abi, max.as_ref())? }
         }
         RetWant::Either { success, errnos } => {
-            Ret::Either { success: Box::new(ret(abi, success)?), errnos: errnos.clone() }
+            Ret::Either { success: Box::new(ret(abi, success)?), errnos: numbers(errnos) }
         }
     })
+}
+
+fn numbers<'a>(errnos: impl IntoIterator<Item = &'a Errno>) -> Vec<i32> {
+    errnos.into_iter().map(|errno| errno.number).collect()
 }
 
 fn bound(abi: &mut Abi<'_>, expr: Option<&Expr>) -> Result<Option<Value>, Unmet> {

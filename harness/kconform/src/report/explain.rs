@@ -9,10 +9,10 @@ use kconform_plan::{BtfQuery, BtfWant};
 use crate::arguments;
 use crate::btf::kind_word;
 use crate::case::{
-    Address, Arg, Attr, AttrSlot, Call, CallStep, Case, Expr, Outcome, Piece, PieceKind, Requires, RetWant,
-    Step, StepKind, Term, Text, TextPart,
+    Address, Arg, Attr, AttrSlot, Call, CallStep, Case, Errno, Expr, Outcome, Piece, PieceKind, Requires,
+    RetWant, Step, StepKind, Term, Text, TextPart,
 };
-use crate::judge::describe_errno;
+use crate::judge::describe_wanted;
 use crate::report::Style;
 
 /// Explains a case with the numbers that it has on that architecture.
@@ -309,8 +309,8 @@ impl Words {
     }
 
     fn ret(&self, want: &RetWant) -> String {
-        let fail = |errnos: &[i32]| {
-            let errnos: Vec<String> = errnos.iter().map(|errno| describe_errno(*errno)).collect();
+        let fail = |errnos: &[Errno]| {
+            let errnos: Vec<String> = errnos.iter().map(describe_wanted).collect();
             format!("fail with {}", errnos.join(" or "))
         };
         match want {

@@ -4,7 +4,6 @@ mod keys;
 
 use std::collections::BTreeSet;
 
-use kconform_abi::Arch;
 use kconform_plan::{Left, ObjectKind, Place, Trace};
 
 use crate::case::Case;
@@ -104,17 +103,9 @@ fn held(place: &Place) -> String {
     }
 }
 
-/// The attach type of that number, of those that programs are attached by without a link (`enum bpf_attach_type`).
 fn attach_name(number: u32) -> String {
-    let of_interest = |name: &&str| {
-        let prefixes = ["BPF_CGROUP_", "BPF_TCX_", "BPF_NETKIT_", "BPF_FLOW_DISSECTOR", "BPF_LSM_CGROUP"];
-        prefixes.iter().any(|prefix| name.starts_with(prefix)) && !name.starts_with("BPF_CGROUP_ITER_")
-    };
-    let of_number = |name: &&str| kconform_abi::constant(Arch::X86_64, name) == Some(number.into());
-    kconform_abi::constant_names()
-        .filter(of_interest)
-        .find(of_number)
-        .map_or_else(|| format!("attach type {number}"), str::to_owned)
+    let name = kconform_abi::bpf::attach_type_name(number);
+    name.map_or_else(|| format!("attach type {number}"), str::to_owned)
 }
 
 /// What undoes a trace: a command, or that it is done.

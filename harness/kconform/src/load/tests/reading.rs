@@ -13,7 +13,7 @@ fn probes_are_shared() {
     let loaded = load(&[suite("a/user", user), suite("probes", PROBES)]);
     assert_eq!(message::render(&loaded.mistakes, false), "");
     let probe = &loaded.cases[0].needs[0];
-    assert_eq!((probe.id.as_str(), probe.absent.value), ("::gotol", 22));
+    assert_eq!((probe.id.as_str(), probe.absent.value.number), ("::gotol", 22));
     assert_eq!(probe.since.as_ref().expect("a version").value, [6, 6]);
     assert_eq!(loaded.probes.len(), 1);
 }
