@@ -231,6 +231,7 @@ mod tests {
     const ANYTHING: Reach = Reach {
         anything: true,
         network: false,
+        attaches: false,
         ipc: false,
         keys: false,
         mounts: true,

@@ -11,6 +11,7 @@
 
 mod apart;
 mod areas;
+mod attached;
 mod bench;
 mod block;
 mod btf;

@@ -6,6 +6,7 @@
 
 use kconform_plan::{Function, Left, ObjectKind, Op, Piece, Place, Step, Trace};
 
+use crate::attached::Attachments;
 use crate::keys::Keys;
 use crate::named::Named;
 use crate::places;
@@ -34,6 +35,14 @@ const MOST_WORDS: usize = 256;
 /// An object.
 pub(crate) type Object = (usize, u32);
 
+/// The program of that id.
+pub(crate) fn program(id: u32) -> Object {
+    (PROGRAM, id)
+}
+
+/// Where programs are in [`KINDS`].
+const PROGRAM: usize = 1;
+
 /// What is known of the kernel's objects.
 #[derive(Default)]
 pub(crate) struct Objects {
@@ -44,6 +53,7 @@ pub(crate) struct Objects {
     lingering: Vec<Lingering>,
     /// What was there before the case that runs, of what it names; and what cases left of it, not told yet.
     named: Named,
+    attached: Option<Attachments>,
     keys: Option<Keys>,
     left: Vec<(u64, Vec<Trace>)>,
 }
@@ -72,7 +82,8 @@ impl Objects {
         if self.shared {
             self.news();
         }
-        if self.last.is_some() {
+        if let Some(last) = self.last {
+            self.attached = reach.attaches.then(|| Attachments::before(steps, last[PROGRAM]));
             self.named = Named::before(steps);
             self.keys = reach.keys.then(Keys::before);
         }
@@ -84,6 +95,9 @@ impl Objects {
             return false;
         }
         let mut left = std::mem::take(&mut self.named).after();
+        if let Some(attached) = self.attached.take() {
+            left.append(&mut attached.after(steps, self.shared));
+        }
         if let Some(keys) = self.keys.take() {
             left.append(&mut keys.after(steps, self.shared));
         }
@@ -209,7 +223,7 @@ fn is_the_kernel_s((kind, id): Object) -> bool {
 }
 
 /// The number of an object's type, and its name; `None` when it has just gone.
-fn describe((kind, id): Object) -> Option<(u32, String)> {
+pub(crate) fn describe((kind, id): Object) -> Option<(u32, String)> {
     let fd = sys::Closing(sys::open_object(KINDS[kind].1, id).ok()?);
     let info = sys::object_info(fd.0).ok()?;
     Some(match KINDS[kind].0 {

@@ -2,13 +2,13 @@
 
 use kconform_plan::{ObjectKind, Op, Place, Step};
 
-use crate::objects::{KINDS, Object, word};
+use crate::objects::{KINDS, Object, describe, program, word};
 use crate::sys::{self, Closing};
 
 /// A directory tree with more in it is not gone through to its end.
 const MOST_FILES: usize = 20_000;
 /// Attach types (`enum bpf_attach_type`) that a cgroup may have: those that it has not are refused.
-const ATTACH_TYPES: std::ops::Range<u32> = 0..64;
+pub(crate) const ATTACH_TYPES: std::ops::Range<u32> = 0..64;
 /// `BPF_TCX_INGRESS`, `BPF_TCX_EGRESS`, `BPF_NETKIT_PRIMARY`, `BPF_NETKIT_PEER`.
 const OF_DEVICES: [u32; 4] = [46, 47, 54, 55];
 /// `BPF_FLOW_DISSECTOR`.
@@ -54,6 +54,12 @@ pub(crate) fn words(steps: &[Step], most: usize, found: &mut Vec<Vec<u8>>) {
 pub(crate) fn is_named(place: &Place, words: &[Vec<u8>]) -> bool {
     let Place::Pin(path) = place else { return false };
     is_named_file(path, words)
+}
+
+/// Whether a program may be one that a plan loads: it has no name, or a name of the plan's.
+pub(crate) fn is_named_program(id: u32, words: &[Vec<u8>]) -> bool {
+    let name = describe(program(id)).unwrap_or_default().1;
+    name.is_empty() || words.iter().any(|word| word.as_slice() == name.as_bytes())
 }
 
 /// Whether the last part of a path is that of a word.
@@ -102,6 +108,13 @@ pub(crate) fn mounts(kind: &str) -> Vec<String> {
     mounts.sort_unstable();
     mounts.dedup();
     mounts
+}
+
+/// All directories of file systems of a kind.
+pub(crate) fn directories(kind: &str) -> Vec<String> {
+    let below =
+        |top: &String| walk(top).into_iter().filter_map(|(path, is_directory)| is_directory.then_some(path));
+    mounts(kind).iter().flat_map(|top| std::iter::once(top.clone()).chain(below(top))).collect()
 }
 
 /// Everything below a directory, with whether it is one itself.
@@ -157,16 +170,13 @@ fn network() -> Option<Closing> {
 fn attachments_of_all() -> Vec<(u32, Place)> {
     let mut found = Vec::new();
     let mut ask = |target: u32, attach_type: u32, place: &dyn Fn() -> Place| {
-        let programs = sys::attached(target, attach_type).unwrap_or_default();
+        let (programs, _) = sys::attached(target, attach_type).unwrap_or_default();
         found.extend(programs.into_iter().map(|program| (program, place())));
     };
-    for top in mounts("cgroup2") {
-        let below = walk(&top).into_iter().filter_map(|(path, is_directory)| is_directory.then_some(path));
-        for path in std::iter::once(top.clone()).chain(below) {
-            let Some(cgroup) = open_directory(&path) else { continue };
-            for attach_type in ATTACH_TYPES {
-                ask(cgroup.0 as u32, attach_type, &|| Place::Cgroup { path: path.clone(), attach_type });
-            }
+    for path in directories("cgroup2") {
+        let Some(cgroup) = open_directory(&path) else { continue };
+        for attach_type in ATTACH_TYPES {
+            ask(cgroup.0 as u32, attach_type, &|| Place::Cgroup { path: path.clone(), attach_type });
         }
     }
     let devices = sys::read_file("/proc/self/net/dev").unwrap_or_default();

@@ -95,8 +95,9 @@ const KERNEL: &[libc::c_long] = &[
     libc::SYS_syslog,
 ];
 
-/// `BPF_PROG_ATTACH` of linux/bpf.h: what is attached stays when the process has gone.
+/// `BPF_PROG_ATTACH` of linux/bpf.h: what is attached stays when the process has gone. And `BPF_PROG_DETACH`.
 const BPF_PROG_ATTACH: u64 = 8;
+const BPF_PROG_DETACH: u64 = 9;
 /// `SOL_SOCKET`: options of the socket itself. Those of other levels reach further (netfilter's tables).
 const SOL_SOCKET: u64 = libc::SOL_SOCKET as u64;
 
@@ -107,6 +108,8 @@ pub(crate) struct Reach {
     pub(crate) anything: bool,
     /// What its network namespace holds.
     pub(crate) network: bool,
+    /// Programs that are attached without a link.
+    pub(crate) attaches: bool,
     /// What its IPC namespace holds.
     pub(crate) ipc: bool,
     /// Keys that outlive it.
@@ -147,8 +150,10 @@ impl Reach {
             None => harmless(0),
             Some(_) => false,
         };
+        let is_bpf = |command: u64| number == libc::SYS_bpf as u64 && !given(0, &|given| given != command);
+        self.attaches |= is_bpf(BPF_PROG_ATTACH) || is_bpf(BPF_PROG_DETACH);
         let network = is_in(NETWORK)
-            || number == libc::SYS_bpf as u64 && !given(0, &|command| command != BPF_PROG_ATTACH)
+            || is_bpf(BPF_PROG_ATTACH)
             || number == libc::SYS_setsockopt as u64 && !given(1, &|level| level == SOL_SOCKET);
         // On s390x all of SysV's IPC is one call.
         #[cfg(target_arch = "s390x")]
@@ -211,6 +216,7 @@ mod tests {
     const NOTHING: Reach = Reach {
         anything: false,
         network: false,
+        attaches: false,
         ipc: false,
         keys: false,
         mounts: false,
@@ -224,8 +230,11 @@ mod tests {
     fn calls_reach_as_far_as_is_known_of_them() {
         assert_eq!(Reach::of(&[]), NOTHING);
         assert_eq!(of(libc::SYS_bpf, &[0], "/proc"), NOTHING);
-        assert_eq!(of(libc::SYS_bpf, &[BPF_PROG_ATTACH], ""), Reach { network: true, ..NOTHING });
-        assert!(Reach::of(&call(libc::SYS_bpf, &[Value::Slot(0, 0)], "")).network);
+        let attaches = Reach { attaches: true, ..NOTHING };
+        assert_eq!(of(libc::SYS_bpf, &[BPF_PROG_ATTACH], ""), Reach { network: true, ..attaches });
+        assert_eq!(of(libc::SYS_bpf, &[BPF_PROG_DETACH], ""), attaches);
+        let unknown = Reach::of(&call(libc::SYS_bpf, &[Value::Slot(0, 0)], ""));
+        assert_eq!(unknown, Reach { network: true, ..attaches });
         assert_eq!(of(libc::SYS_setsockopt, &[3, 1], ""), NOTHING);
         assert_eq!(of(libc::SYS_setsockopt, &[3, 0], ""), Reach { network: true, ..NOTHING });
         assert_eq!(of(libc::SYS_openat, &[], "file"), ANYTHING);

@@ -38,6 +38,17 @@ pub enum Left {
     },
     /// A directory below /sys: a cgroup, say.
     Directory(String),
+    /// A program that is attached where it was not, or is not where it was.
+    Attachment {
+        /// Its id.
+        program: u32,
+        /// Its name, if it has one.
+        name: String,
+        /// Where.
+        place: Place,
+        /// It is now, and was not.
+        attached: bool,
+    },
     /// A key of the kernel's, in keyrings that outlive the case (keyrings(7)).
     Key {
         /// Its id.

@@ -8,6 +8,7 @@ use super::{Result, check_size, close};
 
 /// Numbers of `enum bpf_cmd` (linux/bpf.h).
 const OBJ_GET: c_int = 7;
+const PROG_ATTACH: c_int = 8;
 const PROG_DETACH: c_int = 9;
 const GET_INFO_BY_FD: c_int = 15;
 const PROG_QUERY: c_int = 16;
@@ -91,14 +92,21 @@ pub(crate) fn object_info(fd: c_int) -> Result<Attr> {
 }
 
 /// The ids of the first programs that are attached to something: a cgroup's or a network namespace's fd, or the index of a
-/// network interface.
-pub(crate) fn attached(target: u32, attach_type: u32) -> Result<Vec<u32>> {
+/// network interface. And how they are attached (`attach_flags`).
+pub(crate) fn attached(target: u32, attach_type: u32) -> Result<(Vec<u32>, u32)> {
     let mut ids = [0_u32; 64];
     let place = ids.as_mut_ptr().cast::<u8>();
     let mut attr = Attr::new().with(0, target).with(4, attach_type).with_pointer(16, place).with(24, 64);
     // SAFETY: there is room for so many ids.
     unsafe { bpf(PROG_QUERY, &mut attr) }?;
-    Ok(ids[..ids.len().min(attr.word(24) as usize)].to_vec())
+    Ok((ids[..ids.len().min(attr.word(24) as usize)].to_vec(), attr.word(12)))
+}
+
+/// Attaches a program to a cgroup.
+pub(crate) fn attach(target: u32, program: c_int, attach_type: u32, flags: u32) -> Result<()> {
+    let mut attr = Attr::new().with(0, target).with(4, program as u32).with(8, attach_type).with(12, flags);
+    // SAFETY: the command takes no pointers.
+    unsafe { bpf(PROG_ATTACH, &mut attr) }.map(drop)
 }
 
 /// Detaches a program from what it is attached to.

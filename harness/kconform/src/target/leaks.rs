@@ -56,6 +56,13 @@ fn describe(left: &Left) -> String {
         }
         Left::Sysctl { path, before, after } => format!("{path}, which was {before:?} and is {after:?}"),
         Left::Directory(path) => format!("the directory {path}"),
+        Left::Attachment { program, name, place, attached } => {
+            let name = if name.is_empty() { String::new() } else { format!(" {name:?}") };
+            match attached {
+                true => format!("program {program}{name}, {}", held(place)),
+                false => format!("program {program}{name}, which is no longer {}", held(place)),
+            }
+        }
         Left::Key { id, kind, description, change } => keys::describe(*id, kind, description, change),
     }
 }
@@ -118,15 +125,19 @@ fn remedy(trace: &Trace) -> Option<String> {
         }
         Left::Directory(path) if trace.undone => return Some(format!("{path} was removed")),
         Left::Directory(path) => return Some(format!("{path}: to undo it: rmdir {path}")),
+        Left::Attachment { program, place, attached, .. } => {
+            let mut commands = commands(*program, std::slice::from_ref(place));
+            if !attached {
+                commands.iter_mut().for_each(|command| *command = command.replace(" detach ", " attach "));
+            }
+            return Some(undoes(format!("program {program}"), trace.undone, &commands));
+        }
         Left::Key { id, change, .. } => return Some(keys::remedy(*id, change, trace.undone)),
     };
     let what = format!("{} {id}", kind_word(*kind));
-    if trace.undone {
-        return Some(format!("{what}: that was undone ({})", commands(*id, places).join("; ")));
-    }
     let commands = commands(*id, places);
-    if !commands.is_empty() {
-        return Some(format!("{what}: to undo it: {}", commands.join("; ")));
+    if trace.undone || !commands.is_empty() {
+        return Some(undoes(what, trace.undone, &commands));
     }
     let struct_ops = *kind == ObjectKind::Map && type_name(*kind, *number)?.ends_with("STRUCT_OPS");
     match kind {
@@ -142,6 +153,14 @@ fn remedy(trace: &Trace) -> Option<String> {
         // It goes with the program that uses it.
         ObjectKind::Map | ObjectKind::Btf => None,
     }
+}
+
+fn undoes(what: String, undone: bool, commands: &[String]) -> String {
+    let commands = commands.join("; ");
+    if undone {
+        return format!("{what}: that was undone ({commands})");
+    }
+    format!("{what}: to undo it: {commands}")
 }
 
 /// A sysctl as sysctl(8) takes it.
@@ -176,6 +195,9 @@ pub(super) fn again(first: &[Trace], second: Vec<Trace>) -> Vec<Trace> {
     let likeness = |trace: &Trace| match &trace.left {
         Left::Object { kind, number, name, .. } => (Some(*kind), *number, name.clone()),
         Left::Sysctl { path, .. } | Left::Directory(path) => (None, 0, path.clone()),
+        Left::Attachment { name, place, attached, .. } => {
+            (None, 0, format!("{name} {} {attached}", held(place)))
+        }
         Left::Key { kind, description, change, .. } => {
             (None, 0, format!("{kind} {description} {}", keys::likeness(change)))
         }
@@ -196,7 +218,7 @@ pub(super) fn unheld(traces: Vec<Trace>) -> Vec<Trace> {
     let any = traces.iter().any(is_held);
     let stays = |trace: &Trace| match &trace.left {
         Left::Object { places, .. } => !is_held(trace) && (!any || !places.is_empty()),
-        Left::Sysctl { .. } | Left::Directory(_) | Left::Key { .. } => true,
+        Left::Sysctl { .. } | Left::Directory(_) | Left::Attachment { .. } | Left::Key { .. } => true,
     };
     traces.into_iter().filter(stays).collect()
 }

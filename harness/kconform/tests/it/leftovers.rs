@@ -239,3 +239,96 @@ fn keys_of_others_are_put_back() {
     assert_said!("keys_of_others", changed);
     assert_said!("keys_of_others_revoked", revoked);
 }
+
+/// A cgroup of a test's own, which goes with it.
+struct Cgroup(std::path::PathBuf);
+
+impl Cgroup {
+    /// `None` where none can be made.
+    fn new(name: &str) -> Option<Cgroup> {
+        let mounts = std::fs::read_to_string("/proc/self/mounts").expect("the mounts");
+        let mut fields = mounts.lines().map(|line| line.split(' ').collect::<Vec<_>>());
+        let mount = fields.find(|fields| fields.get(2) == Some(&"cgroup2"))?;
+        let path = std::path::Path::new(mount[1]).join(format!("kconform-{name}-{}", std::process::id()));
+        std::fs::create_dir(&path).ok().map(|()| Cgroup(path))
+    }
+}
+
+impl Drop for Cgroup {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir(&self.0);
+    }
+}
+
+/// A program that stays attached to a cgroup of the machine's is detached, and told of the case; one that a case detached from
+/// there is attached again.
+#[test]
+fn what_stays_attached_to_a_cgroup_is_detached_and_told() {
+    let Some(cgroup) = is_root().then(|| Cgroup::new("attached")).flatten() else {
+        return not_here("programs that stay attached to cgroups");
+    };
+    let load = |name: &str| {
+        format!(
+            "      - openat: [AT_FDCWD, {{str: {}}}, O_RDONLY | O_DIRECTORY]
+        save: cgroup
+      - bpf:
+          - BPF_PROG_LOAD
+          - prog_type: BPF_PROG_TYPE_CGROUP_SKB
+            license: {{str: GPL}}
+            prog_name: {{str: {name}}}
+            expected_attach_type: BPF_CGROUP_INET_EGRESS
+            insns: {{insns: [\"BPF_MOV64_IMM(BPF_REG_0, 1)\", \"BPF_EXIT_INSN()\"]}}
+        save: program
+",
+            cgroup.0.display()
+        )
+    };
+    let attach = "{target_fd: $cgroup, attach_bpf_fd: $program, attach_type: BPF_CGROUP_INET_EGRESS, \
+                  attach_flags: BPF_F_ALLOW_MULTI}";
+    let query = "      - bpf: [BPF_PROG_QUERY, {query.target_fd: $cgroup, query.attach_type: BPF_CGROUP_INET_EGRESS, \
+                 query.prog_ids: {out: 4, as: id}, query.prog_cnt: 1}]";
+    let place = Place::with(&format!(
+        "cases:
+  - name: attaches and detaches
+    tags: [one]
+    steps:
+{}      - bpf: [BPF_PROG_ATTACH, {attach}]
+      - bpf: [BPF_PROG_DETACH, {{target_fd: $cgroup, attach_bpf_fd: $program, attach_type: BPF_CGROUP_INET_EGRESS}}]
+  - name: attaches
+    tags: [one, before]
+    steps:
+{}      - bpf: [BPF_PROG_ATTACH, {attach}]
+  - name: detaches another one
+    tags: [two]
+    steps:
+{}{query}
+        save: {{id: id}}
+      - bpf: [BPF_PROG_GET_FD_BY_ID, {{prog_id: $id}}]
+        save: program
+      - bpf: [BPF_PROG_DETACH, {{target_fd: $cgroup, attach_bpf_fd: $program, attach_type: BPF_CGROUP_INET_EGRESS}}]
+  - name: finds it again
+    tags: [after]
+    steps:
+{}{query}
+        expect: {{query.prog_cnt: {{u32: 1}}}}
+",
+        load("its"),
+        load("its"),
+        load("other"),
+        load("other"),
+    ));
+    let run = |more: &[&str]| place.say(&[&["run", "--target", "native"], more].concat());
+    let one = run(&["--tag", "one"]).assert_status(1);
+    assert_eq!(one.counts("native"), "1 passed, 1 failed", "{}", one.all());
+    let path = cgroup.0.display();
+    let attached = format!("\"its\", attached to the cgroup {path} by BPF_CGROUP_INET_EGRESS");
+    let undone = format!("that was undone (bpftool cgroup detach {path} cgroup_inet_egress id ");
+    assert!(one.out.contains(&attached) && one.out.contains(&undone), "{}", one.all());
+    run(&["--no-check-leaks", "--tag", "before"]).assert_status(0);
+    let two = run(&["--tag", "two"]).assert_status(1);
+    let detached =
+        format!("\"its\", which is no longer attached to the cgroup {path} by BPF_CGROUP_INET_EGRESS");
+    let undone = format!("that was undone (bpftool cgroup attach {path} cgroup_inet_egress id ");
+    assert!(two.out.contains(&detached) && two.out.contains(&undone), "{}", two.all());
+    run(&["--no-check-leaks", "--tag", "after"]).assert_status(0);
+}

@@ -15,6 +15,11 @@ fn object(kind: ObjectKind, id: u32, number: u32, name: &str, places: &[Place]) 
     Trace { left: Left::Object { kind, id, number, name, places }, undone: false }
 }
 
+fn attachment(attached: bool, undone: bool) -> Trace {
+    let place = Place::Cgroup { path: "/sys/fs/cgroup".into(), attach_type: 0 };
+    Trace { left: Left::Attachment { program: 13, name: "in".into(), place, attached }, undone }
+}
+
 fn sysctl(undone: bool) -> Trace {
     let path = "/proc/sys/kernel/panic_on_warn".into();
     Trace { left: Left::Sysctl { path, before: "0".into(), after: "1".into() }, undone }
@@ -46,6 +51,10 @@ fn what_outlives_a_case_is_named() {
         sysctl(false),
         Trace { left: Left::Directory("/sys/fs/cgroup/x".into()), undone: true },
         Trace { left: Left::Directory("/sys/fs/cgroup/y".into()), undone: false },
+        attachment(true, true),
+        attachment(true, false),
+        attachment(false, true),
+        attachment(false, false),
     ];
     let Verdict::Failed(failure) = outlived(&case, &traces) else { panic!() };
     let also: Vec<_> = failure.also.iter().map(|(_, text)| text.as_str()).collect();
