@@ -56,8 +56,11 @@ const MAP_CREATE: &[Field] = &[
     size("excl_prog_hash_size", 88, &["excl_prog_hash"]),
 ];
 
-const MAP_ELEM: &[Field] =
-    &[fd("map_fd", 0), ptr("key", 8), ptr("value", 16), ptr("next_key", 16), int("flags", 24, 8)];
+// Commands share structs, and in them unions: of a union a command has the member that is meant for it. Where the kernel reads
+// one or the other (by a flag, a type) it has both.
+
+const MAP_ELEM: &[Field] = &[fd("map_fd", 0), ptr("key", 8), ptr("value", 16), int("flags", 24, 8)];
+const MAP_NEXT_KEY: &[Field] = &[fd("map_fd", 0), ptr("key", 8), ptr("next_key", 16), int("flags", 24, 8)];
 
 const MAP_BATCH: &[Field] = &[
     ptr("in_batch", 0),
@@ -138,16 +141,16 @@ const TEST: &[Field] = &[
     int("batch_size", 72, 4),
 ];
 
-const IDS: &[Field] = &[
-    int("start_id", 0, 4),
-    int("prog_id", 0, 4),
-    int("map_id", 0, 4),
-    int("btf_id", 0, 4),
-    int("link_id", 0, 4),
-    int("next_id", 4, 4),
-    int("open_flags", 8, 4),
-    fd("fd_by_id_token_fd", 12),
-];
+/// An id of that name, and what all commands that take one share.
+const fn ids(name: &'static str) -> [Field; 4] {
+    [int(name, 0, 4), int("next_id", 4, 4), int("open_flags", 8, 4), fd("fd_by_id_token_fd", 12)]
+}
+
+const START_ID: &[Field] = &ids("start_id");
+const PROG_ID: &[Field] = &ids("prog_id");
+const MAP_ID: &[Field] = &ids("map_id");
+const BTF_ID: &[Field] = &ids("btf_id");
+const LINK_ID: &[Field] = &ids("link_id");
 
 const INFO: &[Field] = &[fd("bpf_fd", 0), size("info_len", 4, &["info"]), ptr("info", 8)];
 
@@ -293,34 +296,34 @@ pub(super) static COMMANDS: &[Command] = &[
     plain(1, "BPF_MAP_LOOKUP_ELEM", "3.18", MAP_ELEM),
     plain(2, "BPF_MAP_UPDATE_ELEM", "3.18", MAP_ELEM),
     plain(3, "BPF_MAP_DELETE_ELEM", "3.18", MAP_ELEM),
-    plain(4, "BPF_MAP_GET_NEXT_KEY", "3.18", MAP_ELEM),
+    plain(4, "BPF_MAP_GET_NEXT_KEY", "3.18", MAP_NEXT_KEY),
     plain(5, "BPF_PROG_LOAD", "3.18", PROG_LOAD),
     plain(6, "BPF_OBJ_PIN", "4.4", OBJ),
     plain(7, "BPF_OBJ_GET", "4.4", OBJ),
     plain(8, "BPF_PROG_ATTACH", "4.10", PROG_ATTACH),
     plain(9, "BPF_PROG_DETACH", "4.10", PROG_ATTACH),
     named(10, "BPF_PROG_TEST_RUN", "4.12", "test", TEST),
-    plain(11, "BPF_PROG_GET_NEXT_ID", "4.13", IDS),
-    plain(12, "BPF_MAP_GET_NEXT_ID", "4.13", IDS),
-    plain(13, "BPF_PROG_GET_FD_BY_ID", "4.13", IDS),
-    plain(14, "BPF_MAP_GET_FD_BY_ID", "4.13", IDS),
+    plain(11, "BPF_PROG_GET_NEXT_ID", "4.13", START_ID),
+    plain(12, "BPF_MAP_GET_NEXT_ID", "4.13", START_ID),
+    plain(13, "BPF_PROG_GET_FD_BY_ID", "4.13", PROG_ID),
+    plain(14, "BPF_MAP_GET_FD_BY_ID", "4.13", MAP_ID),
     named(15, "BPF_OBJ_GET_INFO_BY_FD", "4.13", "info", INFO),
     named(16, "BPF_PROG_QUERY", "4.15", "query", QUERY),
     named(17, "BPF_RAW_TRACEPOINT_OPEN", "4.17", "raw_tracepoint", RAW_TRACEPOINT),
     plain(18, "BPF_BTF_LOAD", "4.18", BTF_LOAD),
-    plain(19, "BPF_BTF_GET_FD_BY_ID", "4.18", IDS),
+    plain(19, "BPF_BTF_GET_FD_BY_ID", "4.18", BTF_ID),
     named(20, "BPF_TASK_FD_QUERY", "4.18", "task_fd_query", TASK_FD_QUERY),
     plain(21, "BPF_MAP_LOOKUP_AND_DELETE_ELEM", "4.20", MAP_ELEM),
     plain(22, "BPF_MAP_FREEZE", "5.2", MAP_ELEM),
-    plain(23, "BPF_BTF_GET_NEXT_ID", "5.4", IDS),
+    plain(23, "BPF_BTF_GET_NEXT_ID", "5.4", START_ID),
     named(24, "BPF_MAP_LOOKUP_BATCH", "5.6", "batch", MAP_BATCH),
     named(25, "BPF_MAP_LOOKUP_AND_DELETE_BATCH", "5.6", "batch", MAP_BATCH),
     named(26, "BPF_MAP_UPDATE_BATCH", "5.6", "batch", MAP_BATCH),
     named(27, "BPF_MAP_DELETE_BATCH", "5.6", "batch", MAP_BATCH),
     named(28, "BPF_LINK_CREATE", "5.7", "link_create", LINK_CREATE),
     named(29, "BPF_LINK_UPDATE", "5.7", "link_update", LINK_UPDATE),
-    plain(30, "BPF_LINK_GET_FD_BY_ID", "5.8", IDS),
-    plain(31, "BPF_LINK_GET_NEXT_ID", "5.8", IDS),
+    plain(30, "BPF_LINK_GET_FD_BY_ID", "5.8", LINK_ID),
+    plain(31, "BPF_LINK_GET_NEXT_ID", "5.8", START_ID),
     named(32, "BPF_ENABLE_STATS", "5.8", "enable_stats", ENABLE_STATS),
     named(33, "BPF_ITER_CREATE", "5.8", "iter_create", ITER_CREATE),
     named(34, "BPF_LINK_DETACH", "5.9", "link_detach", LINK_DETACH),

@@ -3,23 +3,42 @@
 //! By default the installed headers are asked; `KCONFORM_UAPI_INCLUDE` names other include directories, separated by
 //! colons as in PATH (`…/usr/include:…/usr/include/x86_64-linux-gnu`). What an older header lacks is let pass, but counted.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::Command;
 
 use kconform_abi::{Arch, HEADERS, bpf, constant, constant_names};
+use rstest::rstest;
 
 /// What even the oldest header that is worth asking (6.1, Debian bookworm's) knows.
-const FIELDS_AT_LEAST: usize = 242;
+const FIELDS_AT_LEAST: usize = 204;
 const CONSTANTS_AT_LEAST: usize = 646;
 
 /// The ends of enums, which move with every new member: no case should use them, and an older header differs.
 const ENDS: &[&str] = &["BPF_TCP_MAX_STATES"];
 
+/// All flags of a kind in one name: a newer header may have more of them, and an older one fewer.
+const MASKS: &[&str] = &["BPF_F_REDIRECT_FLAGS", "BPF_SOCK_OPS_ALL_CB_FLAGS"];
+
 /// One line of C that compiles only if we are right.
 struct Claim {
     what: String,
     code: String,
+}
+
+impl Claim {
+    /// That a constant has this value; a mask has at least these bits in a header that is newer than the tables, and at most
+    /// these in one that is older.
+    fn constant(name: &str, value: u64, header: (u32, u32)) -> Claim {
+        let [ours, its] = [format!("{value}ULL"), format!("(unsigned long long)({name})")];
+        let more = match (MASKS.contains(&name), header.cmp(&table_version())) {
+            (true, Ordering::Greater) => format!("(({its}) & {ours}) == {ours}"),
+            (true, Ordering::Less) => format!("(({its}) & ~{ours}) == 0"),
+            _ => format!("{its} == {ours}"),
+        };
+        Claim { what: name.to_owned(), code: format!("_Static_assert({more}, \"\");") }
+    }
 }
 
 /// What became of the claims.
@@ -58,6 +77,31 @@ fn a_wrong_claim_and_an_absent_one_are_told_apart() {
     assert_eq!(findings.right, 1);
     assert_eq!(findings.wrong, ["wrong"]);
     assert_eq!(findings.absent, ["no field", "no constant"]);
+}
+
+/// A mask that has grown in a newer header is right, one that has lost a bit, and any other constant that is not the same, is
+/// wrong.
+#[rstest]
+#[case::same((0, 0), "BPF_F_REDIRECT_FLAGS", 3, 3, true)]
+#[case::grown((0, 1), "BPF_F_REDIRECT_FLAGS", 3, 7, true)]
+#[case::grown_in_the_same((0, 0), "BPF_F_REDIRECT_FLAGS", 3, 7, false)]
+#[case::shrunk((0, 1), "BPF_F_REDIRECT_FLAGS", 3, 5, false)]
+#[case::older((-1, 0), "BPF_F_REDIRECT_FLAGS", 3, 1, true)]
+#[case::older_and_other((-1, 0), "BPF_F_REDIRECT_FLAGS", 3, 4, false)]
+#[case::no_mask((0, 1), "BPF_F_OTHER", 3, 7, false)]
+fn masks_may_grow(
+    #[case] newer: (i32, i32),
+    #[case] name: &str,
+    #[case] ours: u64,
+    #[case] its: u64,
+    #[case] right: bool,
+) {
+    let (major, minor) = table_version();
+    let header = (major.saturating_add_signed(newer.0), minor.saturating_add_signed(newer.1));
+    let Claim { what, code } = Claim::constant(name, ours, header);
+    let code = format!("#undef {name}\n#define {name} {its}\n# 1 \"claims\"\n{code}");
+    let findings = judge(&[Claim { what, code }]);
+    assert_eq!((findings.right, findings.wrong.len()), if right { (1, 0) } else { (0, 1) });
 }
 
 /// A header that is no newer than the tables has no field that they lack.
@@ -102,12 +146,9 @@ fn field_claims() -> Vec<Claim> {
 
 fn constant_claims() -> Vec<Claim> {
     // What names bpf(2)'s things has the same value everywhere, so any architecture will do.
-    let claim = |name: &str| Claim {
-        what: name.to_owned(),
-        code: format!(
-            "_Static_assert((unsigned long long)({name}) == {}ULL, \"\");",
-            constant(Arch::X86_64, name).expect("a constant of x86-64")
-        ),
+    let header = header_version();
+    let claim = |name: &str| {
+        Claim::constant(name, constant(Arch::X86_64, name).expect("a constant of x86-64"), header)
     };
     constant_names().filter(|name| name.starts_with("BPF_") && !ENDS.contains(name)).map(claim).collect()
 }

@@ -291,7 +291,7 @@ impl Reader {
         let field = known.field(key);
         if field.is_none() {
             let names: Vec<_> = known.fields.iter().map(|f| f.name).collect();
-            let all = format!("its fields are {}", names.join(", "));
+            let all = format!("its fields are {}{}", names.join(", "), whose(key));
             let what = format!("field of {}:", known.name);
             self.unknown(entry.key_span, &what, key, names.iter().copied(), Some(&all));
         }
@@ -355,5 +355,15 @@ impl Reader {
                 self.wrong_see(span(key), text, span(first), "written here");
             }
         }
+    }
+}
+
+/// Whose field it is, where a few other commands have it: `; next_key is one of BPF_MAP_GET_NEXT_KEY`.
+fn whose(key: &str) -> String {
+    const MOST: usize = 4;
+    let others: Vec<_> = bpf::commands().filter(|c| c.field(key).is_some()).map(|c| c.name).collect();
+    match others.len() {
+        1..=MOST => format!("; {key} is one of {}", others.join(", ")),
+        _ => String::new(),
     }
 }
