@@ -1,5 +1,7 @@
 //! `--report junit`: JUnit's XML, as far as GitLab, Jenkins and the annotators of GitHub agree on it. A test suite is a
 //! suite on a target; the class name begins with the target, so that a case of two targets is two tests.
+//!
+//! All text goes through [`lines`] or [`one_line`]: what no XML may hold is written out.
 
 use std::io::{self, Write};
 use std::time::Duration;
@@ -29,7 +31,7 @@ pub(super) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> 
     }
     for (nth, target) in document.targets.iter().enumerate() {
         for (suite, cases) in document.suites() {
-            let mut tests = TestSuite::new(format!("{}: {suite}", target.name));
+            let mut tests = TestSuite::new(one_line(&format!("{}: {suite}", target.name)));
             if let Some(started) = started {
                 tests.set_timestamp(started);
             }
@@ -66,7 +68,7 @@ fn properties(document: &Document, target: &Target) -> Vec<Property> {
         ("case_files_sha256", Some(&document.suite.sha256)),
     ];
     let mut properties: Vec<Property> =
-        known.into_iter().filter_map(|(name, value)| Some(Property::new(name, value?))).collect();
+        known.into_iter().filter_map(|(name, value)| Some(Property::new(name, one_line(value?)))).collect();
     if document.partial {
         properties.push(Property::new("partial", "true"));
     }
@@ -86,8 +88,11 @@ fn failed_run(
     troubles: &[&Trouble],
     started: Option<DateTime<FixedOffset>>,
 ) -> TestSuite {
-    let name = target.map_or("kconform".to_owned(), |target| format!("{}: kconform", target.name));
-    let mut tests = TestSuite::new(name);
+    let of_target = |word: &str| match target {
+        Some(target) => one_line(&format!("{}{word}kconform", target.name)),
+        None => "kconform".to_owned(),
+    };
+    let mut tests = TestSuite::new(of_target(": "));
     if let Some(started) = started {
         tests.set_timestamp(started);
     }
@@ -101,9 +106,7 @@ fn failed_run(
         status.set_message(one_line(&trouble.text)).set_type(trouble.kind.word());
         status.set_description(lines(&trouble.text).join("\n"));
         let mut test = TestCase::new(trouble.kind.test(), status);
-        test.set_classname(
-            target.map_or("kconform".to_owned(), |target| format!("{}.kconform", target.name)),
-        );
+        test.set_classname(of_target("."));
         test.set_time(Duration::ZERO);
         tests.add_test_case(test);
     }
@@ -131,16 +134,16 @@ fn test(case: &Case, result: &CaseResult) -> TestCase {
     if !result.status.is_fine() {
         status.set_description(details(case, result).join("\n"));
     }
-    let mut test = TestCase::new(case.name.as_str(), status);
+    let mut test = TestCase::new(one_line(&case.name), status);
     if result.status.is_fine()
         && let Some(remark) = &result.remark
     {
         test.set_system_out(lines(remark).join("\n"));
     }
-    test.set_classname(format!("{}.{}", result.target, case.suite));
+    test.set_classname(one_line(&format!("{}.{}", result.target, case.suite)));
     test.set_time(Duration::from_nanos(result.duration_ns));
     let place = result.failure.as_ref().map_or(&case.place, |failure| &failure.place);
-    test.extra.insert("file".into(), place.file.as_str().into());
+    test.extra.insert("file".into(), one_line(&place.file).into());
     test.extra.insert("line".into(), place.line.to_string().into());
     test
 }

@@ -3,7 +3,7 @@
 use super::document::{Case, CaseResult, Place, Status};
 use crate::target::guest::EMULATED;
 
-/// Control characters as `\x1b`; what ends a line ends one here, too.
+/// Control characters as `\x1b`, and what no XML and no YAML may hold as `\ufffe`; what ends a line ends one here, too.
 pub(super) fn lines(text: &str) -> Vec<String> {
     text.lines().map(|line| line.chars().fold(String::new(), shown)).collect()
 }
@@ -17,7 +17,6 @@ fn shown(mut line: String, c: char) -> String {
     match c {
         '\t' => line.push(' '),
         c if c.is_control() => line.push_str(&format!("\\x{:02x}", u32::from(c))),
-        // No XML and no YAML may hold these.
         '\u{fffe}' | '\u{ffff}' => line.push_str(&format!("\\u{:04x}", u32::from(c))),
         c => line.push(c),
     }

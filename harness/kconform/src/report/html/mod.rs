@@ -27,11 +27,26 @@ pub(super) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> 
             "style" => out.write_all(STYLE.as_bytes())?,
             "script" => out.write_all(SCRIPT.as_bytes())?,
             // Nothing in it may end the element that it stands in, or begin a comment.
-            "data" => out.write_all(data.replace('<', "\\u003c").as_bytes())?,
+            "data" => out.write_all(escaped(&data).as_bytes())?,
             text => out.write_all(text.as_bytes())?,
         }
     }
     Ok(())
+}
+
+/// JSON without what ends a script, and what a page may not hold: control characters, and what is no character.
+fn escaped(json: &str) -> String {
+    let is_none = |c: char| u32::from(c) & 0xfffe == 0xfffe || ('\u{fdd0}'..='\u{fdef}').contains(&c);
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if c == '<' || c.is_control() && c != '\n' || is_none(c) {
+            let units = &mut [0; 2];
+            out.extend(c.encode_utf16(units).iter().map(|unit| format!("\\u{unit:04x}")));
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 /// What the page reads. Texts are numbers of `texts`; 0 is the empty text.
