@@ -316,6 +316,10 @@ pub(super) struct CheckArgs {
     /// How mistakes are written.
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub(super) format: Format,
+    /// Also list where cases end to run as kernels get newer (kernel: "<7.0"), and probes that are never due: a regression there is not
+    /// seen.
+    #[arg(long, conflicts_with = "format")]
+    pub(super) bounds: bool,
 }
 
 /// How things are written.

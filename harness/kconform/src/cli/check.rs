@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use super::args::{CheckArgs, Format};
+use super::bounds::bounds;
 use super::suites::Suites;
 use super::{CliError, USAGE, load_suites};
 use crate::load;
@@ -17,6 +18,9 @@ pub(super) fn check(args: &CheckArgs, style: Style) -> Result<u8, CliError> {
             writeln!(out, "{}", load::message::json(&loaded.mistakes).map_err(std::io::Error::from)?)?
         }
         Format::Text if loaded.mistakes.is_empty() => {
+            if args.bounds {
+                write!(out, "{}", bounds(&loaded.cases))?;
+            }
             let cases = many(loaded.cases.len(), "case");
             writeln!(out, "{cases} in {}: no mistakes", many(files, "file"))?;
         }

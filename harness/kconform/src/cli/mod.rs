@@ -6,6 +6,7 @@ mod bisect_args;
 mod bisect_images;
 mod bisect_step;
 mod bisect_text;
+mod bounds;
 mod check;
 mod choose;
 mod compare;

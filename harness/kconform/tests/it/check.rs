@@ -40,6 +40,42 @@ fn the_project_s_cases_are_right() {
     Place::new().say(&["check", concat!(env!("CARGO_MANIFEST_DIR"), "/../../cases")]).assert_status(0);
 }
 
+/// What ends with a version, and what no version promises, may hide that a later kernel does worse.
+#[test]
+fn bounds_are_listed() {
+    let place = Place::with(
+        "requires: {kernel: \">=5.6\"}
+probes:
+  promised: {since: \"6.1\", absent: EINVAL, steps: [{close: [0]}]}
+  unpromised: {absent: EINVAL, steps: [{close: [0]}]}
+  far: {since: \"99\", absent: EINVAL, steps: [{close: [0]}]}
+cases:
+  - {name: goes on, requires: {kernel: \">=6.1, !=6.2\"}, needs: promised, steps: [{close: [0]}]}
+  - {name: ends, requires: {kernel: \"<7.0\"}, each: [{case: a}, {case: b}], needs: unpromised, steps: [{close: [0]}]}
+  - name: changes
+    each: [{case: before, kernel: \"<=6.1\", errno: EBADF}, {case: after, kernel: \">6.1\", errno: EINVAL}]
+    requires: {kernel: $kernel}
+    steps: [{close: [99], errno: $errno}]
+  - {name: one release, requires: {kernel: \"=6.6\"}, steps: [{close: [0]}]}
+  - {name: not yet, requires: {kernel: \">=99\"}, needs: far, steps: [{close: [0]}]}
+",
+    );
+    assert_said!("check_bounds", place.say(&["check", "--bounds"]).assert_status(0));
+    let json = place.say(&["check", "--bounds", "--format", "json"]).assert_status(2);
+    assert!(json.err.contains("--bounds"), "{}", json.all());
+}
+
+/// The project's own cases promise nothing for releases that nobody has seen.
+#[test]
+fn the_project_s_cases_wait_for_no_far_release() {
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/../../cases");
+    let said = Place::new().say(&["check", "--bounds", cases]).assert_status(0);
+    for words in ["due since", "release that is known:", "run on any release"] {
+        assert!(!said.out.contains(words), "{}", said.out);
+    }
+    assert!(said.out.contains("the newest known release is"), "{}", said.out);
+}
+
 /// A run does not begin with mistakes, whatever is selected.
 #[test]
 fn mistakes_stop_a_run() {
