@@ -18,4 +18,4 @@ pub use arch::{Arch, Endian};
 pub use constants::{HEADERS, constant, constant_known, constant_names};
 pub use nearest::nearest;
 pub use prototype::{Param, ParamKind, Prototype, prototype};
-pub use syscall::{gives_fd, syscall_known, syscall_names};
+pub use syscall::{gives_fd, syscall_known, syscall_name, syscall_names};

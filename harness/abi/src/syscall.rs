@@ -48,6 +48,11 @@ pub(crate) fn number(arch: Arch, name: &str) -> Option<u64> {
     TABLE.get(name)?[arch as usize]
 }
 
+/// The name of the syscall that has that number on an architecture.
+pub fn syscall_name(arch: Arch, number: u64) -> Option<&'static str> {
+    TABLE.iter().filter(|(_, numbers)| numbers[arch as usize] == Some(number)).map(|(name, _)| *name).min()
+}
+
 /// Whether any Linux architecture has, or had, a syscall of that name: those that [`Arch`] does not cover too.
 ///
 /// So a call that an architecture lacks can be told from one that nobody has.

@@ -3,10 +3,13 @@
 use kconform_plan::Facts;
 
 use crate::kernel_log::KernelLog;
-use crate::sys;
+use crate::{sandbox, sys};
 
 /// The inode of the initial user namespace: `PROC_USER_INIT_INO` of include/linux/proc_ns.h.
 const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+
+const CAP_SYS_ADMIN: u64 = 21;
+const CAP_BPF: u64 = 39;
 
 /// Collects the facts.
 pub(crate) fn facts(kernel_log: &KernelLog, remarks: Vec<String>) -> Facts {
@@ -17,7 +20,9 @@ pub(crate) fn facts(kernel_log: &KernelLog, remarks: Vec<String>) -> Facts {
         let list = sys::read_file(&format!("/sys/devices/system/cpu/{which}")).unwrap_or_default();
         count(&String::from_utf8_lossy(&list)).max(1)
     };
+    let capabilities = sys::capabilities().unwrap_or(0);
     let user_namespace = sys::stat_following(c"/proc/self/ns/user");
+    let initial_user_namespace = user_namespace.is_ok_and(|s| s.st_ino == INITIAL_USER_NAMESPACE);
     Facts {
         fingerprint: option_env!("KCONFORM_FINGERPRINT").unwrap_or_default().into(),
         machine,
@@ -27,13 +32,19 @@ pub(crate) fn facts(kernel_log: &KernelLog, remarks: Vec<String>) -> Facts {
         online_cpus: cpus("online"),
         page_size: sys::page_size() as u32,
         uid: sys::effective_uid(),
-        capabilities: sys::capabilities().unwrap_or(0),
-        initial_user_namespace: user_namespace.is_ok_and(|s| s.st_ino == INITIAL_USER_NAMESPACE),
+        capabilities,
+        initial_user_namespace,
         config: config.ok(),
         taint: kernel_log.taint(),
         kernel_log: kernel_log.readable(),
+        refusals: sandbox::refusals(initial_user_namespace && may_bpf(capabilities)),
         remarks,
     }
+}
+
+/// CAP_BPF, or CAP_SYS_ADMIN in its place (`bpf_capable()` of include/linux/capability.h).
+fn may_bpf(capabilities: u64) -> bool {
+    capabilities & (1 << CAP_BPF | 1 << CAP_SYS_ADMIN) != 0
 }
 
 /// How many CPUs a list names (`0-3,5`).

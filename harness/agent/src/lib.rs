@@ -37,6 +37,7 @@ mod populate;
 mod raw;
 mod reach;
 mod runner;
+mod sandbox;
 mod scratch;
 mod serve;
 mod setup;

@@ -50,6 +50,8 @@ pub(crate) struct Objects {
     last: Option<[u32; KINDS.len()]>,
     /// Others may make objects on this kernel.
     shared: bool,
+    /// A sandbox refuses bpf(2), perhaps by death: objects can be neither made nor looked for.
+    pub(crate) blind: bool,
     lingering: Vec<Lingering>,
     /// What was there before the case that runs, of what it names; and what cases left of it, not told yet.
     named: Named,
@@ -201,7 +203,7 @@ impl Objects {
     /// Ids beyond the last ones that were known, which they are then.
     fn news(&mut self) -> Vec<Object> {
         let mut news = Vec::new();
-        for (kind, last) in self.last.iter_mut().flatten().enumerate() {
+        for (kind, last) in self.last.iter_mut().flatten().enumerate().filter(|_| !self.blind) {
             while let Ok(id) = sys::next_object(KINDS[kind].1, *last) {
                 news.push((kind, id));
                 *last = id;

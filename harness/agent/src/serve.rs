@@ -46,6 +46,7 @@ fn set_up(scratch: &str) -> Result<(Stream, Cases, Vec<String>), Failed> {
 /// Says `Ready` and runs what comes, until the host says `Quit` or goes away.
 pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>) -> Result<(), Failed> {
     let facts = Box::new(facts(&cases.kernel_log, remarks));
+    cases.objects.blind = facts.refusals.iter().any(|refusal| refusal.call == libc::SYS_bpf as u64);
     if stream.kind != Kind::Host {
         rehearse(&mut cases);
         cases.spare = Spare::fork(&cases);

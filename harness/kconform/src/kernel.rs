@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use kconform_abi::Arch;
-use kconform_plan::{BtfAnswer, BtfQuery, BtfWant, Facts};
+use kconform_plan::{BtfAnswer, BtfQuery, BtfWant, Facts, Function, Op, Refusal, Refuser, Step};
 
 use crate::btf::kind_word;
 use crate::case::{Comparison, KernelRange, Requires};
@@ -32,6 +32,8 @@ pub struct Kernel {
     pub config: Option<Arc<Config>>,
     /// What it said of its own types. Shared, as the config is.
     pub btf: Arc<BTreeMap<BtfQuery, BtfAnswer>>,
+    /// System calls that are refused there before the kernel's own code looks at them.
+    pub refusals: Arc<[Refusal]>,
     /// It is the kernel that the harness itself runs on.
     pub host: bool,
 }
@@ -41,6 +43,26 @@ pub struct Kernel {
 pub struct Unmet {
     /// `needs Linux >=6.6, this is 6.1.192`.
     pub reason: String,
+}
+
+/// What refuses calls, and what a user may do about it.
+pub fn refuser(by: Refuser) -> (&'static str, Option<&'static str>) {
+    match by {
+        Refuser::Seccomp => (
+            "a seccomp filter",
+            Some("leave the sandbox; a container wants --security-opt seccomp=unconfined; or run a guest"),
+        ),
+        Refuser::SecurityModule => ("a security module", Some("change its policy, or run a guest")),
+        Refuser::Kernel => ("this kernel", None),
+    }
+}
+
+/// How a refused call ends.
+pub fn end_of(refusal: &Refusal) -> &'static str {
+    match refusal.errno {
+        Some(errno) => kconform_abi::errno::name(errno).unwrap_or("an errno"),
+        None => "its process is killed",
+    }
 }
 
 const CAP_SYS_ADMIN: u8 = 21;
@@ -62,6 +84,7 @@ impl Kernel {
             uid: facts.uid,
             config: config.map(|text| Arc::new(Config::new(text))),
             btf: Arc::default(),
+            refusals: facts.refusals.as_slice().into(),
             host,
         }
     }
@@ -75,8 +98,17 @@ impl Kernel {
     }
 
     /// Whether the agent may walk the ids of BPF objects (`bpf_obj_get_next_id()` of kernel/bpf/syscall.c).
-    pub fn may_look_for_leaks(&self) -> bool {
-        self.has_capability(CAP_SYS_ADMIN)
+    ///
+    /// # Errors
+    /// Why it may not.
+    pub fn may_look_for_leaks(&self) -> Result<(), &'static str> {
+        if !self.has_capability(CAP_SYS_ADMIN) {
+            return Err("leaks cannot be looked for: that needs CAP_SYS_ADMIN");
+        }
+        if self.refuses_bpf() {
+            return Err("leaks cannot be looked for: bpf(2) is refused");
+        }
+        Ok(())
     }
 
     /// Whether everything is there; the first thing that is not, otherwise.
@@ -110,6 +142,47 @@ impl Kernel {
             Some(true) if !self.has_capability(CAP_BPF) => unmet(self.lacks_capability(CAP_BPF)),
             _ => Ok(()),
         }
+    }
+
+    /// Whether none of the calls of a plan is refused before the kernel's own code looks at it: what such a case sees says
+    /// nothing of the kernel.
+    ///
+    /// # Errors
+    /// The first call that is.
+    pub fn lets(&self, steps: &[Step]) -> Result<(), Unmet> {
+        if self.refusals.is_empty() {
+            return Ok(());
+        }
+        steps.iter().try_for_each(|step| match &step.op {
+            Op::Call(call) => match call.function {
+                Function::Syscall(number) => match self.refusals.iter().find(|r| r.call == number) {
+                    Some(refusal) => Err(Unmet { reason: self.refused(refusal) }),
+                    None => Ok(()),
+                },
+                Function::Peek | Function::Poke => Ok(()),
+            },
+            blocks => blocks.blocks().iter().try_for_each(|steps| self.lets(steps)),
+        })
+    }
+
+    /// Says which call is refused, by what, and what to do about it.
+    fn refused(&self, refusal: &Refusal) -> String {
+        let (by, mend) = refuser(refusal.by);
+        let end = end_of(refusal);
+        match mend {
+            Some(mend) => format!("{}(2) is refused by {by} here: {end} ({mend})", self.call_of(refusal)),
+            None => format!("{by} has no {}(2): {end}", self.call_of(refusal)),
+        }
+    }
+
+    /// The name of a call that is refused.
+    pub fn call_of(&self, refusal: &Refusal) -> &'static str {
+        kconform_abi::syscall_name(self.arch, refusal.call).unwrap_or("a system call")
+    }
+
+    /// It refuses bpf(2) whatever is asked of it.
+    pub fn refuses_bpf(&self) -> bool {
+        self.refusals.iter().any(|refusal| self.call_of(refusal) == "bpf")
     }
 
     /// What its own BTF says of a type.

@@ -16,7 +16,8 @@ mod wire;
 pub use btf::{BtfAnswer, BtfQuery, BtfWant};
 pub use expect::{Expect, Got, Mismatch, Ret, Want, number_in};
 pub use observation::{
-    Bytes, ChildEnd, End, Facts, Iteration, Observation, Record, RecordKind, Saved, Trouble, is_error,
+    Bytes, ChildEnd, End, Facts, Iteration, Observation, Record, RecordKind, Refusal, Refuser, Saved,
+    Trouble, is_error,
 };
 pub use plan::{
     Buffer, Call, Function, Last, Op, Output, Overlay, Piece, Plan, Region, Save, Source, Step, Value,

@@ -170,8 +170,32 @@ pub struct Facts {
     pub taint: u64,
     /// `/dev/kmsg` can be read.
     pub kernel_log: bool,
+    /// What refuses system calls before the kernel's own code.
+    pub refusals: Vec<Refusal>,
     /// What could not be set up (a mount, say); not fatal.
     pub remarks: Vec<String>,
+}
+
+/// A system call that is refused whatever its arguments are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// Its number.
+    pub call: u64,
+    /// With which errno; `None`: the process that makes it is killed.
+    pub errno: Option<i32>,
+    /// What refuses it.
+    pub by: Refuser,
+}
+
+/// What refuses a system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Refuser {
+    /// A seccomp filter (seccomp(2)).
+    Seccomp,
+    /// A Linux security module, such as SELinux.
+    SecurityModule,
+    /// The kernel, which was built without it.
+    Kernel,
 }
 
 /// Whether a raw return value is a negative errno.

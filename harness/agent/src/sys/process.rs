@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use libc::{c_char, c_int};
 
-use super::{Result, check, errno, timespec};
+use super::{Result, check, check_size, errno, timespec};
 use crate::heap;
 
 /// fork(2), with the heap in a state that the child can use even if other threads were allocating.
@@ -191,4 +191,14 @@ pub(crate) fn wait_for_signal(
         Err(libc::EAGAIN | libc::EINTR) => Ok(None),
         Err(errno) => Err(errno),
     }
+}
+
+/// A system call.
+///
+/// # Safety
+/// Whatever the call does to memory with these arguments must be allowed.
+pub(crate) unsafe fn plain_call(call: libc::c_long, args: [i64; 5]) -> Result<()> {
+    let [a, b, c, d, e] = args;
+    // SAFETY: the caller promises it.
+    check_size(unsafe { libc::syscall(call, a, b, c, d, e) } as isize).map(drop)
 }

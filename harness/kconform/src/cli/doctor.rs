@@ -46,7 +46,7 @@ pub(super) fn doctor(args: &TargetsArgs, style: Style) -> Result<u8, CliError> {
     let unusable: Vec<_> = default_targets()
         .filter_map(|name| Target::named(name, &images))
         .filter(|target| match target.kind {
-            TargetKind::Native => native.is_err(),
+            TargetKind::Native => native.as_ref().map_or(true, |opened| opened.kernel.refuses_bpf()),
             TargetKind::Guest(_) | TargetKind::Ssh(_) => target.ready().is_err(),
         })
         .map(|target| target.name)

@@ -93,6 +93,7 @@ pub fn lower_probe(probe: &Probe, kernel: &Kernel, timeout_factor: f64) -> Resul
 fn lower_steps(steps: &[Step], timeout: Duration, kernel: &Kernel, factor: f64) -> Result<Lowered, Unmet> {
     let mut lowering = Steps { abi: Abi::new(kernel), calls: BTreeMap::new(), factor };
     let steps = lowering.lower(steps)?;
+    kernel.lets(&steps)?;
     let slot_names = lowering.abi.slots;
     let slots = slot_names.len() as u32;
     let plan = Plan { slots, timeout_ms: milliseconds(timeout, factor), steps };

@@ -21,9 +21,6 @@ pub enum Leaks {
     Demanded,
 }
 
-/// Why leaks are not looked for where the agent may not.
-pub(super) const HIDDEN: &str = "leaks cannot be looked for: that needs CAP_SYS_ADMIN";
-
 /// The verdict on a case that left these things behind.
 pub(super) fn outlived(case: &Case, traces: &[Trace]) -> Verdict {
     let got = list(traces);

@@ -77,7 +77,8 @@ impl Keeper for Native {
                 Some(code) => format!("the agent exited with status {code}"),
                 None => {
                     let name = status.signal().and_then(kconform_abi::signal::name);
-                    format!("the agent was killed by {}", name.unwrap_or("a signal"))
+                    let sandbox = if name == Some("SIGSYS") { ", as seccomp filters do" } else { "" };
+                    format!("the agent was killed by {}{sandbox}", name.unwrap_or("a signal"))
                 }
             },
             _ => "the agent is still there, but silent".into(),
@@ -117,7 +118,7 @@ mod tests {
 
     #[test]
     fn the_end_of_an_agent_is_told() {
-        let scripts = ["exit 3", "kill -KILL $$", "kill -62 $$", "read word"];
+        let scripts = ["exit 3", "kill -KILL $$", "kill -62 $$", "kill -SYS $$", "read word"];
         insta::assert_snapshot!(scripts.map(last_words).join("\n"));
     }
 }

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use kconform_plan::{BtfAnswer, BtfQuery, Observation, Plan, Trace, WireError};
 
-use super::leaks::{HIDDEN, Leaks};
+use super::leaks::Leaks;
 use super::seed::GuestSeed;
 use super::session::POWERED_OFF;
 use super::{Broken, LastWords, Opened, Target, Unusable};
@@ -363,8 +363,8 @@ impl Worker {
             match opened {
                 Ok(mut opened) => {
                     let kernel = Box::new(opened.kernel.clone());
-                    let hidden = self.leaks == Leaks::Looked && !kernel.may_look_for_leaks();
-                    let remarks = opened.remark.iter().cloned().chain(hidden.then(|| HIDDEN.to_owned()));
+                    let hidden = kernel.may_look_for_leaks().err().filter(|_| self.leaks == Leaks::Looked);
+                    let remarks = opened.remark.iter().cloned().chain(hidden.map(str::to_owned));
                     let remark = remarks.reduce(|all, next| format!("{all}; {next}"));
                     tell(Note::Opened { kernel, remark });
                     self.kernel = Some(opened.kernel.clone());
@@ -448,10 +448,11 @@ impl Worker {
         let fault = match received {
             Ok((_, observation)) => {
                 let verdict = match judge(case, &lowered, &observation, kernel) {
-                    Verdict::Passed
-                        if self.leaks == Leaks::Demanded && !opened.kernel.may_look_for_leaks() =>
-                    {
-                        Verdict::Lost(HIDDEN.into())
+                    Verdict::Passed if self.leaks == Leaks::Demanded => {
+                        match opened.kernel.may_look_for_leaks() {
+                            Ok(()) => Verdict::Passed,
+                            Err(hidden) => Verdict::Lost(hidden.into()),
+                        }
                     }
                     verdict => verdict,
                 };

@@ -146,3 +146,62 @@ fn in_a_chroot_cases_have_a_root_of_their_own() {
     let said = place.say_through(&chroot, &["run", "--target", "native"]).assert_status(0);
     assert_eq!(said.counts("native"), "2 passed", "{}", said.all());
 }
+
+/// Builds the program that puts others under a seccomp filter.
+fn refuse(place: &Place) -> String {
+    let source = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/data/sandbox/refuse.c");
+    let program = place.folder().join("refuse").display().to_string();
+    let status = std::process::Command::new("cc").args(["-o", &program, source]).status();
+    assert!(status.expect("a C compiler, which linking Rust needs too").success());
+    program
+}
+
+fn number(call: &str) -> String {
+    let arch = kconform_abi::Arch::from_name(std::env::consts::ARCH).expect("an architecture of ours");
+    arch.syscall(call).expect("a system call").to_string()
+}
+
+/// A sandbox is told as what it is, once, and no kernel is blamed for it.
+#[rstest]
+#[case::eperm("1", "EPERM")]
+#[case::enosys("38", "ENOSYS")]
+#[case::kill("kill", "its process is killed")]
+fn what_a_sandbox_refuses_is_no_failure(#[case] action: &str, #[case] told: &str) {
+    let place = Place::with(
+        "cases:
+  - name: makes a map
+    steps: [{bpf: [BPF_MAP_CREATE, {map_type: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 4, max_entries: 1}]}]
+  - name: expects to be refused
+    steps: [{fork: [{unprivileged: [{bpf: [99, {}, 8], errno: [EPERM, EINVAL]}]}]}]
+  - name: needs none
+    steps: [{close: [0]}]
+",
+    );
+    let refuse = refuse(&place);
+    let place = place.open_to_all();
+    let said = place
+        .say_through(&[&refuse, action, &number("bpf")], &["run", "--target", "native"])
+        .assert_status(0);
+    let reason = format!("bpf(2) is refused by a seccomp filter here: {told} (");
+    assert_eq!(said.out.matches(&reason).count(), 1, "{}", said.all());
+    assert!(said.out.contains("or run a guest): 2 on native"), "{}", said.all());
+    assert_eq!(said.counts("native"), "1 passed, 2 skipped", "{}", said.all());
+}
+
+/// The project's cases under what the default filters of container engines refuse.
+#[test]
+fn in_a_sandbox_the_project_s_cases_do_not_fail() {
+    let cases = concat!(env!("CARGO_MANIFEST_DIR"), "/../../cases");
+    let place = Place::new();
+    let refuse = refuse(&place);
+    let calls =
+        ["bpf", "perf_event_open", "mount", "umount2", "unshare", "setns", "keyctl", "add_key", "kcmp"];
+    let calls = calls.map(number).join(",");
+    let said = place.say_through(&[&refuse, "1", &calls], &["run", "--target", "native", "--cases", cases]);
+    assert!(
+        !said.out.contains("FAILED") && said.out.contains("bpf(2) is refused by a seccomp filter here"),
+        "{}",
+        said.all()
+    );
+    assert!(said.out.contains(" passed"), "cases that need no bpf(2): {}", said.all());
+}

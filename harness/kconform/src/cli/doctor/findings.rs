@@ -6,14 +6,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kconform_abi::{Arch, capability};
-use kconform_plan::Facts;
+use kconform_plan::{Facts, Refusal, Refuser};
 
 use crate::cli::choose::default_targets;
 use crate::guest::CachedKernel;
 use crate::guest::image::{DEFAULT_IMAGES, Image};
 use crate::guest::qemu::{Accel, Accelerator};
 use crate::guest::snapshot::Listed;
-use crate::kernel::Kernel;
+use crate::kernel::{Kernel, end_of, refuser};
 use crate::report::Style;
 use crate::target::Unusable;
 
@@ -180,8 +180,31 @@ pub(super) fn privileges(kernel: &Kernel, facts: &Facts) -> Vec<Finding> {
             "cannot be read: warnings of this kernel go unnoticed natively",
         ),
     });
+    findings.extend(sandbox(kernel));
     findings.extend(facts.remarks.iter().map(|remark| Finding::new("set-up", State::Notable, remark)));
     findings
+}
+
+/// What refuses system calls, each that does once. Without bpf(2) hardly any case says anything.
+fn sandbox(kernel: &Kernel) -> Vec<Finding> {
+    let all = [Refuser::Seccomp, Refuser::SecurityModule, Refuser::Kernel];
+    let one = |by: Refuser| {
+        let refusals: Vec<_> = kernel.refusals.iter().filter(|refusal| refusal.by == by).collect();
+        let state = match refusals.iter().any(|refusal| kernel.call_of(refusal) == "bpf") {
+            true => State::Missing,
+            false => State::Notable,
+        };
+        let end = |refusal: &&Refusal| format!("{}(2): {}", kernel.call_of(refusal), end_of(refusal));
+        let calls = refusals.iter().map(end).collect::<Vec<_>>().join(", ");
+        let (by, mend) = refuser(by);
+        let found = Finding::new("sandbox", state, format!("{by} refuses {calls}"));
+        let found = match mend {
+            Some(mend) => found.mend(mend),
+            None => found,
+        };
+        (!refusals.is_empty()).then_some(found)
+    };
+    all.into_iter().filter_map(one).collect()
 }
 
 fn user(kernel: &Kernel) -> Finding {

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use kconform_abi::Arch;
-use kconform_plan::Facts;
+use kconform_plan::{Facts, Refusal, Refuser};
 
 use super::findings::{self, Finding, Section};
 use crate::guest::GuestError;
@@ -104,7 +104,14 @@ fn a_machine_that_has_nothing() {
     let full = unusable(&GuestError::DiskFull { directory: "/tmp".into() });
     let native = Unusable { what: "the agent did not start".into(), mend: None, not_set_up: false };
     let place = Path::new("lib/kconform/agents/kconform-agent");
-    let user = Facts { uid: 1000, remarks: vec!["what could not be set up".into()], ..facts(0) };
+    let refusals = [
+        (Refuser::Seccomp, 321, Some(1)),
+        (Refuser::Seccomp, 165, None),
+        (Refuser::SecurityModule, 298, Some(13)),
+    ];
+    let refusals = refusals.map(|(by, call, errno)| Refusal { call, errno, by }).into();
+    let remarks = vec!["what could not be set up".into()];
+    let user = Facts { uid: 1000, remarks, refusals, ..facts(0) };
     insta::assert_snapshot!(
         said(
             vec![

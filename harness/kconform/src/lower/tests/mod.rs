@@ -32,6 +32,7 @@ fn kernel(arch: Arch) -> Kernel {
         uid: 0,
         config: None,
         btf: Arc::default(),
+        refusals: Arc::default(),
         host: false,
     }
 }
