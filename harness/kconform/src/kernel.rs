@@ -168,10 +168,10 @@ impl Kernel {
     /// Says which call is refused, by what, and what to do about it.
     fn refused(&self, refusal: &Refusal) -> String {
         let (by, mend) = refuser(refusal.by);
-        let end = end_of(refusal);
+        let (call, end) = (self.call_of(refusal), end_of(refusal));
         match mend {
-            Some(mend) => format!("{}(2) is refused by {by} here: {end} ({mend})", self.call_of(refusal)),
-            None => format!("{by} has no {}(2): {end}", self.call_of(refusal)),
+            Some(mend) => format!("{call}(2) is refused by {by} here: {end} ({mend})"),
+            None => format!("{by} has no {call}(2): {end}"),
         }
     }
 

@@ -1,7 +1,11 @@
 //! What lowering refuses: what only a kernel's own types or constants bring about, and what reading case files comes before,
 //! which is refused here once more since a plan that is wrong would be the agent's trouble.
 
+use std::sync::Arc;
+
 use kconform_abi::Arch;
+use kconform_plan::{Refusal, Refuser};
+use rstest::rstest;
 
 use super::btf::knowing;
 use super::{case, cases, kernel, refused};
@@ -155,4 +159,25 @@ fn an_argument_that_the_architecture_lacks() {
     assert_eq!(refused(steps, &kernel(Arch::S390x)), "mmap has no argument addr on s390x");
     let arg = "- {mmap: {arg: {zero: 48}}, errno: EINVAL}";
     assert_eq!(refused(arg, &kernel(Arch::X86_64)), "mmap has no argument arg on x86_64");
+}
+
+/// Also when the call stands in a block; other calls are let through.
+#[rstest]
+#[case::a_kernel_without_it(Refuser::Kernel, Some(38), "this kernel has no bpf(2): ENOSYS")]
+#[case::selinux(
+    Refuser::SecurityModule,
+    Some(13),
+    "bpf(2) is refused by a security module here: EACCES (change its policy, or run a guest)"
+)]
+fn of_what_is_refused_before_the_kernel_looks(
+    #[case] by: Refuser,
+    #[case] errno: Option<i32>,
+    #[case] reason: &str,
+) {
+    let call = Arch::X86_64.syscall("bpf").expect("a system call");
+    let kernel = Kernel { refusals: Arc::new([Refusal { call, errno, by }]), ..kernel(Arch::X86_64) };
+    for steps in ["- {bpf: [99, {}, 8], errno: EINVAL}", "- fork: [{bpf: [99, {}, 8], errno: EINVAL}]"] {
+        assert_eq!(refused(steps, &kernel), reason);
+    }
+    assert!(lower(&case("- close: [0]"), &kernel, 1.0).is_ok());
 }
