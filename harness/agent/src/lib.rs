@@ -43,9 +43,11 @@ mod serve;
 mod setup;
 mod signals;
 mod spare;
+mod stray;
 mod stream;
 mod sys;
 mod sysctl;
+mod wide;
 
 pub use bench::bench;
 pub use exec::{EXEC_WORD, resume};

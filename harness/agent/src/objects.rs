@@ -86,7 +86,7 @@ impl Objects {
         }
         if let Some(last) = self.last {
             self.attached = reach.attaches.then(|| Attachments::before(steps, last[PROGRAM]));
-            self.named = Named::before(steps);
+            self.named = Named::before(steps, reach);
             self.keys = reach.keys.then(Keys::before);
         }
     }
@@ -96,7 +96,7 @@ impl Objects {
         if self.last.is_none() {
             return false;
         }
-        let mut left = std::mem::take(&mut self.named).after();
+        let mut left = std::mem::take(&mut self.named).after(self.shared);
         if let Some(attached) = self.attached.take() {
             left.append(&mut attached.after(steps, self.shared));
         }

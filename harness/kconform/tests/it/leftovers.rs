@@ -152,13 +152,33 @@ fn what_is_changed_for_the_whole_kernel_is_put_back_and_told() {
     // How long a lease may outlast its break, in seconds: nobody has one here.
     const SYSCTL: &str = "/proc/sys/fs/lease-break-time";
     let Ok(before) = std::fs::read_to_string(SYSCTL) else { return not_here("no sysctl to change") };
+    let write = "      - write: [$fd, {str: \"77\"}, 2]\n";
     let place = Place::with(&format!(
         "cases:
   - name: sets a sysctl
     steps:
       - openat: [AT_FDCWD, {{str: {SYSCTL}}}, O_WRONLY]
         save: fd
-      - write: [$fd, {{str: \"77\"}}, 2]
+{write}  - name: goes there and sets it
+    steps:
+      - chdir: [{{str: /proc/sys/fs}}]
+      - openat: [AT_FDCWD, {{str: lease-break-time}}, O_WRONLY]
+        save: fd
+{write}  - name: sets it from a directory
+    steps:
+      - openat: [AT_FDCWD, {{str: /proc}}, O_RDONLY | O_DIRECTORY]
+        save: proc
+      - openat: [$proc, {{str: sys/fs/lease-break-time}}, O_WRONLY]
+        save: fd
+{write}  - name: sets it through a link
+    steps:
+      - symlinkat: [{{str: /proc/sys}}, AT_FDCWD, {{str: link}}]
+      - openat: [AT_FDCWD, {{str: link/fs/lease-break-time}}, O_WRONLY]
+        save: fd
+{write}  - name: sets it by a program
+    steps:
+      - fork:
+          - execve: [{{str: /bin/sh}}, {{list: [{{addr_of: [{{str: sh}}]}}, {{addr_of: [{{str: -c}}]}}, {{addr_of: [{{str: echo 77 >{SYSCTL}}}]}}, {{u64: 0}}]}}, null]
   - name: reads one
     steps:
       - openat: [AT_FDCWD, {{str: {SYSCTL}}}, O_RDONLY]
@@ -169,9 +189,55 @@ fn what_is_changed_for_the_whole_kernel_is_put_back_and_told() {
     std::fs::write(SYSCTL, &before).expect("it can be put back");
     assert_eq!(after, before, "{}", said.all());
     let said = said.assert_status(1);
-    assert_eq!(said.counts("native"), "1 passed, 1 failed", "{}", said.all());
-    let told = format!("{SYSCTL}, which was {:?} and is \"77\"", before.trim_end());
-    assert!(said.out.contains(&told) && said.out.contains("was put back"), "{}", said.all());
+    // A program that takes the case's place does not come to its end, whatever it does.
+    assert_eq!(said.counts("native"), "1 passed, 5 failed", "{}", said.all());
+    let besides = format!("what was left besides: {SYSCTL}, which was ");
+    assert!(said.out.contains(&besides), "{}", said.all());
+    let told = format!(
+        "error: what the case made outlives its processes: {SYSCTL}, which was {:?} and is \"77\"",
+        before.trim_end()
+    );
+    assert_eq!(said.out.matches(&told).count(), 4, "{}", said.all());
+    assert_eq!(said.out.matches("was put back").count(), 4, "{}", said.all());
+}
+
+/// A cgroup that a case makes in the machine's tree is removed, by whatever name it was made.
+#[test]
+fn cgroups_that_stay_are_removed_and_told() {
+    let Some(cgroup) = is_root().then(|| Cgroup::new("cgroups")).flatten() else {
+        return not_here("cgroups that stay");
+    };
+    let path = cgroup.0.display();
+    let place = Place::with(&format!(
+        "cases:
+  - name: makes one by its name
+    steps:
+      - mkdirat: [AT_FDCWD, {{str: {path}/by_name}}, 0o755]
+  - name: makes one from its directory
+    steps:
+      - openat: [AT_FDCWD, {{str: {path}}}, O_RDONLY | O_DIRECTORY]
+        save: directory
+      - mkdirat: [$directory, {{str: from_directory}}, 0o755]
+  - name: goes there and makes one
+    steps:
+      - chdir: [{{str: {path}}}]
+      - mkdirat: [AT_FDCWD, {{str: outer}}, 0o755]
+      - mkdirat: [AT_FDCWD, {{str: outer/inner}}, 0o755]
+  - name: mounts them and makes one
+    steps:
+      - mkdirat: [AT_FDCWD, {{str: here}}, 0o755]
+      - mount: [{{str: none}}, {{str: here}}, {{str: cgroup2}}, 0, null]
+      - mkdirat: [AT_FDCWD, {{str: here/kconform-mounted}}, 0o755]
+"
+    ));
+    let said = place.say(&["run", "--target", "native"]).assert_status(1);
+    let inner: Vec<_> = std::fs::read_dir(&cgroup.0).expect("readable").flatten().collect();
+    assert!(!inner.iter().any(|entry| entry.path().is_dir()), "{inner:?}\n{}", said.all());
+    assert_eq!(said.counts("native"), "0 passed, 4 failed", "{}", said.all());
+    for name in ["by_name", "from_directory", "outer", "outer/inner"] {
+        assert!(said.out.contains(&format!("{path}/{name} was removed")), "{name}: {}", said.all());
+    }
+    assert!(said.out.contains("/kconform-mounted was removed"), "{}", said.all());
 }
 
 /// The lines of /proc/keys with this in the description.
