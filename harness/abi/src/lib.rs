@@ -16,6 +16,6 @@ mod syscall;
 
 pub use arch::{Arch, Endian};
 pub use constants::{HEADERS, constant, constant_known, constant_names};
-pub use nearest::nearest;
+pub use nearest::{nearest, slip};
 pub use prototype::{Param, ParamKind, Prototype, prototype};
 pub use syscall::{gives_fd, syscall_known, syscall_name, syscall_names};

@@ -21,6 +21,12 @@ pub fn nearest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Opt
     ranked.min().map(|(.., candidate)| candidate)
 }
 
+/// The candidate with the fewest mistakes, if those are few: for words of which not all are known.
+pub fn slip<'a>(word: &str, candidates: impl Iterator<Item = &'a str>, most: usize) -> Option<&'a str> {
+    let ranked = candidates.map(|candidate| (strsim::osa_distance(word, candidate), candidate));
+    ranked.filter(|(distance, _)| *distance <= most).min().map(|(_, candidate)| candidate)
+}
+
 /// How many mistakes lie between the two, or `None` when they are different words.
 fn mistakes(word: &str, candidate: &str) -> Option<usize> {
     let length = word.chars().count();

@@ -80,7 +80,10 @@ fn two_calls() -> ToAgent {
     };
     let dup = step(0, libc::SYS_dup, Value::Number(0), vec![Save { slot: 0, from: Source::Ret }]);
     let close = step(1, libc::SYS_close, Value::Slot(0, 0), Vec::new());
-    ToAgent::Run { id: 0, plan: Box::new(Plan { slots: 1, timeout_ms: 10_000, steps: vec![dup, close] }) }
+    ToAgent::Run {
+        id: 0,
+        plan: Box::new(Plan { slots: 1, timeout_ms: 10_000, sysctls: Vec::new(), steps: vec![dup, close] }),
+    }
 }
 
 fn cases(criterion: &mut Criterion) {

@@ -92,5 +92,5 @@ fn two_calls() -> Plan {
     let number = |number: libc::c_long| Function::Syscall(number as u64);
     let dup = step(0, number(libc::SYS_dup), Value::Number(0), vec![Save { slot: 0, from: Source::Ret }]);
     let close = step(1, number(libc::SYS_close), Value::Slot(0, 0), Vec::new());
-    Plan { slots: 1, timeout_ms: 10_000, steps: vec![dup, close] }
+    Plan { slots: 1, timeout_ms: 10_000, sysctls: Vec::new(), steps: vec![dup, close] }
 }

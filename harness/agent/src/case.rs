@@ -14,7 +14,7 @@ use crate::scratch::{self, Scratch};
 use crate::signals::{self, Signals};
 use crate::spare::Spare;
 use crate::sys::{self, Ended};
-use crate::sysctl::Before;
+use crate::sysctl::{Before, Set};
 use crate::{heap, panic};
 
 /// All that outlives a case.
@@ -83,12 +83,23 @@ impl Cases {
     pub(crate) fn run(&mut self, id: u64, plan: &Plan, mut watched: Option<libc::pollfd>) -> Outcome {
         let reach = Reach::of(&plan.steps);
         self.objects.before(&plan.steps, reach);
-        let sysctls = Before::read(&plan.steps);
         self.log.reset();
+        let set = match self.set(plan) {
+            Ok(set) => set,
+            Err(end) => return Outcome::Ran(self.observe(sys::now(), end, Swept::default())),
+        };
+        let sysctls = Before::read(&plan.steps);
         let began = sys::now();
         let case = match self.start(plan, began) {
             Ok(case) => case,
-            Err(errno) => return Outcome::Ran(self.observe(began, End::NotStarted(errno), Swept::default())),
+            Err(errno) => {
+                let put_back = set.put_back();
+                let seen = self.observe(began, End::NotStarted(errno), Swept::default());
+                return match put_back {
+                    Ok(()) => Outcome::Ran(seen),
+                    Err(why) => Outcome::Spent(seen, why),
+                };
+            }
         };
         let deadline = began.saturating_add(plan.timeout_ms.saturating_mul(1_000_000));
         let (end, swept) = match self.wait(case, deadline, &mut watched) {
@@ -104,6 +115,7 @@ impl Cases {
             Waited::Abandoned => {
                 leftovers::sweep(case, self.signals);
                 sysctls.put_back();
+                let _ = set.put_back();
                 return Outcome::Abandoned;
             }
         };
@@ -111,9 +123,11 @@ impl Cases {
             let (iteration, kind) = (Vec::new(), RecordKind::Trouble(trouble));
             self.log.add(&Record { step, iteration, time_ns: sys::now() - began, kind });
         }
+        let put_back = set.put_back();
         let untouched = end == End::Finished && scratch::untouched_by(&plan.steps, reach);
         let tidied = if untouched { Ok(()) } else { self.scratch.tidy() };
-        let hindrance = hindrance(swept.stuck, tidied).or_else(|| self.ground.mend(reach).err());
+        let hindrance =
+            hindrance(swept.stuck, tidied).or(put_back.err()).or_else(|| self.ground.mend(reach).err());
         let mut observation = self.observe(began, end, swept);
         observation.unusual = reach.anything;
         observation.lingers = self.objects.after(id, &plan.steps);
@@ -128,6 +142,14 @@ impl Cases {
     pub(crate) fn nothing(&mut self) -> Observation {
         self.log.reset();
         self.observe(sys::now(), End::Finished, Swept::default())
+    }
+
+    /// Sets the sysctls of a plan; on somebody's machine none is ever set.
+    fn set(&self, plan: &Plan) -> Result<Set, End> {
+        match (self.place, plan.sysctls.is_empty()) {
+            (Place::Machine, false) => Err(End::NotSet { nth: 0, errno: libc::EPERM }),
+            _ => Set::all(&plan.sysctls),
+        }
     }
 
     fn start(&mut self, plan: &Plan, began: u64) -> sys::Result<libc::pid_t> {

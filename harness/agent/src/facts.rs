@@ -1,9 +1,9 @@
 //! What the agent says of the kernel and of itself.
 
-use kconform_plan::Facts;
+use kconform_plan::{Facts, Sysctl};
 
 use crate::kernel_log::KernelLog;
-use crate::{sandbox, sys};
+use crate::{sandbox, settings, sys};
 
 /// The inode of the initial user namespace: `PROC_USER_INIT_INO` of include/linux/proc_ns.h.
 const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
@@ -11,8 +11,8 @@ const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 const CAP_SYS_ADMIN: u64 = 21;
 const CAP_BPF: u64 = 39;
 
-/// Collects the facts.
-pub(crate) fn facts(kernel_log: &KernelLog, remarks: Vec<String>) -> Facts {
+/// Collects the facts; the sysctls are read already.
+pub(crate) fn facts(kernel_log: &KernelLog, sysctls: Vec<(String, Sysctl)>, remarks: Vec<String>) -> Facts {
     let [machine, release, version] = sys::uname();
     let config =
         sys::read_file("/proc/config.gz").or_else(|_| sys::read_file(&format!("/boot/config-{release}")));
@@ -23,6 +23,9 @@ pub(crate) fn facts(kernel_log: &KernelLog, remarks: Vec<String>) -> Facts {
     let capabilities = sys::capabilities().unwrap_or(0);
     let user_namespace = sys::stat_following(c"/proc/self/ns/user");
     let initial_user_namespace = user_namespace.is_ok_and(|s| s.st_ino == INITIAL_USER_NAMESPACE);
+    let refusals = sandbox::refusals(initial_user_namespace && may_bpf(capabilities));
+    // Where it is refused, a filter may kill who calls it.
+    let bpf_is_refused = refusals.iter().any(|refusal| refusal.call == libc::SYS_bpf as u64);
     Facts {
         fingerprint: option_env!("KCONFORM_FINGERPRINT").unwrap_or_default().into(),
         machine,
@@ -35,9 +38,10 @@ pub(crate) fn facts(kernel_log: &KernelLog, remarks: Vec<String>) -> Facts {
         capabilities,
         initial_user_namespace,
         config: config.ok(),
+        settings: settings::settings(sysctls, !bpf_is_refused),
         taint: kernel_log.taint(),
         kernel_log: kernel_log.readable(),
-        refusals: sandbox::refusals(initial_user_namespace && may_bpf(capabilities)),
+        refusals,
         remarks,
     }
 }

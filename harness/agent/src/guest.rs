@@ -5,7 +5,7 @@ use crate::serve::session;
 use crate::setup::{self, Failed, failed};
 use crate::signals::Signals;
 use crate::stream::{Kind, Stream};
-use crate::{modules, panic, sys};
+use crate::{modules, panic, settings, sys};
 
 /// The virtio-serial port to the host.
 const PORT: &str = "org.kconform.agent";
@@ -78,7 +78,7 @@ fn run(remarks: Vec<String>) -> Result<(), Failed> {
     let signals = Signals::take().map_err(failed("signalfd"))?;
     let cases = setup::cases(signals, SCRATCH, Place::Guest)?;
     setup::null_stdio()?;
-    session(Stream::new(port, port, kind, signals), cases, remarks)
+    session(Stream::new(port, port, kind, signals), cases, settings::sysctls(), remarks)
 }
 
 fn mount_all(mounts: &[Mount], remarks: &mut Vec<String>) {

@@ -40,6 +40,7 @@ mod runner;
 mod sandbox;
 mod scratch;
 mod serve;
+mod settings;
 mod setup;
 mod signals;
 mod spare;

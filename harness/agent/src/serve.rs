@@ -1,7 +1,7 @@
 //! Takes plans from the host and gives observations back.
 
 use kconform_plan::{
-    FromAgent, Op, Plan, Step, ToAgent, Value, WIRE_VERSION, WireError, read_frame, write_frame,
+    FromAgent, Op, Plan, Step, Sysctl, ToAgent, Value, WIRE_VERSION, WireError, read_frame, write_frame,
 };
 
 use crate::apart::Place;
@@ -11,7 +11,7 @@ use crate::setup::{self, Failed, Fds};
 use crate::signals::Signals;
 use crate::spare::Spare;
 use crate::stream::{Kind, Stream};
-use crate::{btf, panic, signals, sys};
+use crate::{btf, panic, settings, signals, sys};
 
 /// How long a guest rests before it is ready.
 const SETTLING_NS: u64 = 20_000_000;
@@ -22,7 +22,9 @@ const REHEARSAL_MS: u64 = 10_000;
 /// which cases may leave files. The exit status: 0, or 1 when the agent could not go on.
 pub fn serve(scratch: &str) -> i32 {
     panic::set_hook();
-    let end = set_up(scratch).and_then(|(stream, cases, remarks)| session(stream, cases, remarks));
+    // Before the agent is in namespaces of its own.
+    let sysctls = settings::sysctls();
+    let end = set_up(scratch).and_then(|(stream, cases, remarks)| session(stream, cases, sysctls, remarks));
     match end {
         Ok(()) => 0,
         Err(text) => {
@@ -44,8 +46,13 @@ fn set_up(scratch: &str) -> Result<(Stream, Cases, Vec<String>), Failed> {
 }
 
 /// Says `Ready` and runs what comes, until the host says `Quit` or goes away.
-pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>) -> Result<(), Failed> {
-    let facts = Box::new(facts(&cases.kernel_log, remarks));
+pub(crate) fn session(
+    mut stream: Stream,
+    mut cases: Cases,
+    sysctls: Vec<(String, Sysctl)>,
+    remarks: Vec<String>,
+) -> Result<(), Failed> {
+    let facts = Box::new(facts(&cases.kernel_log, sysctls, remarks));
     cases.objects.blind = facts.refusals.iter().any(|refusal| refusal.call == libc::SYS_bpf as u64);
     if stream.kind != Kind::Host {
         rehearse(&mut cases);
@@ -86,6 +93,10 @@ pub(crate) fn session(mut stream: Stream, mut cases: Cases, remarks: Vec<String>
             Ok(ToAgent::Btf { queries }) => {
                 tell(&mut stream, &FromAgent::Btf { answers: btf::answers(&queries) })?
             }
+            Ok(ToAgent::Sysctls { names }) => {
+                let values = names.iter().map(|name| settings::sysctl(name)).collect();
+                tell(&mut stream, &FromAgent::Sysctls { values })?
+            }
             Ok(ToAgent::Watch) => {
                 cases.objects.watch(stream.kind == Kind::Host);
                 true
@@ -122,7 +133,7 @@ fn rehearse(cases: &mut Cases) {
     let nothing = Op::Repeat { times: Value::Number(0), slot: None, steps: Vec::new() };
     let steps = vec![Step { index: 0, op: nothing }];
     // Whatever comes of it, the first case will meet it too.
-    let _ = cases.run(0, &Plan { slots: 0, timeout_ms: REHEARSAL_MS, steps }, None);
+    let _ = cases.run(0, &Plan { slots: 0, timeout_ms: REHEARSAL_MS, sysctls: Vec::new(), steps }, None);
 }
 
 /// Reads a message. The spare process, if there is one, may have to read it too.

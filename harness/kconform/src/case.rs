@@ -8,6 +8,7 @@ use std::time::Duration;
 use kconform_plan::BtfQuery;
 
 use crate::place::{Place, Placed};
+use crate::settings::SettingsWant;
 
 /// One runnable case.
 #[derive(Clone, Debug)]
@@ -36,6 +37,8 @@ pub struct Case {
     pub fresh: bool,
     /// What it asks of the kernel's own types.
     pub btf: Vec<BtfQuery>,
+    /// The sysctls that its conditions speak of, by name.
+    pub sysctls: Vec<String>,
     /// Probes that must find their feature.
     pub needs: Vec<Arc<Probe>>,
     /// Expected failures; the first whose condition is met counts.
@@ -59,6 +62,8 @@ pub struct Requires {
     pub config: Vec<(String, bool)>,
     /// `Some(false)`: only where bpf(2) is not privileged.
     pub privileged: Option<bool>,
+    /// How it must be set up.
+    pub settings: SettingsWant,
 }
 
 /// `">=5.6, <6.12"`.
@@ -111,6 +116,8 @@ pub struct Probe {
     pub absent: Placed<Errno>,
     /// What it asks of the kernel's own types.
     pub btf: Vec<BtfQuery>,
+    /// The sysctls that its conditions speak of, by name.
+    pub sysctls: Vec<String>,
     /// The steps.
     pub steps: Vec<Step>,
 }

@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, OnceLock};
 
 use kconform_abi::Arch;
-use kconform_plan::{BtfAnswer, BtfQuery, BtfWant, Facts, Function, Op, Refusal, Refuser, Step};
+use kconform_plan::{
+    BtfAnswer, BtfQuery, BtfWant, Facts, Function, Op, Refusal, Refuser, Settings, Step, Sysctl,
+};
 
 use crate::btf::kind_word;
 use crate::case::{Comparison, KernelRange, Requires};
@@ -30,12 +32,18 @@ pub struct Kernel {
     pub uid: u32,
     /// Its config, when it can be known. Shared: it is large, and kernels are cloned.
     pub config: Option<Arc<Config>>,
+    /// How it is set up.
+    pub settings: Arc<Settings>,
+    /// The sysctls that are known, by name: those of the settings, and those that were asked for.
+    pub sysctls: Arc<BTreeMap<String, Sysctl>>,
     /// What it said of its own types. Shared, as the config is.
     pub btf: Arc<BTreeMap<BtfQuery, BtfAnswer>>,
     /// System calls that are refused there before the kernel's own code looks at them.
     pub refusals: Arc<[Refusal]>,
     /// It is the kernel that the harness itself runs on.
     pub host: bool,
+    /// It is a guest's, which is thrown away: its sysctls are set as cases need them.
+    pub guest: bool,
 }
 
 /// Something that a case requires and this kernel (or user) does not have.
@@ -83,9 +91,12 @@ impl Kernel {
             in_user_namespace: !facts.initial_user_namespace,
             uid: facts.uid,
             config: config.map(|text| Arc::new(Config::new(text))),
+            settings: Arc::new(facts.settings.clone()),
+            sysctls: Arc::new(facts.settings.sysctls.iter().cloned().collect()),
             btf: Arc::default(),
             refusals: facts.refusals.as_slice().into(),
             host,
+            guest: false,
         }
     }
 
@@ -137,6 +148,7 @@ impl Kernel {
                 return unmet(format!("needs {}{name}", if *wanted { "" } else { "a kernel without " }));
             }
         }
+        self.meets_settings(&requires.settings)?;
         match requires.privileged {
             Some(false) if self.has_capability(CAP_BPF) => unmet("needs a user without privileges".into()),
             Some(true) if !self.has_capability(CAP_BPF) => unmet(self.lacks_capability(CAP_BPF)),

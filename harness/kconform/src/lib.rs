@@ -23,6 +23,7 @@ pub mod place;
 pub mod report;
 pub mod run;
 pub mod select;
+pub mod settings;
 pub mod shard;
 pub mod target;
 pub mod trials;

@@ -10,6 +10,7 @@ mod btf;
 mod expect;
 mod observation;
 mod plan;
+mod settings;
 mod trace;
 mod wire;
 
@@ -20,7 +21,11 @@ pub use observation::{
     Trouble, is_error,
 };
 pub use plan::{
-    Buffer, Call, Function, Last, Op, Output, Overlay, Piece, Plan, Region, Save, Source, Step, Value,
+    Buffer, Call, Function, Last, Op, Output, Overlay, Piece, Plan, Region, Save, SetSysctl, Source, Step,
+    Value,
+};
+pub use settings::{
+    KnownSysctl, Lockdown, MemoryCgroup, SYSCTLS, Settings, Sysctl, known_sysctl, sysctl_path,
 };
 pub use trace::{KeyChange, Left, ObjectKind, Place, Trace};
 pub use wire::{

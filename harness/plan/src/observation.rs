@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::Settings;
+
 /// All that was seen of one case.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observation {
@@ -39,6 +41,13 @@ pub enum End {
     TimedOut,
     /// It could not be started: the errno of fork(2) or mmap(2).
     NotStarted(i32),
+    /// It was not started, as one of [`Plan::sysctls`](crate::Plan) cannot be set.
+    NotSet {
+        /// Which.
+        nth: u32,
+        /// The errno of write(2); 0: it has another value then.
+        errno: i32,
+    },
 }
 
 /// A line of the log that a case's processes share.
@@ -166,6 +175,8 @@ pub struct Facts {
     pub initial_user_namespace: bool,
     /// `/proc/config.gz` as it is, where the kernel has it, else `/boot/config-$(uname -r)` where it can be read.
     pub config: Option<Vec<u8>>,
+    /// How the kernel is set up.
+    pub settings: Settings,
     /// `/proc/sys/kernel/tainted`.
     pub taint: u64,
     /// `/dev/kmsg` can be read.

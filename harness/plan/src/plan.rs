@@ -11,8 +11,19 @@ pub struct Plan {
     pub slots: u32,
     /// Milliseconds that the whole case may take.
     pub timeout_ms: u64,
+    /// Sysctls that are set before the case begins, and put back after it.
+    pub sysctls: Vec<SetSysctl>,
     /// The steps of the case's own process, in order.
     pub steps: Vec<Step>,
+}
+
+/// A sysctl that is set for a case.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SetSysctl {
+    /// Its name: `net.core.bpf_jit_harden`.
+    pub name: String,
+    /// What is written.
+    pub value: String,
 }
 
 /// A step and its place in the case.

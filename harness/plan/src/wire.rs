@@ -4,10 +4,10 @@ use std::io::{self, Read, Write};
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{BtfAnswer, BtfQuery, Facts, Observation, Plan, Trace};
+use crate::{BtfAnswer, BtfQuery, Facts, Observation, Plan, Sysctl, Trace};
 
 /// The version of the messages; both ends must agree. Any change of a type of this crate makes a new one.
-pub const WIRE_VERSION: u32 = 12;
+pub const WIRE_VERSION: u32 = 13;
 
 /// The longest message that is sent or taken, in bytes.
 pub const MAX_FRAME: usize = 256 << 20;
@@ -33,6 +33,11 @@ pub enum ToAgent {
     Btf {
         /// The questions.
         queries: Vec<BtfQuery>,
+    },
+    /// Read these sysctls; only asked while no case is in flight.
+    Sysctls {
+        /// Their names.
+        names: Vec<String>,
     },
     /// From here on look for what cases leave behind. Nothing answers it.
     Watch,
@@ -83,6 +88,11 @@ pub enum FromAgent {
     Btf {
         /// What the kernel's BTF says.
         answers: Vec<BtfAnswer>,
+    },
+    /// The answers to [`ToAgent::Sysctls`], in the order of the names.
+    Sysctls {
+        /// What there is.
+        values: Vec<Sysctl>,
     },
     /// So many more bytes were read off a serial line: there is room for others. Only said there.
     Took {

@@ -7,6 +7,7 @@ use libc::c_int;
 use super::{Result, check_size, close};
 
 /// Numbers of `enum bpf_cmd` (linux/bpf.h).
+const PROG_LOAD: c_int = 5;
 const OBJ_GET: c_int = 7;
 const PROG_ATTACH: c_int = 8;
 const PROG_DETACH: c_int = 9;
@@ -74,6 +75,17 @@ pub(crate) fn next_object(kind: Ids, after: u32) -> Result<u32> {
 pub(crate) fn open_object(kind: Ids, id: u32) -> Result<c_int> {
     // SAFETY: the command takes no pointers.
     unsafe { bpf(kind.open, &mut Attr::new().with(0, id)) }
+}
+
+/// An fd of a socket filter that returns 0 and does nothing.
+pub(crate) fn load_nothing() -> Result<c_int> {
+    const SOCKET_FILTER: u32 = 1;
+    // `BPF_MOV64_IMM(BPF_REG_0, 0)` and `BPF_EXIT_INSN()` of include/linux/filter.h; their other fields are 0.
+    static INSNS: [u8; 16] = [0xb7, 0, 0, 0, 0, 0, 0, 0, 0x95, 0, 0, 0, 0, 0, 0, 0];
+    let attr = Attr::new().with(0, SOCKET_FILTER).with(4, 2);
+    let mut attr = attr.with_pointer(8, INSNS.as_ptr()).with_pointer(16, c"GPL".as_ptr().cast());
+    // SAFETY: there are two instructions, and the licence ends in NUL.
+    unsafe { bpf(PROG_LOAD, &mut attr) }
 }
 
 /// An fd of what is pinned there.

@@ -73,7 +73,7 @@ impl Agent {
         if self.facts.machine == "riscv64" && cfg!(target_arch = "x86_64") {
             crate::plans::each_call(&mut steps, &mut riscv64);
         }
-        self.run_plan(Plan { slots: 8, timeout_ms, steps })
+        self.run_plan(Plan { slots: 8, timeout_ms, sysctls: Vec::new(), steps })
     }
 
     /// Processes that descend from the agent, as far as they can be seen from here. The agent itself is in a PID

@@ -72,7 +72,7 @@ fn an_agent_without_its_directory_gives_up() {
     for (id, step) in [(1, getpid()), (2, syscall(libc::SYS_getuid, &[]))] {
         agent.say(&ToAgent::Run {
             id,
-            plan: Box::new(Plan { slots: 0, timeout_ms: 20_000, steps: vec![step] }),
+            plan: Box::new(Plan { slots: 0, timeout_ms: 20_000, sysctls: Vec::new(), steps: vec![step] }),
         });
         assert_eq!(agent.hear(), FromAgent::Started { id });
         if id == 2 {

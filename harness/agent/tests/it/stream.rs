@@ -10,7 +10,7 @@ use crate::plans::*;
 
 fn plan(mut steps: Vec<kconform_plan::Step>) -> Box<Plan> {
     count(&mut steps, &mut 0);
-    Box::new(Plan { slots: 4, timeout_ms: 60_000, steps })
+    Box::new(Plan { slots: 4, timeout_ms: 60_000, sysctls: Vec::new(), steps })
 }
 
 #[test]

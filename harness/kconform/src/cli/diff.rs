@@ -5,9 +5,9 @@ use std::io::Write;
 use super::args::{DiffArgs, Format};
 use super::report::read;
 use super::{CliError, FAILED};
-use crate::report::Style;
 use crate::report::diff::{Change, Difference, Kind, diff as compare};
 use crate::report::document::Status;
+use crate::report::{SettingChange, Style};
 
 pub(super) fn diff(args: &DiffArgs, style: Style) -> Result<u8, CliError> {
     let difference = compare(&read(&args.before)?, &read(&args.after)?, &args.targets)?;
@@ -31,6 +31,7 @@ pub(super) fn text(difference: &Difference, style: Style) -> String {
     if difference.partial {
         out.push_str(&format!("{} one of the reports is partial\n", style.warn("note:")));
     }
+    out.push_str(&settings(difference, style));
     for (kind, heading) in Kind::ALL {
         let changes: Vec<&Change> = difference.changes.iter().filter(|change| change.kind == kind).collect();
         if changes.is_empty() {
@@ -54,6 +55,26 @@ pub(super) fn text(difference: &Difference, style: Style) -> String {
         .collect();
     let counted = if counted.is_empty() { "nothing changed".into() } else { counted.join(", ") };
     out.push_str(&format!("{} results on {} compared: {counted}\n", difference.compared, pairs.join(", ")));
+    out
+}
+
+/// How the targets are not set up alike, a line each setting.
+fn settings(difference: &Difference, style: Style) -> String {
+    if difference.settings.is_empty() {
+        return String::new();
+    }
+    let mut out = format!("{} the targets are not set up alike\n", style.warn("note:"));
+    let one_pair = difference.targets.len() == 1;
+    for SettingChange { target, name, before, after } in &difference.settings {
+        let on = if one_pair { String::new() } else { format!(" on {target}") };
+        let change = match (before.as_deref(), after.as_deref()) {
+            (Some(_), None) if name.starts_with("boot option") => "no longer there".to_owned(),
+            (None, Some(_)) if name.starts_with("boot option") => "there now".to_owned(),
+            (before, after) => format!("{} → {}", before.unwrap_or("none"), after.unwrap_or("none")),
+        };
+        out.push_str(&format!("  {name}{on}: {change}\n"));
+    }
+    out.push('\n');
     out
 }
 

@@ -11,7 +11,7 @@ use crate::case::Case;
 use crate::guest::Start;
 use crate::interrupt;
 use crate::report::document::{Document, SuiteIdentity, Trouble, TroubleKind};
-use crate::report::{Outputs, Progress, Run, Style, failures, passes, summary};
+use crate::report::{Outputs, Progress, Run, Style, failures, passes, set_up, summary};
 use crate::run::enough::{self, Demands, Lack};
 use crate::run::{Options, TargetRun, exit_status, run as run_cases};
 use crate::select::Selection;
@@ -164,6 +164,9 @@ fn report(
     let again = |targets: &[&str], id: &str| again(&program, args, targets, id);
     write!(out, "{}", failures(cases, runs, &again, style))?;
     write!(out, "{}", summary(cases, runs, style))?;
+    if args.verbose {
+        write!(out, "{}", set_up(runs, style))?;
+    }
     match runs.iter().find_map(|run| run.seed) {
         Some(seed) if args.verbose => {
             let told = format!("guests are sent the same random numbers again with --seed {seed}");

@@ -80,6 +80,7 @@ impl Verdict {
 
 /// Judges a case.
 pub fn judge(case: &Case, lowered: &Lowered, seen: &Observation, kernel: &Kernel) -> Verdict {
+    let kernel = &*kernel.with(&lowered.plan.sysctls);
     let plain = judge_steps(&case.steps, lowered, seen, kernel);
     let known = case.known_issues.iter().find(|issue| kernel.meets(&issue.when).is_ok());
     match (plain, known) {
@@ -146,6 +147,9 @@ fn judge_steps(steps: &[Step], lowered: &Lowered, seen: &Observation, kernel: &K
     if let End::NotStarted(errno) = seen.end {
         return Verdict::Lost(format!("the case's process could not be started: {}", describe_errno(errno)));
     }
+    if let End::NotSet { nth, errno } = seen.end {
+        return Verdict::Skipped(not_set(lowered, nth, errno));
+    }
     if seen.dropped > 0 && seen.end != End::TimedOut {
         return Verdict::Lost(format!(
             "what happened found no room ({} records are missing): fewer repetitions, or smaller buffers, would do",
@@ -158,6 +162,16 @@ fn judge_steps(steps: &[Step], lowered: &Lowered, seen: &Observation, kernel: &K
         Walked::Failed(failure) => Verdict::Failed(failure),
         Walked::Trouble(text) => Verdict::Lost(text),
     }
+}
+
+/// Why a case did not run whose sysctl cannot be set.
+fn not_set(lowered: &Lowered, nth: u32, errno: i32) -> String {
+    let Some(set) = lowered.plan.sysctls.get(nth as usize) else { return "needs a sysctl".into() };
+    let why = match errno {
+        0 => "and the kernel makes another value of it".to_owned(),
+        errno => format!("and it cannot be set: {}", describe_errno(errno)),
+    };
+    format!("needs {}={}, {why}", set.name, set.value)
 }
 
 /// Taint bits that a case must not set: D (died), W (warned), L (soft lockup), B (bad page), M (machine check);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kconform_abi::Arch;
 use rstest::rstest;
 
-use kconform_plan::{ChildEnd, End, Facts, Observation, Record, RecordKind, Trouble};
+use kconform_plan::{ChildEnd, End, Facts, Observation, Record, RecordKind, SetSysctl, Trouble};
 
 use super::{Verdict, judge};
 use crate::case::Case;
@@ -94,6 +94,30 @@ fn of(steps: &str, records: &[(u32, RecordKind)], end: End) -> String {
     format!("{steps}\n{}", told(&judge(&case, &lowered(&case), &seen(records, end), &kernel(false))))
 }
 
+/// What a case comes to whose sysctls cannot be set.
+fn setting(end: End) -> String {
+    let case = case(TWO);
+    let set = |name: &str| SetSysctl { name: name.into(), value: "7".into() };
+    let mut lowered = lowered(&case);
+    lowered.plan.sysctls = vec![set("net.core.bpf_jit_harden"), set("kernel.pid_max")];
+    told(&judge(&case, &lowered, &seen(&[], end), &kernel(false)))
+}
+
+/// The outcome of an `except` is that of the kernel as it is set for the case.
+#[test]
+fn conditions_are_of_the_kernel_as_it_is_set() {
+    let text = "cases: [{name: x, known_issue: {when: {sysctl: {kernel.pid_max: 7}}, because: so}, steps: [{close: [7], errno: EBADF}]}]";
+    let file = Arc::new(File { path: "s.yaml".into(), text: text.into() });
+    let loaded = load(&[SuiteFile { suite: "s".into(), file }]);
+    let case = &loaded.cases[0];
+    let mut lowered = lowered(case);
+    let seen = seen(&[begun(0), done(0, -9)], End::Finished);
+    assert_eq!(judge(case, &lowered, &seen, &kernel(false)), Verdict::Passed);
+    lowered.plan.sysctls = vec![SetSysctl { name: "kernel.pid_max".into(), value: "7".into() }];
+    let because = "so".to_owned();
+    assert_eq!(judge(case, &lowered, &seen, &kernel(false)), Verdict::UnexpectedPass { because });
+}
+
 const TWO: &str = "[{close: [7], errno: EBADF}, {getpid: []}]";
 const FORK: &str = "[{fork: [{close: [7], errno: EBADF}]}]";
 
@@ -102,6 +126,8 @@ fn ends() {
     let bad = -9;
     let all = [
         of(TWO, &[], End::NotStarted(12)),
+        setting(End::NotSet { nth: 0, errno: 22 }),
+        setting(End::NotSet { nth: 1, errno: 0 }),
         of(TWO, &[begun(0)], End::Exited(3)),
         of(TWO, &[begun(0)], End::Signaled(11)),
         of(TWO, &[begun(0)], End::Signaled(64)),

@@ -85,7 +85,9 @@ impl<'a> Walk<'a> {
             End::Exited(status) => ProcessEnd::Exited(status),
             End::Signaled(signal) => ProcessEnd::Signaled(signal),
             End::TimedOut => ProcessEnd::TimedOut,
-            End::NotStarted(errno) => return Walked::Trouble(describe_errno(errno)),
+            End::NotStarted(errno) | End::NotSet { errno, .. } => {
+                return Walked::Trouble(describe_errno(errno));
+            }
         };
         self.process(&self.lowered.plan.steps, &[], end, &mut Env::new())
     }

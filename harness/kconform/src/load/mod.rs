@@ -16,6 +16,7 @@ mod prototype;
 pub(crate) mod reader;
 mod requires;
 pub(crate) mod schema;
+mod settings;
 mod sizes;
 mod steps;
 mod suite;

@@ -52,6 +52,7 @@ fn probe(reader: &mut Reader, suite: &str, entry: &Entry) -> Option<Probe> {
     reader.names = Names::with_params(Vec::new(), node.get("steps").map(|steps| &*steps.value));
     reader.may_set_sysctls = false;
     reader.btf.clear();
+    reader.sysctls.clear();
     let entries = &*reader.mapping(node, "a probe", KEYS)?;
     for key in ["about", "source"] {
         if let Some(entry) = find(entries, key) {
@@ -87,6 +88,7 @@ fn probe(reader: &mut Reader, suite: &str, entry: &Entry) -> Option<Probe> {
         absent: absent?,
         steps: steps?,
         btf: std::mem::take(&mut reader.btf),
+        sysctls: std::mem::take(&mut reader.sysctls),
     };
     (reader.hits == before).then_some(probe)
 }

@@ -28,6 +28,8 @@ pub(crate) struct Reader {
     pub(crate) may_set_sysctls: bool,
     /// What the case being read asks of the kernel's types.
     pub(crate) btf: Vec<BtfQuery>,
+    /// The sysctls that its conditions speak of.
+    pub(crate) sysctls: Vec<String>,
 }
 
 impl Reader {
@@ -43,6 +45,7 @@ impl Reader {
             case: None,
             may_set_sysctls: false,
             btf: Vec::new(),
+            sysctls: Vec::new(),
         }
     }
 

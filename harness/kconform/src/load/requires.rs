@@ -7,7 +7,18 @@ use crate::case::{Comparison, KernelRange, Requires};
 use super::reader::Reader;
 use super::tree::{Node, NodeRef, Span};
 
-pub(super) const KEYS: &[&str] = &["kernel", "arch", "capabilities", "config", "privileged"];
+pub(super) const KEYS: &[&str] = &[
+    "kernel",
+    "arch",
+    "capabilities",
+    "config",
+    "privileged",
+    "sysctl",
+    "jit",
+    "lockdown",
+    "lsm",
+    "cmdline",
+];
 
 /// The longer sign first, where one begins with another.
 const COMPARISONS: &[(&str, Comparison)] = &[
@@ -36,7 +47,7 @@ impl Reader {
                 "capabilities" => self.capabilities(value).map(|list| requires.capabilities = list),
                 "config" => self.several(value, Reader::config).map(|list| requires.config = list),
                 "privileged" => self.truth(value).map(|truth| requires.privileged = Some(truth)),
-                _ => Some(()),
+                key => self.setting(key, value, &mut requires.settings),
             };
             fine = fine.and(read);
         }
@@ -55,7 +66,7 @@ impl Reader {
         })
     }
 
-    fn several<T>(
+    pub(super) fn several<T>(
         &mut self,
         node: &NodeRef,
         read: impl Fn(&mut Reader, &Node) -> Option<T>,

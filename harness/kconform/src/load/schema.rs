@@ -9,6 +9,7 @@ use kconform_abi::bpf::{self, Command, Field, FieldKind};
 use kconform_abi::{
     Arch, Param, ParamKind, Prototype, capability, constant_names, errno, prototype, signal, syscall_names,
 };
+use kconform_plan::{Lockdown, SYSCTLS};
 use serde_json::{Map, Value, json};
 
 /// A parameter, where more than a word belongs.
@@ -229,8 +230,39 @@ fn requires() -> Value {
             "description": "CONFIG_… that must be y or m; with a !, must not."})),
             ),
             ("privileged", truth("false: only where bpf(2) is not privileged.")),
+            ("sysctl", sysctls()),
+            ("jit", truth("Whether programs are compiled; where the JIT is off, a guest switches it on.")),
+            (
+                "lockdown",
+                one_or_many(json!({"description": "The lockdown level.",
+            "anyOf": [{"enum": Lockdown::ALL.map(Lockdown::name)}, {"type": "string", "pattern": PARAMETER}]})),
+            ),
+            (
+                "lsm",
+                one_or_many(json!({"type": "string", "pattern": r"^(!?\s*[A-Za-z0-9_]+|\$.*)$",
+            "description": "Security modules that must be active; with a !, must not."})),
+            ),
+            (
+                "cmdline",
+                one_or_many(json!({"type": "string", "pattern": r"^(!?\s*[!-~]+|\$.*)$",
+            "description": "Boot options that must be there; with a !, must not: nokaslr, lsm=bpf."})),
+            ),
         ],
     )
+}
+
+/// Sysctls by name. Those that are known come with their names; there are others.
+fn sysctls() -> Value {
+    let text = |what: &str| json!({"type": ["integer", "string"], "description": what});
+    let bound = json!({"type": ["integer", "string"], "pattern": r"^(-?[0-9]+|\$.*)$"});
+    let range = object("A range.", &[("min", bound.clone()), ("max", bound)]);
+    let value = text("The value; none: there is no such sysctl.");
+    let values = json!({"anyOf": [value, {"type": "array", "items": value, "minItems": 1}, range]});
+    let known: Map<String, Value> =
+        SYSCTLS.iter().map(|known| (known.name.to_owned(), values.clone())).collect();
+    json!({"type": "object", "minProperties": 1, "properties": known, "additionalProperties": values,
+        "propertyNames": {"pattern": r"^(<<|[A-Za-z0-9_:@-]+([./][A-Za-z0-9_:@-]+)+)$"},
+        "description": "Sysctls and their values. In a guest they are set for the case, and put back after it."})
 }
 
 // ---- steps

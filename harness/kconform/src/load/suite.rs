@@ -44,6 +44,14 @@ pub(crate) struct Suite<'p> {
     probes: &'p [&'p Probes],
 }
 
+impl Suite<'_> {
+    /// The sysctls that all its cases require.
+    fn sysctls(&self) -> impl Iterator<Item = String> {
+        let wants = self.requires.iter().flat_map(|requires| &requires.settings.sysctl);
+        wants.map(|want| want.name.clone())
+    }
+}
+
 /// The entries of a file, merges resolved, but for those of its cases.
 pub(crate) fn file_entries(reader: &mut Reader, root: &Node) -> Option<Vec<Entry>> {
     let Some(entries) = root.entries() else {
@@ -207,6 +215,7 @@ fn case(
     let (exclusive, guest_only) = (exclusive || fresh, guest_only || fresh);
     reader.may_set_sysctls = exclusive && guest_only;
     reader.btf.clear();
+    reader.sysctls.clear();
 
     let name_node = find(entries, "name")?.value.clone();
     let name = reader.word(&name_node, "a name")?.trim().to_owned();
@@ -248,6 +257,7 @@ fn case(
         guest_only,
         fresh,
         btf: std::mem::take(&mut reader.btf),
+        sysctls: suite.sysctls().chain(std::mem::take(&mut reader.sysctls)).collect(),
         needs,
         known_issues,
         tags,

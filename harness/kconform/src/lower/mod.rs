@@ -15,7 +15,7 @@ mod value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kconform_plan::Plan;
+use kconform_plan::{Plan, SetSysctl};
 
 use crate::case::{CallStep, Case, Outcome, Probe, Step};
 use crate::kernel::{Kernel, Unmet};
@@ -75,28 +75,39 @@ const PROBE_TIME: Duration = Duration::from_secs(10);
 /// What the case needs and this kernel (or user) does not have; also what no plan can be made of, such as a buffer of
 /// absurd size.
 pub fn lower(case: &Case, kernel: &Kernel, timeout_factor: f64) -> Result<Lowered, Unmet> {
-    case.requires.iter().try_for_each(|requires| kernel.meets(requires))?;
+    let (kernel, sysctls) = kernel.prepared(case)?;
     if case.guest_only && kernel.host {
         return Err(Unmet { reason: "not run on this machine's own kernel (guest_only)".into() });
     }
-    lower_steps(&case.steps, case.timeout, kernel, timeout_factor)
+    lower_steps(&case.steps, case.timeout, sysctls, &kernel, timeout_factor)
 }
 
-/// Lowers the steps of a probe, with the default timeout.
+/// Lowers the steps of a probe, with the default timeout and these sysctls set, which are those of the case that needs it.
 ///
 /// # Errors
 /// As [`lower`].
-pub fn lower_probe(probe: &Probe, kernel: &Kernel, timeout_factor: f64) -> Result<Lowered, Unmet> {
-    lower_steps(&probe.steps, PROBE_TIME, kernel, timeout_factor)
+pub fn lower_probe(
+    probe: &Probe,
+    sysctls: &[SetSysctl],
+    kernel: &Kernel,
+    timeout_factor: f64,
+) -> Result<Lowered, Unmet> {
+    lower_steps(&probe.steps, PROBE_TIME, sysctls.to_vec(), &kernel.with(sysctls), timeout_factor)
 }
 
-fn lower_steps(steps: &[Step], timeout: Duration, kernel: &Kernel, factor: f64) -> Result<Lowered, Unmet> {
+fn lower_steps(
+    steps: &[Step],
+    timeout: Duration,
+    sysctls: Vec<SetSysctl>,
+    kernel: &Kernel,
+    factor: f64,
+) -> Result<Lowered, Unmet> {
     let mut lowering = Steps { abi: Abi::new(kernel), calls: BTreeMap::new(), factor };
     let steps = lowering.lower(steps)?;
     kernel.lets(&steps)?;
     let slot_names = lowering.abi.slots;
     let slots = slot_names.len() as u32;
-    let plan = Plan { slots, timeout_ms: milliseconds(timeout, factor), steps };
+    let plan = Plan { slots, timeout_ms: milliseconds(timeout, factor), sysctls, steps };
     Ok(Lowered { plan, calls: lowering.calls, slot_names })
 }
 

@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::contents;
 use super::document::{Case, CaseResult, Document, Output, Status, Step};
 use super::plain::{headline, one_line};
+use super::settings::{self, SettingChange};
 
 /// What became of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -84,6 +85,9 @@ pub struct Difference {
     pub other_files: bool,
     /// One of the reports is partial.
     pub partial: bool,
+    /// What the targets are not set up alike in.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub settings: Vec<SettingChange>,
     /// How many pairs of results were compared.
     pub compared: u64,
     /// What is not as it was.
@@ -130,9 +134,14 @@ pub fn diff(before: &Document, after: &Document, wanted: &[String]) -> Result<Di
     let new: HashMap<&str, &Case> = after.cases.iter().map(|case| (case.id.as_str(), case)).collect();
     let gone = before.cases.iter().filter(|case| !new.contains_key(case.id.as_str()));
     let mut changes = Vec::new();
+    let mut settings = Vec::new();
     let mut compared = 0;
     for (a, b) in &targets {
         let label = if a == b { a.clone() } else { format!("{a} → {b}") };
+        let set_up = |document: &Document, name: &str| {
+            document.targets.iter().find(|target| target.name == *name)?.settings.clone()
+        };
+        settings.extend(settings::changes(&label, set_up(before, a).as_ref(), set_up(after, b).as_ref()));
         for case in after.cases.iter().chain(gone.clone()) {
             let find = |cases: &HashMap<&str, &Case>, target: &str| {
                 cases.get(case.id.as_str())?.results.iter().find(|r| r.target == *target).cloned()
@@ -150,6 +159,7 @@ pub fn diff(before: &Document, after: &Document, wanted: &[String]) -> Result<Di
         targets,
         other_files: before.suite.sha256 != after.suite.sha256,
         partial: before.partial || after.partial,
+        settings,
         compared,
         changes,
     })

@@ -9,6 +9,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::plain::counted;
+use super::settings::Settings;
 pub use super::trouble::{Trouble, TroubleKind};
 
 /// The version of the form.
@@ -121,6 +122,9 @@ pub struct Target {
     /// What its guests' random numbers came of: `--seed` repeats it. Missing where it has no guests.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seed: Option<u32>,
+    /// How it is set up; missing when it was never reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings: Option<Settings>,
     /// What else is to be said of it: the accelerator.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
@@ -213,6 +217,9 @@ pub struct CaseResult {
     /// What was not as expected (`failed`, `timed_out`, `expected_failure`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<Failure>,
+    /// Sysctls that were set for the case and put back after it, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctls: BTreeMap<String, String>,
     /// The steps that were begun, in the order of the case, each round of a `repeat` too.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<Step>,
@@ -467,6 +474,7 @@ impl CaseResult {
             status,
             reason: None,
             failure: None,
+            sysctls: BTreeMap::new(),
             steps: Vec::new(),
             end: None,
             kernel_log: Vec::new(),

@@ -14,6 +14,7 @@ use crate::case::{
 };
 use crate::judge::describe_wanted;
 use crate::report::Style;
+use crate::settings::{SettingsWant, SysctlWant};
 
 /// Explains a case with the numbers that it has on that architecture.
 pub fn explain(case: &Case, arch: Arch, style: Style) -> String {
@@ -51,6 +52,9 @@ impl Words {
         match needs.is_empty() {
             true => self.line(1, "It runs on every kernel."),
             false => self.line(1, &format!("It is skipped unless there is {}.", needs.join(", and "))),
+        }
+        if case.requires.iter().any(|requires| requires.settings.can_be_set()) {
+            self.line(1, "In a guest its sysctls are set for it, and put back after it.");
         }
         let asked: Vec<String> = case.btf.iter().map(type_words).collect();
         if !asked.is_empty() {
@@ -345,11 +349,26 @@ fn requirements(requires: &Requires) -> Vec<String> {
         false => format!("no {name}"),
     };
     all.extend(requires.config.iter().map(config));
+    all.extend(settings(&requires.settings));
     match requires.privileged {
         Some(true) => all.push("privilege (CAP_BPF)".into()),
         Some(false) => all.push("a user without privilege".into()),
         None => {}
     }
+    all
+}
+
+/// Each setting that is required: `net.core.bpf_jit_harden=0`.
+fn settings(want: &SettingsWant) -> Vec<String> {
+    let mut all: Vec<String> = want.sysctl.iter().map(SysctlWant::to_string).collect();
+    all.extend(want.jit.map(|jit| if jit { "the BPF JIT" } else { "no BPF JIT that is on" }.to_owned()));
+    if !want.lockdown.is_empty() {
+        let levels: Vec<&str> = want.lockdown.iter().map(|level| level.name()).collect();
+        all.push(format!("lockdown {}", levels.join(" or ")));
+    }
+    let no = |wanted: &bool| if *wanted { "" } else { "no " };
+    all.extend(want.lsm.iter().map(|(name, wanted)| format!("{}LSM {name}", no(wanted))));
+    all.extend(want.cmdline.iter().map(|(option, wanted)| format!("{}boot option {option}", no(wanted))));
     all
 }
 

@@ -2,6 +2,7 @@
 
 use annotate_snippets::{AnnotationKind, Level, Snippet};
 
+use super::plain::set_for_the_case;
 use super::{Style, transcript};
 use crate::case::Case;
 use crate::health::excerpt;
@@ -148,7 +149,9 @@ fn steps(case: &Case, result: &CaseResult, failure: Option<&Failure>) -> String 
     let Some(seen) = &result.seen else { return String::new() };
     let failed = failure.and_then(|f| f.step.map(|step| (step, f.iteration.as_slice())));
     let lines = transcript(&case.steps, &seen.0, &seen.1, failed);
-    indented("steps:", &lines)
+    let set = seen.0.plan.sysctls.iter().map(|set| (set.name.as_str(), set.value.as_str()));
+    let set = set_for_the_case(set).map_or_else(String::new, |set| format!("  {set}\n"));
+    set + &indented("steps:", &lines)
 }
 
 fn indented(heading: &str, lines: &[String]) -> String {

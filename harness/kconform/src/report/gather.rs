@@ -13,6 +13,7 @@ use super::document::{
     Also, Argument, Case, CaseResult, Document, FORMAT, Failure, FailureKind, LostTarget, Output, Place,
     Status, Step, SuiteFile, SuiteIdentity, Target, VERSION, nothing_ran,
 };
+use super::settings::Settings;
 use super::strace::{Line, LineKind, Rounds, lines};
 use crate::case::{self, StepKind};
 use crate::judge::{self, Verdict};
@@ -99,6 +100,7 @@ pub(super) fn target(run: &TargetRun) -> Target {
         uid: kernel.map(|k| k.uid),
         host: kernel.is_some_and(|k| k.host),
         seed: run.seed,
+        settings: kernel.map(Settings::of),
         remark: run.remark.clone(),
         noted: run.results.iter().filter(|result| result.remark.is_some()).count() as u64,
         elapsed_ns: run.elapsed.as_nanos().try_into().unwrap_or(u64::MAX),
@@ -184,12 +186,15 @@ fn observed(
     places: &mut Places,
 ) {
     result.duration_ns = seen.duration_ns;
+    let set = lowered.plan.sysctls.iter().filter(|_| !matches!(seen.end, End::NotSet { .. }));
+    result.sysctls = set.map(|set| (set.name.clone(), set.value.clone())).collect();
     result.left_behind = seen.left_behind.into();
     result.taint = seen.taint.map_or(0, |(before, after)| after & !before);
     result.kernel_log.clone_from(&seen.kernel_log);
     let signal = |n| kconform_abi::signal::name(n).map_or_else(|| format!("signal {n}"), str::to_owned);
     result.end = match seen.end {
-        End::Finished => None,
+        // Why it was not started is why it is skipped.
+        End::Finished | End::NotSet { .. } => None,
         End::Exited(status) => Some(format!("exited with {status}")),
         End::Signaled(n) => Some(format!("killed by {}", signal(n))),
         End::TimedOut => Some("killed because its time was over".into()),

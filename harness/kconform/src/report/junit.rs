@@ -10,7 +10,7 @@ use chrono::{DateTime, FixedOffset};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::document::{Case, CaseResult, Document, Status, Target, Trouble};
-use super::plain::{details, headline, lines, one_line};
+use super::plain::{details, headline, lines, one_line, settings};
 
 /// Writes the document.
 ///
@@ -67,8 +67,12 @@ fn properties(document: &Document, target: &Target) -> Vec<Property> {
         ("lost", target.lost.as_ref().map(|lost| &lost.why)),
         ("case_files_sha256", Some(&document.suite.sha256)),
     ];
-    let mut properties: Vec<Property> =
-        known.into_iter().filter_map(|(name, value)| Some(Property::new(name, one_line(value?)))).collect();
+    let settings = settings(target).map(|settings| Property::new("settings", settings));
+    let mut properties: Vec<Property> = known
+        .into_iter()
+        .filter_map(|(name, value)| Some(Property::new(name, one_line(value?))))
+        .chain(settings)
+        .collect();
     if document.partial {
         properties.push(Property::new("partial", "true"));
     }

@@ -4,7 +4,7 @@
 use std::io::{self, Write};
 
 use super::document::{Case, CaseResult, Document, Status, Target, Trouble};
-use super::plain::{counts, details, headline, kernel, one_line};
+use super::plain::{counts, details, headline, kernel, one_line, settings};
 
 /// Writes the document.
 ///
@@ -56,6 +56,9 @@ fn failed_run(number: usize, trouble: &Trouble) -> String {
 
 fn write_target(target: &Target, out: &mut dyn Write) -> io::Result<()> {
     writeln!(out, "  # {}", diagnostic(&kernel(target)))?;
+    if let Some(settings) = settings(target) {
+        writeln!(out, "  # settings: {settings}")?;
+    }
     writeln!(out, "  # {} in {:.3} s", counts(target), target.elapsed_ns as f64 / 1e9)?;
     if target.ran() == 0 {
         writeln!(out, "  # warning: no case ran on this target")?;

@@ -22,6 +22,7 @@ mod outputs;
 mod plain;
 mod progress;
 mod prototype;
+mod settings;
 mod side_by_side;
 mod strace;
 mod summary;
@@ -40,9 +41,10 @@ pub use outline::outline;
 pub use outputs::{Outputs, Run};
 pub use progress::Progress;
 pub use prototype::prototypes;
+pub use settings::{SettingChange, Settings};
 pub use side_by_side::side_by_side;
 pub use strace::transcript;
-pub use summary::{summary, verdicts};
+pub use summary::{set_up, summary, verdicts};
 
 use std::time::Duration;
 

@@ -56,6 +56,7 @@ pub(super) fn details(case: &Case, result: &CaseResult) -> Vec<String> {
         out.extend(failure.words.lines().map(|line| format!("  {}", one_line(line))));
         out.extend(failure.also.iter().map(|also| format!("also {}: {}", also.place, one_line(&also.text))));
     }
+    out.extend(with_sysctls(result));
     if !result.steps.is_empty() {
         out.push("steps:".into());
         out.extend(transcript(result));
@@ -73,6 +74,17 @@ pub(super) fn details(case: &Case, result: &CaseResult) -> Vec<String> {
         out.push(format!("source: {}", one_line(&case.source.join("; "))));
     }
     out
+}
+
+/// What was set for a case: `with net.core.bpf_jit_harden=0, set for the case`.
+pub(super) fn with_sysctls(result: &CaseResult) -> Option<String> {
+    set_for_the_case(result.sysctls.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+}
+
+/// The same of names and values.
+pub(super) fn set_for_the_case<'a>(set: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
+    let set: Vec<String> = set.map(|(name, value)| format!("{name}={}", one_line(value))).collect();
+    (!set.is_empty()).then(|| format!("with {}, set for the case", set.join(", ")))
 }
 
 /// How many of a case's first and last steps are told where there are many more: loops have thousands.
@@ -125,6 +137,11 @@ pub(super) fn kernel(target: &super::document::Target) -> String {
         text.push_str(&format!(" ({})", one_line(remark)));
     }
     text
+}
+
+/// What of a target's settings is out of the ordinary: `net.core.bpf_jit_harden=2, lockdown integrity`.
+pub(super) fn settings(target: &super::document::Target) -> Option<String> {
+    target.settings.as_ref()?.unusual()
 }
 
 /// So many cases that came to a verdict: `2 failed`, `1 expected failure`, `3 expected failures`.

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::plain::{counted, noted, said_once};
+use super::settings::Settings;
 use super::{Style, seconds};
 use crate::case::Case;
 use crate::judge::Verdict;
@@ -88,6 +89,15 @@ fn target_line(run: &TargetRun, remark: Option<String>, runs: &[TargetRun], styl
         }
     }
     line
+}
+
+/// What is out of the ordinary in how the kernels are set up, a line a target.
+pub fn set_up(runs: &[TargetRun], style: Style) -> String {
+    let line = |run: &TargetRun| {
+        let unusual = Settings::of(run.kernel.as_ref()?).unusual()?;
+        Some(style.dim(&format!("settings of {}: {unusual}", run.name)) + "\n")
+    };
+    runs.iter().filter_map(line).collect()
 }
 
 /// What came of a single case, a line a target.

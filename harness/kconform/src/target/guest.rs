@@ -95,7 +95,7 @@ pub(super) fn open(image: &Image, start: Start, hears: Hears<'_>) -> Result<Open
     let (config, doubt) = believed(config, told, &session.facts().release);
     let path = kernel.config.as_deref().unwrap_or(Path::new("config")).display();
     let remark = doubt.map_or(remark.clone(), |doubt| format!("{remark}; {path} {doubt}"));
-    let kernel = Kernel::new(image.arch, session.facts(), config, false);
+    let kernel = Kernel { guest: true, ..Kernel::new(image.arch, session.facts(), config, false) };
     Ok(Opened { session, kernel, remark: Some(remark) })
 }
 

@@ -12,8 +12,8 @@ use std::time::{Duration, Instant};
 use super::seed::GuestSeed;
 use crate::interrupt;
 use kconform_plan::{
-    BtfAnswer, BtfQuery, Facts, FromAgent, Observation, Plan, SERIAL_SHARE, SERIAL_WINDOW, ToAgent, Trace,
-    WIRE_VERSION, WireError, read_frame, write_frame,
+    BtfAnswer, BtfQuery, Facts, FromAgent, Observation, Plan, SERIAL_SHARE, SERIAL_WINDOW, Sysctl, ToAgent,
+    Trace, WIRE_VERSION, WireError, read_frame, write_frame,
 };
 
 /// How long an agent may be silent beyond what the case in flight may take, before a target's own factor.
@@ -267,6 +267,18 @@ impl Session {
         let patience = BTF_TIME + self.grace;
         match wait(&self.frames, Instant::now(), &mut || patience)? {
             FromAgent::Btf { answers } if answers.len() == asked => Ok(answers),
+            FromAgent::Failed { text } => Err(Broken::Agent(text)),
+            other => Err(Broken::out_of_turn(&other)),
+        }
+    }
+
+    /// Asks for the values of sysctls; nothing may be in flight.
+    pub fn sysctls(&mut self, names: Vec<String>) -> Result<Vec<Sysctl>, Broken> {
+        let asked = names.len();
+        self.say(&ToAgent::Sysctls { names })?;
+        let patience = self.grace;
+        match wait(&self.frames, Instant::now(), &mut || patience)? {
+            FromAgent::Sysctls { values } if values.len() == asked => Ok(values),
             FromAgent::Failed { text } => Err(Broken::Agent(text)),
             other => Err(Broken::out_of_turn(&other)),
         }

@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kconform_plan::{BtfAnswer, BtfQuery, Observation, Plan, Trace, WireError};
+use kconform_plan::{BtfAnswer, BtfQuery, Observation, Plan, SetSysctl, Sysctl, Trace, WireError};
 
 use super::leaks::Leaks;
 use super::seed::GuestSeed;
@@ -95,9 +95,12 @@ pub struct Worker {
     /// The kernel of the last agent, which outlives it.
     kernel: Option<Kernel>,
     unusable: Option<Unusable>,
-    probes: HashMap<String, Found>,
+    /// What probes found, by their ids and the sysctls that were set then.
+    probes: HashMap<(String, Vec<SetSysctl>), Found>,
     /// What the kernel said of its types: it is the same one whenever the target is started again.
     types: Arc<BTreeMap<BtfQuery, BtfAnswer>>,
+    /// Sysctls that were asked for, beside those that every agent tells.
+    sysctls: BTreeMap<String, Sysctl>,
     losses: u32,
     /// Every case has a kernel for itself.
     isolated: bool,
@@ -254,6 +257,7 @@ impl Worker {
             unusable: None,
             probes: HashMap::new(),
             types: Arc::default(),
+            sysctls: BTreeMap::new(),
             losses: 0,
             isolated: false,
             touched: false,
@@ -324,8 +328,11 @@ impl Worker {
                 }
                 return;
             };
-            if flying.is_empty() && !self.ask_types(cases) {
+            if flying.is_empty() && !(self.ask_types(cases) && self.ask_sysctls(cases)) {
                 continue;
+            }
+            if let Some(opened) = &self.opened {
+                kernel.sysctls = opened.kernel.sysctls.clone();
             }
             kernel.btf = self.types.clone();
             self.fill(cases, &kernel, &mut queue, &mut flying, tell);
@@ -362,6 +369,9 @@ impl Worker {
             let opened = self.target.open(Hears(&|doing| (heard.borrow_mut())(Note::Doing(doing))));
             match opened {
                 Ok(mut opened) => {
+                    if !self.sysctls.is_empty() {
+                        Arc::make_mut(&mut opened.kernel.sysctls).extend(self.sysctls.clone());
+                    }
                     let kernel = Box::new(opened.kernel.clone());
                     let hidden = kernel.may_look_for_leaks().err().filter(|_| self.leaks == Leaks::Looked);
                     let remarks = opened.remark.iter().cloned().chain(hidden.map(str::to_owned));
@@ -401,7 +411,7 @@ impl Worker {
             && let Some(next) = queue.front()
         {
             let case = cases[next.case];
-            let unknown = case.needs.iter().any(|probe| !self.probes.contains_key(&probe.id));
+            let unknown = self.has_unknown_probes(case, kernel);
             if !flying.is_empty() && (next.is_alone() || unknown || case.fresh) {
                 return;
             }
@@ -514,6 +524,15 @@ impl Worker {
         }
     }
 
+    /// Whether a case needs a probe that has not run yet, with the sysctls that the case has.
+    fn has_unknown_probes(&self, case: &Case, kernel: &Kernel) -> bool {
+        if case.needs.is_empty() {
+            return false;
+        }
+        let set = kernel.to_set(&case.requires, case.fresh);
+        case.needs.iter().any(|probe| !self.probes.contains_key(&(probe.id.clone(), set.clone())))
+    }
+
     /// Lowers a case for the kernel, if it is one for it and its probes find what they look for.
     fn prepare(&mut self, case: &Case, kernel: &Kernel) -> Result<Lowered, Verdict> {
         let skip = |unmet: Unmet| Verdict::Skipped(unmet.reason);
@@ -522,11 +541,12 @@ impl Worker {
             return Err(Verdict::Skipped("needs a guest that is thrown away afterwards (fresh)".into()));
         }
         for probe in &case.needs {
-            if !self.probes.contains_key(&probe.id) {
-                let found = self.probe(probe, kernel);
-                self.probes.insert(probe.id.clone(), found);
+            let key = (probe.id.clone(), lowered.plan.sysctls.clone());
+            if !self.probes.contains_key(&key) {
+                let found = self.probe(probe, &key.1, kernel);
+                self.probes.insert(key.clone(), found);
             }
-            match self.probes.get(&probe.id) {
+            match self.probes.get(&key) {
                 Some(Found::Absent(reason)) => return Err(Verdict::Skipped(reason.clone())),
                 Some(Found::Wrong(failure)) => return Err(Verdict::Failed(failure.clone())),
                 Some(Found::Unknown(verdict)) => return Err(verdict.clone()),
@@ -560,9 +580,35 @@ impl Worker {
         }
     }
 
-    /// Runs a probe; nothing else is in flight. A guest that dies under it is replaced once.
-    fn probe(&mut self, probe: &Probe, kernel: &Kernel) -> Found {
-        let lowered = match lower_probe(probe, kernel, self.target.time_factor()) {
+    /// Asks the kernel for the sysctls that the cases and their probes speak of, beside those that are known.
+    fn ask_sysctls(&mut self, cases: &[&Case]) -> bool {
+        let Some(opened) = &mut self.opened else { return false };
+        let own = cases.iter().flat_map(|case| &case.sysctls);
+        let probes = cases.iter().flat_map(|case| &case.needs).flat_map(|probe| &probe.sysctls);
+        let new: BTreeSet<_> =
+            own.chain(probes).filter(|name| !opened.kernel.sysctls.contains_key(*name)).collect();
+        if new.is_empty() {
+            return true;
+        }
+        let names: Vec<_> = new.into_iter().cloned().collect();
+        match opened.session.sysctls(names.clone()) {
+            Ok(values) => {
+                self.sysctls.extend(names.into_iter().zip(values));
+                Arc::make_mut(&mut opened.kernel.sysctls).extend(self.sysctls.clone());
+                true
+            }
+            Err(_) => {
+                self.opened = None;
+                self.losses += 1;
+                false
+            }
+        }
+    }
+
+    /// Runs a probe, with the sysctls of the case that needs it; nothing else is in flight. A guest that dies under it is
+    /// replaced once.
+    fn probe(&mut self, probe: &Probe, sysctls: &[SetSysctl], kernel: &Kernel) -> Found {
+        let lowered = match lower_probe(probe, sysctls, kernel, self.target.time_factor()) {
             Ok(lowered) => lowered,
             Err(unmet) => return Found::Absent(unmet.reason),
         };

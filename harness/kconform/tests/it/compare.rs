@@ -41,6 +41,8 @@ fn kernels_that_differ() {
     }
     let said = Place::with(CASES).say(&["compare", "x86_64", "riscv64"]).assert_status(1);
     assert!(said.out.contains("s::machine on x86_64 → riscv64: passed"), "{}", said.all());
+    let alike = ["note: the targets are not set up alike\n", "  BPF JIT: on → off\n"];
+    assert!(alike.iter().all(|line| said.out.contains(line)), "{}", said.all());
     assert!(!said.out.contains("s::pid"), "{}", said.all());
     let same = Place::with(CASES).say(&["compare", "x86_64", "riscv64", "pid", "close"]).assert_status(0);
     assert!(same.out.contains("nothing changed"), "{}", same.all());

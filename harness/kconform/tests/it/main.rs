@@ -33,6 +33,7 @@ mod program;
 #[path = "../readers/mod.rs"]
 mod readers;
 mod reports;
+mod settings;
 mod shards;
 mod ssh;
 mod trials;

@@ -219,6 +219,8 @@ pub(crate) fn filters() -> Vec<(String, &'static str)> {
         (r"/\S*/kconform-test-\w+".into(), "[place]"),
         (r" in (\d+ min )?[\d.]+ s\b".into(), " in [time]"),
         (r"(?m)^native  \S+ ".into(), "native  [release] "),
+        // How this machine is set up.
+        (r"(?m)^settings of (native|ssh:\S+): .*\n".into(), ""),
         (r"(getpid|getppid|gettid)\(\) = \d+".into(), "$1() = [pid]"),
         (r"(kill|tgkill)\([1-9]\d*,".into(), "$1([pid],"),
         (r"\bkey \d+".into(), "key [id]"),

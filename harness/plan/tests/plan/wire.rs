@@ -89,7 +89,7 @@ fn framed<T: serde::Serialize>(message: &T) -> Vec<u8> {
 proptest! {
     #[test]
     fn what_is_sent_arrives(ops in prop::collection::vec(op(), 0..4), id: u64, timeout_ms: u64) {
-        let plan = Box::new(Plan { slots: 4, timeout_ms, steps: numbered(ops) });
+        let plan = Box::new(Plan { slots: 4, timeout_ms, sysctls: Vec::new(), steps: numbered(ops) });
         let message = ToAgent::Run { id, plan };
         let bytes = framed(&message);
         prop_assert_eq!(read_frame::<ToAgent>(&mut bytes.as_slice()).unwrap(), message);
@@ -97,7 +97,7 @@ proptest! {
 
     #[test]
     fn a_cut_frame_is_an_error(cut in 1_usize..20) {
-        let bytes = framed(&ToAgent::Run { id: 7, plan: Box::new(Plan { slots: 900_000, timeout_ms: u64::MAX, steps: vec![] }) });
+        let bytes = framed(&ToAgent::Run { id: 7, plan: Box::new(Plan { slots: 900_000, timeout_ms: u64::MAX, sysctls: Vec::new(), steps: vec![] }) });
         let cut = cut.min(bytes.len() - 1);
         prop_assert!(read_frame::<ToAgent>(&mut &bytes[..cut]).is_err());
     }

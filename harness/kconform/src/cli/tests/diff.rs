@@ -12,6 +12,11 @@ use crate::report::tests::sample::document;
 fn after() -> Document {
     let mut after = document();
     after.suite.sha256 = "ef".repeat(32);
+    let settings = after.targets[1].settings.as_mut().expect("they are known");
+    settings.boot_options = vec!["console=ttyS0".into(), "lsm=bpf".into()];
+    settings.sysctls.insert("net.core.bpf_jit_harden".into(), "0".into());
+    settings.sysctls.insert("kernel.bpf_stats_enabled".into(), "1".into());
+    settings.sysctls.insert("net.core.bpf_jit_limit".into(), "1".into());
     let result = |after: &mut Document, case: usize, target: usize, status: Status| {
         let old = &mut after.cases[case].results[target];
         let steps = std::mem::take(&mut old.steps);

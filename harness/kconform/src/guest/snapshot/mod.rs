@@ -253,7 +253,7 @@ fn unmade(error: GuestError) -> Unmade {
 /// Asks the agent of a restored guest for an empty case: one that hangs is better found now.
 fn answers(mut stream: &UnixStream, mut patient: Patient<'_>) -> Result<(), Dead> {
     let mut asked = || -> Result<FromAgent, WireError> {
-        let plan = Box::new(Plan { slots: 0, timeout_ms: 1000, steps: Vec::new() });
+        let plan = Box::new(Plan { slots: 0, timeout_ms: 1000, sysctls: Vec::new(), steps: Vec::new() });
         write_frame(&mut stream, &ToAgent::Run { id: 0, plan })?;
         loop {
             match read_frame(&mut patient)? {

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use kconform_plan::Lockdown;
 use rstest::rstest;
 
-use super::cases;
+use super::{cases, data};
 use crate::case::{
     Arg, Attr, AttrSlot, Call, CallStep, Case, Outcome, PieceKind, RetWant, Step, StepKind, Term,
 };
@@ -209,6 +210,37 @@ cases:
     assert_eq!(two.tags, ["a", "b"]);
     let range = &two.requires[0].kernel.as_ref().expect("a range").value;
     assert_eq!([[5, 5], [5, 6], [6, 11], [6, 12]].map(|v| range.contains(&v)), [false, true, true, false]);
+}
+
+#[test]
+fn settings_are_read_and_those_that_must_be_asked_for_are_kept() {
+    let path = data("good/settings.yaml");
+    let cases = cases(&std::fs::read_to_string(path).expect("readable"));
+    let wants = |nth: usize| -> Vec<String> {
+        let settings = cases[nth].requires.iter().map(|requires| &requires.settings);
+        settings.flat_map(|want| &want.sysctl).map(ToString::to_string).collect()
+    };
+    let sysctls = [
+        "net.core.bpf_jit_harden=0 or none",
+        "kernel.unprivileged_bpf_disabled of at most 2",
+        "net.core.optmem_max from 20480 to 1000000",
+        "kernel.core_pattern=core",
+        "net.ipv4.conf.eth0/1.forwarding=0",
+        "no kernel.kptr_restricts",
+    ];
+    assert_eq!(wants(0), sysctls);
+    assert_eq!(wants(3), ["net.core.bpf_jit_harden=0 or none", "net.core.bpf_jit_harden=2"]);
+    let asked = ["net.core.bpf_jit_harden", "kernel.core_pattern", "net.ipv4.conf.eth0/1.forwarding"];
+    assert!(
+        asked.iter().all(|name| cases[0].sysctls.contains(&(*name).to_owned())),
+        "{:?}",
+        cases[0].sysctls
+    );
+    let others = &cases[1].requires[1].settings;
+    assert_eq!((others.jit, cases[2].requires[1].settings.jit), (Some(true), Some(false)));
+    assert_eq!(others.lockdown, [Lockdown::None, Lockdown::Integrity]);
+    assert_eq!(others.lsm, [("selinux".to_owned(), false), ("bpf".to_owned(), true)]);
+    assert_eq!(others.cmdline, [("nokaslr".to_owned(), false)]);
 }
 
 #[test]

@@ -78,6 +78,9 @@ fn every_case_file_keeps_to_it() {
 #[case::command("cases: [{name: x, steps: [{bpf: [BPF_MAP_CREAT, {}]}]}]")]
 #[case::architecture("requires: {arch: amd64}\ncases: []")]
 #[case::capability("requires: {capabilities: [CAP_BFP]}\ncases: []")]
+#[case::sysctl("requires: {sysctl: {kptr_restrict: 0}}\ncases: []")]
+#[case::value_of_a_sysctl("requires: {sysctl: {kernel.kptr_restrict: []}}\ncases: []")]
+#[case::lockdown("requires: {lockdown: integrety}\ncases: []")]
 #[case::piece("cases: [{name: x, steps: [{write: [1, {u33: 1}, 4]}]}]")]
 #[case::want("cases: [{name: x, steps: [{read: [1, {out: 4}, 4], expect: {arg1: {contain: x}}}]}]")]
 fn mistakes_are_found(#[case] text: &str) {

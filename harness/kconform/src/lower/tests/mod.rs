@@ -31,9 +31,12 @@ fn kernel(arch: Arch) -> Kernel {
         in_user_namespace: false,
         uid: 0,
         config: None,
+        settings: Arc::default(),
+        sysctls: Arc::default(),
         btf: Arc::default(),
         refusals: Arc::default(),
         host: false,
+        guest: true,
     }
 }
 

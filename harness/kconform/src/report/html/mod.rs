@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::document::{Case, CaseResult, Document, Status, Target};
-use super::plain::{headline, lines, one_line, transcript};
+use super::plain::{headline, lines, one_line, transcript, with_sysctls};
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
@@ -106,6 +106,9 @@ struct ResultCell {
     wrong: Vec<usize>,
     #[serde(skip_serializing_if = "none")]
     log: usize,
+    /// What was set for it.
+    #[serde(skip_serializing_if = "none")]
+    set: usize,
     #[serde(skip_serializing_if = "none")]
     remark: usize,
     /// How often it came to what, if not always to the same.
@@ -154,6 +157,7 @@ fn target(target: &Target) -> Value {
     json!({
         "name": target.name,
         "kernel": super::plain::kernel(target),
+        "settings": super::plain::settings(target),
         "lost": target.lost.as_ref().map(|lost| {
             let mend = lost.mend.iter().map(|mend| format!(" (to mend it: {mend})"));
             one_line(&format!("{}{}", lost.why, mend.collect::<String>()))
@@ -200,6 +204,7 @@ fn cell(result: &CaseResult, texts: &mut Texts) -> ResultCell {
         errnos: texts.add(errnos),
         wrong: wrong.map(|text| texts.add(text)).collect(),
         log: texts.add(result.kernel_log.iter().map(|line| shown(line)).collect::<Vec<_>>().join("\n")),
+        set: texts.add(with_sysctls(result).unwrap_or_default()),
         remark: texts.add(result.remark.as_deref().map(one_line).unwrap_or_default()),
         flaky: texts.add(result.flakiness().unwrap_or_default()),
     }

@@ -50,6 +50,7 @@ function header() {
   byId("words").append(...meanings);
   for (const target of data.targets) {
     const kernel = make("td", {}, target.kernel);
+    if (target.settings) kernel.append(make("div", { class: "dim" }, `settings: ${target.settings}`));
     if (target.lost) kernel.append(make("div", { class: "bad" }, `lost: ${target.lost}`));
     byId("targets").tBodies[0].append(make("tr", {}, make("th", { scope: "row" }, target.name), kernel,
       ...there.map((s) => {
@@ -84,6 +85,7 @@ function more(row, nth) {
     say("why", text(cell.says));
   }
   say("flaky", text(cell.flaky).replace(/^flaky: /, ""));
+  say("settings", text(cell.set));
   say("note", text(cell.remark));
   td.append(list);
   if (cell.steps) {

@@ -14,7 +14,7 @@ cases:
   - name: delete is refused
     about: The elements of an array exist for the life of the map.
     source: bpf(2)
-    requires: {kernel: ">=3.19", capabilities: [CAP_BPF], config: ["!CONFIG_X"]}
+    requires: {kernel: ">=3.19", capabilities: [CAP_BPF], config: ["!CONFIG_X"], jit: false}
     known_issue: {when: {arch: s390x}, because: a bug}
     steps:
       - bpf: [BPF_MAP_CREATE, {map_type: BPF_MAP_TYPE_ARRAY, key_size: 4, value_size: 8, max_entries: 4, map_name: {str: x}}]
@@ -36,6 +36,7 @@ cases:
       - openat: [AT_FDCWD, null, "O_DIRECTORY | O_CLOEXEC"]
         errno: EFAULT
   - name: every form
+    requires: {sysctl: {kernel.kptr_restrict: 0, vm.max_map_count: {min: 100}}, jit: true, lockdown: [none, integrity], lsm: ["!selinux", bpf], cmdline: "!nokaslr"}
     exclusive: true
     guest_only: true
     needs: closing

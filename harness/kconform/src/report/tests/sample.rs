@@ -6,6 +6,7 @@ use crate::report::document::{
     Also, Argument, Case, CaseResult, Document, FORMAT, Failure, FailureKind, LostTarget, Output, Place,
     Status, Step, SuiteFile, SuiteIdentity, Target, Trouble, TroubleKind, VERSION,
 };
+use crate::report::settings::Settings;
 
 const FILE: &str = "cases/bpf/map/array.yaml";
 
@@ -126,6 +127,35 @@ fn target(name: &str, nth: usize, cases: &[Case]) -> Target {
     }
 }
 
+/// A guest that is set up out of the ordinary.
+fn hardened() -> Settings {
+    let sysctls =
+        [("net.core.bpf_jit_enable", "0"), ("net.core.bpf_jit_harden", "2"), ("kernel.kptr_restrict", "0")];
+    Settings {
+        sysctls: sysctls.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
+        boot_options: vec!["console=ttyS0".into(), "lockdown=integrity".into()],
+        lsm: vec!["lockdown".into(), "bpf".into()],
+        lockdown: Some("integrity".into()),
+        jit: Some(false),
+        seccomp: Some("none".into()),
+        seccomp_filters: Some(0),
+        no_new_privs: Some(false),
+        memory_cgroup: Some("v2".into()),
+        limits: BTreeMap::from([
+            ("MEMLOCK".into(), [None, None]),
+            ("NOFILE".into(), [Some(1024), Some(4096)]),
+        ]),
+        capabilities: Some("000001ffffffffff".into()),
+        in_user_namespace: false,
+    }
+}
+
+/// Results of the second target, of cases that the JIT was switched on for: those that ran.
+fn cases_of_second(cases: &mut [Case]) -> impl Iterator<Item = &mut CaseResult> {
+    let second = cases.iter_mut().filter_map(|case| case.results.get_mut(1));
+    second.filter(|result| result.failure.is_some())
+}
+
 /// The report: two targets, of which the second was lost on the way.
 pub(crate) fn document() -> Document {
     let both = |first, second| vec![result("native", first), result("x86_64", second)];
@@ -142,7 +172,7 @@ pub(crate) fn document() -> Document {
     }
     let mut again = case("bpf/map/hash", "passes at last", both(Status::Flaky, Status::Passed));
     again.results[1].remark = Some(format!("it ran again: QEMU ended\n    {NASTY}"));
-    let cases = vec![
+    let mut cases = vec![
         case("bpf/map/array", "passes", both(Status::Passed, Status::Passed)),
         case("bpf/map/array", "delete is refused", both(Status::Failed, Status::Passed)),
         case("bpf/map/array", "is skipped", both(Status::Skipped, Status::Passed)),
@@ -155,6 +185,10 @@ pub(crate) fn document() -> Document {
     ];
     let mut targets = vec![target("native", 0, &cases), target("x86_64", 1, &cases)];
     targets[0].host = true;
+    targets[1].settings = Some(hardened());
+    for result in cases_of_second(&mut cases) {
+        result.sysctls = BTreeMap::from([("net.core.bpf_jit_enable".into(), "1".into())]);
+    }
     targets[1].remark = Some(format!("TCG: /dev/kvm does not work{NASTY}"));
     targets[1].lost = Some(LostTarget {
         why: "given up after 20 agents were lost in a row".into(),

@@ -50,7 +50,7 @@ fn failed() -> FromAgent {
 }
 
 fn plan() -> Plan {
-    Plan { slots: 0, timeout_ms: 1000, steps: Vec::new() }
+    Plan { slots: 0, timeout_ms: 1000, sysctls: Vec::new(), steps: Vec::new() }
 }
 
 #[test]
