@@ -12,10 +12,12 @@ mod generated;
 mod nearest;
 mod prototype;
 pub mod signal;
+mod structure;
 mod syscall;
 
 pub use arch::{Arch, Endian};
 pub use constants::{HEADERS, constant, constant_known, constant_names};
 pub use nearest::{nearest, slip};
 pub use prototype::{Param, ParamKind, Prototype, prototype};
+pub use structure::{Member, MemberKind, Structure, structure, structure_names};
 pub use syscall::{gives_fd, syscall_known, syscall_name, syscall_names};

@@ -1,4 +1,4 @@
-//! Tables written by `ci/abi-tables` and `ci/syscall-tables`.
+//! Tables written by `ci/abi-tables`, `ci/syscall-tables` and `ci/uapi-structs`.
 
 #[rustfmt::skip]
 pub(crate) mod constants;
@@ -6,3 +6,5 @@ pub(crate) mod constants;
 pub(crate) mod errnos;
 #[rustfmt::skip]
 pub(crate) mod prototypes;
+#[rustfmt::skip]
+pub(crate) mod structures;

@@ -8,4 +8,5 @@ mod nearest;
 mod prototypes;
 mod returns;
 mod strace;
+mod structures;
 mod uapi;

@@ -22,9 +22,9 @@ const ENDS: &[&str] = &["BPF_TCP_MAX_STATES"];
 const MASKS: &[&str] = &["BPF_F_REDIRECT_FLAGS", "BPF_SOCK_OPS_ALL_CB_FLAGS"];
 
 /// One line of C that compiles only if we are right.
-struct Claim {
-    what: String,
-    code: String,
+pub(crate) struct Claim {
+    pub(crate) what: String,
+    pub(crate) code: String,
 }
 
 impl Claim {
@@ -43,10 +43,10 @@ impl Claim {
 
 /// What became of the claims.
 #[derive(Default)]
-struct Findings {
-    right: usize,
-    wrong: Vec<String>,
-    absent: Vec<String>,
+pub(crate) struct Findings {
+    pub(crate) right: usize,
+    pub(crate) wrong: Vec<String>,
+    pub(crate) absent: Vec<String>,
 }
 
 #[test]
@@ -155,12 +155,16 @@ fn constant_claims() -> Vec<Claim> {
 
 /// Compiles all claims at once: the compiler names the line of each that fails, and says why.
 fn judge(claims: &[Claim]) -> Findings {
+    let headers = "#include <linux/bpf.h>\n#include <linux/filter.h>\n#include <linux/magic.h>\n";
+    judge_with(None, headers, claims)
+}
+
+/// The same with other headers, and with the compiler of an architecture.
+pub(crate) fn judge_with(compiler: Option<&str>, headers: &str, claims: &[Claim]) -> Findings {
     let lines: String = claims.iter().map(|claim| claim.code.clone() + "\n").collect();
-    let source = format!(
-        "#include <linux/bpf.h>\n#include <linux/filter.h>\n#include <linux/magic.h>\n# 1 \"claims\"\n{lines}"
-    );
+    let source = format!("{headers}# 1 \"claims\"\n{lines}");
     let mut findings = Findings::default();
-    let complaints = compile(&source, &["-fsyntax-only"]).err().unwrap_or_default();
+    let complaints = compile_by(compiler, &source, &["-fsyntax-only"]).err().unwrap_or_default();
     let mut wrong = BTreeSet::new();
     let mut absent = BTreeSet::new();
     for complaint in complaints.lines().filter(|line| line.contains("error")) {
@@ -189,12 +193,12 @@ fn tolerate_absence(findings: &Findings, at_least: usize) {
     }
 }
 
-fn table_version() -> (u32, u32) {
+pub(crate) fn table_version() -> (u32, u32) {
     let mut parts = HEADERS.split('.').map(|part| part.parse().unwrap());
     (parts.next().unwrap(), parts.next().unwrap())
 }
 
-fn header_version() -> (u32, u32) {
+pub(crate) fn header_version() -> (u32, u32) {
     let source = "#include <linux/version.h>\nversion LINUX_VERSION_CODE\n";
     let text = compile(source, &["-E", "-P"]).expect("linux/version.h");
     let code =
@@ -208,7 +212,12 @@ fn preprocessed_header() -> String {
 
 /// Runs the C compiler; its output, or its complaints.
 fn compile(source: &str, options: &[&str]) -> Result<String, String> {
-    let compiler = std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    compile_by(None, source, options)
+}
+
+fn compile_by(compiler: Option<&str>, source: &str, options: &[&str]) -> Result<String, String> {
+    let own = || std::env::var("CC").unwrap_or_else(|_| "cc".into());
+    let compiler = compiler.map_or_else(own, str::to_owned);
     let folder = tempfile::tempdir().unwrap();
     let file: PathBuf = folder.path().join("claims.c");
     std::fs::write(&file, source).unwrap();
