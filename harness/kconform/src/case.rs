@@ -9,6 +9,7 @@ use kconform_plan::BtfQuery;
 
 use crate::place::{Place, Placed};
 use crate::settings::SettingsWant;
+use crate::uapi::Layout;
 
 /// One runnable case.
 #[derive(Clone, Debug)]
@@ -329,6 +330,8 @@ pub enum Term {
     Saved(String),
     /// What the kernel's own BTF says: `btf_id(struct tcp_congestion_ops)`.
     Btf(BtfQuery),
+    /// What the layout of a structure says: `sizeof(struct open_how)`.
+    Layout(Layout),
 }
 
 /// A part of a buffer.
@@ -392,6 +395,14 @@ pub enum PieceKind {
         size: BtfQuery,
         /// Questions for the members' offsets, and what is written there.
         members: Vec<(BtfQuery, Piece)>,
+    },
+    /// `{struct: [open_how, {flags: …}]}`: a structure of the uapi headers, zeros but for these members. What is in a
+    /// buffer stands in place, not behind a pointer.
+    Uapi {
+        /// Its name.
+        structure: String,
+        /// Its members, and what is written there.
+        members: Vec<(Placed<String>, Placed<Arg>)>,
     },
     /// `{bytes: $x}`: a saved buffer.
     Saved(String),

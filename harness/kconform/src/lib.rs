@@ -27,3 +27,4 @@ pub mod settings;
 pub mod shard;
 pub mod target;
 pub mod trials;
+pub mod uapi;

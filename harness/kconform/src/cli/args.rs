@@ -108,8 +108,9 @@ pub(super) enum Command {
 /// Arguments of `explain`.
 #[derive(Debug, Args)]
 pub(super) struct ExplainArgs {
-    /// The case's id, or a part of it, or a pattern with * and ?; or the name of a system call, whose arguments are told.
-    #[arg(value_name = "CASE|SYSCALL")]
+    /// The case's id, or a part of it, or a pattern with * and ?; or the name of a system call, whose arguments are told,
+    /// or of a structure of the uapi headers (open_how), whose members are.
+    #[arg(value_name = "CASE|SYSCALL|STRUCT")]
     pub(super) case: String,
     /// Which case files.
     #[command(flatten)]

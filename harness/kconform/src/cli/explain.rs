@@ -9,7 +9,7 @@ use super::args::ExplainArgs;
 use super::{CliError, images, load_suites};
 use crate::case::Case;
 use crate::interrupt;
-use crate::report::{Style, explain as words, prototypes, verdicts};
+use crate::report::{Style, explain as words, layouts, prototypes, verdicts};
 use crate::run::{Options, run};
 use crate::select::{NothingSelected, Selection};
 use crate::target::{Target, TargetKind};
@@ -26,11 +26,15 @@ pub(super) fn explain(args: &ExplainArgs, style: Style) -> Result<u8, CliError> 
         write!(std::io::stdout().lock(), "{words}")?;
         return Ok(0);
     }
+    if crate::uapi::is_known(&args.case) && !suites.loaded.cases.iter().any(is_id) {
+        write!(std::io::stdout().lock(), "{}", layouts(&args.case, arch, style))?;
+        return Ok(0);
+    }
     let cases = suites.right(style.color)?;
     let only = |exact| Selection { patterns: vec![args.case.clone()], exact, ..Selection::default() };
     // A whole id means that case alone, even where others have it as a part of theirs.
     let exact = cases.iter().any(is_id);
-    let cases = only(exact).apply(cases).map_err(|error| or_syscall(error, &args.case))?;
+    let cases = only(exact).apply(cases).map_err(|error| or_name(error, &args.case))?;
     let mut out = std::io::stdout().lock();
     for case in cases.iter().take(MOST) {
         writeln!(out, "{}", words(case, arch, style))?;
@@ -45,12 +49,13 @@ pub(super) fn explain(args: &ExplainArgs, style: Style) -> Result<u8, CliError> 
     Ok(0)
 }
 
-/// A word that selects nothing may be a misspelt system call.
-fn or_syscall(error: NothingSelected, word: &str) -> NothingSelected {
-    let call = kconform_abi::nearest(word, kconform_abi::syscall_names());
-    let nearest = kconform_abi::nearest(word, call.into_iter().chain(error.nearest.as_deref()));
+/// A word that selects nothing may be a misspelt system call or structure.
+fn or_name(error: NothingSelected, word: &str) -> NothingSelected {
+    let names = kconform_abi::syscall_names().chain(kconform_abi::structure_names());
+    let name = kconform_abi::nearest(word, names);
+    let nearest = kconform_abi::nearest(word, name.into_iter().chain(error.nearest.as_deref()));
     NothingSelected {
-        what: format!("no case matches {word:?}, and no system call has that name"),
+        what: format!("no case matches {word:?}, and no system call or structure has that name"),
         nearest: nearest.map(str::to_owned).or(error.nearest.clone()),
     }
 }

@@ -258,6 +258,7 @@ pub(super) fn number(expr: &Expr) -> Option<u64> {
     let value = |term: &Term| match term {
         Term::Number(number) => Some(*number),
         Term::Constant(name) => Arch::ALL.iter().find_map(|&arch| constant(arch, name)),
+        Term::Layout(layout) => layout.everywhere(),
         Term::Saved(_) | Term::Btf(_) => None,
     };
     expr.terms.iter().map(value).try_fold(0, |all, term| Some(all | term?))

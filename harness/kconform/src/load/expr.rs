@@ -5,7 +5,7 @@ use kconform_plan::BtfQuery;
 
 use crate::case::{Expr, Term};
 
-use crate::btf;
+use crate::{btf, uapi};
 
 use super::names::name_length;
 use super::reader::Reader;
@@ -67,6 +67,7 @@ pub(crate) fn number(text: &str) -> Option<Result<i128, &'static str>> {
 pub(crate) fn literal(expr: &Expr) -> Option<u64> {
     match expr.terms.as_slice() {
         [Term::Number(number)] => Some(*number),
+        [Term::Layout(layout)] => layout.everywhere(),
         _ => None,
     }
 }
@@ -117,6 +118,9 @@ impl Reader {
         if let Some(name) = text.strip_prefix('$').filter(|n| name_length(n) == n.len() && !n.is_empty()) {
             self.saved_number(name, span)?;
             return Some(Term::Saved(name.to_owned()));
+        }
+        if uapi::is_question(text) {
+            return self.layout(text, span).map(Term::Layout);
         }
         if btf::is_question(text) {
             return self.btf(text, span).map(Term::Btf);

@@ -25,6 +25,7 @@ mod syntax;
 mod tests;
 mod totals;
 pub(crate) mod tree;
+mod uapi;
 
 use std::collections::HashMap;
 use std::path::PathBuf;

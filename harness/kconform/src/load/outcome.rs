@@ -377,10 +377,11 @@ fn span(expr: &Expr) -> Span {
 }
 
 /// An expression's value on an architecture, where nothing of it is known only to the kernel or to an earlier step.
-fn value(expr: &Expr, arch: Arch) -> Option<u64> {
+pub(super) fn value(expr: &Expr, arch: Arch) -> Option<u64> {
     expr.terms.iter().try_fold(0, |bits, term| match term {
         Term::Number(number) => Some(bits | number),
         Term::Constant(name) => Some(bits | kconform_abi::constant(arch, name)?),
+        Term::Layout(layout) => Some(bits | layout.value(arch)?),
         Term::Saved(_) | Term::Btf(_) => None,
     })
 }

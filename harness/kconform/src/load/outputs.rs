@@ -5,6 +5,7 @@ use kconform_abi::bpf::{Command, FieldKind};
 use crate::arguments;
 use crate::case::{Arg, AttrField, AttrSlot, Piece, PieceKind, TextPart};
 use crate::place::{Place, Placed};
+use crate::uapi::{Layout, LayoutWant};
 
 use super::expr::{Fit, literal};
 use super::names::Kept;
@@ -187,6 +188,7 @@ pub(crate) fn is_sized(kind: &PieceKind) -> bool {
         PieceKind::List(pieces) | PieceKind::PercpuEach(pieces) => pieces.iter().all(|p| is_sized(&p.kind)),
         PieceKind::PercpuAll(piece) | PieceKind::Times { piece, .. } => is_sized(&piece.kind),
         PieceKind::Struct { members, .. } => members.iter().all(|(_, p)| is_sized(&p.kind)),
+        PieceKind::Uapi { members, .. } => in_place(members).all(|p| is_sized(&p.kind)),
         _ => true,
     }
 }
@@ -197,7 +199,16 @@ pub(crate) fn name_inside(piece: &Piece) -> Option<&Placed<String>> {
         PieceKind::List(pieces) | PieceKind::PercpuEach(pieces) => pieces.iter().find_map(name_inside),
         PieceKind::PercpuAll(piece) | PieceKind::Times { piece, .. } => name_inside(piece),
         PieceKind::Struct { members, .. } => members.iter().find_map(|(_, piece)| name_inside(piece)),
+        PieceKind::Uapi { members, .. } => in_place(members).find_map(name_inside),
         _ => None,
+    })
+}
+
+/// The pieces that stand in a structure.
+pub(crate) fn in_place(members: &[(Placed<String>, Placed<Arg>)]) -> impl Iterator<Item = &Piece> {
+    members.iter().filter_map(|(_, arg)| match &arg.value {
+        Arg::Buffer(piece) => Some(piece),
+        Arg::Expr(_) | Arg::Address(_) => None,
     })
 }
 
@@ -215,6 +226,9 @@ pub(crate) fn size(kind: &PieceKind) -> Option<u64> {
         PieceKind::AddrOf(_) => Some(8),
         PieceKind::Insns(insns) => Some(insns.iter().map(|i| 8 * i.value.list.len() as u64).sum()),
         PieceKind::Times { count, piece } => literal(count)?.checked_mul(size(&piece.kind)?),
+        PieceKind::Uapi { structure, .. } => {
+            Layout { structure: structure.clone(), want: LayoutWant::Size }.everywhere()
+        }
         PieceKind::PercpuAll(_)
         | PieceKind::PercpuEach(_)
         | PieceKind::Struct { .. }

@@ -121,7 +121,7 @@ impl Reader {
         Some(piece)
     }
 
-    fn buffer_name(&mut self, node: &Node) -> Option<Placed<String>> {
+    pub(crate) fn buffer_name(&mut self, node: &Node) -> Option<Placed<String>> {
         let word = self.word(node, "the name of a buffer")?;
         let name = self.new_name(word, node.span)?;
         Some(self.placed(node.span, name))
@@ -207,6 +207,12 @@ impl Reader {
             self.wrong_help(members.span, text, "write {member: {u32: 1}}");
             return None;
         };
+        if crate::uapi::is_known(word) {
+            return self.uapi(word, entries, outputs);
+        }
+        if entries.iter().any(|entry| entry.value.scalar().is_some()) {
+            self.not_in_tables(name.span, word);
+        }
         self.asks(&size);
         let mut all = Vec::new();
         for entry in entries {
@@ -266,7 +272,7 @@ impl Reader {
         }
     }
 
-    fn foreknown(&mut self, expr: Expr) -> Option<Expr> {
+    pub(crate) fn foreknown(&mut self, expr: Expr) -> Option<Expr> {
         if expr.terms.iter().any(|term| matches!(term, Term::Saved(_))) {
             let help = "buffers are laid out before the case starts: use a number, a constant or a parameter";
             self.wrong_help(

@@ -130,5 +130,6 @@ fn is_flags(expr: &Expr) -> bool {
             || name.starts_with("SIG_")
     };
     let constant = |term: &Term| matches!(term, Term::Constant(name) if !address(name));
-    expr.terms.iter().any(constant) && expr.terms.iter().all(|t| !matches!(t, Term::Saved(_) | Term::Btf(_)))
+    expr.terms.iter().any(constant)
+        && expr.terms.iter().all(|t| !matches!(t, Term::Saved(_) | Term::Btf(_) | Term::Layout(_)))
 }

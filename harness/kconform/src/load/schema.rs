@@ -7,16 +7,19 @@ use std::collections::BTreeSet;
 
 use kconform_abi::bpf::{self, Command, Field, FieldKind};
 use kconform_abi::{
-    Arch, Param, ParamKind, Prototype, capability, constant_names, errno, prototype, signal, syscall_names,
+    Arch, Param, ParamKind, Prototype, capability, constant_names, errno, prototype, signal, structure_names,
+    syscall_names,
 };
 use kconform_plan::{Lockdown, SYSCTLS};
 use serde_json::{Map, Value, json};
+
+use crate::uapi::member_names;
 
 /// A parameter, where more than a word belongs.
 const PARAMETER: &str = r"^\$[A-Za-z_][A-Za-z0-9_]*$";
 
 /// A number as text: several or-ed, a parameter, digits; single constants are listed by name.
-const NUMBER: &str = r"^\s*(-?[0-9][0-9A-Za-z_]*|\$[A-Za-z_][A-Za-z0-9_]*|btf_(id|size|offset|index)\s*\(.+\)|[^|]+(\|[^|]+)+)\s*$";
+const NUMBER: &str = r"^\s*(-?[0-9][0-9A-Za-z_]*|\$[A-Za-z_][A-Za-z0-9_]*|(btf_(id|size|offset|index)|sizeof|offsetof)\s*\(.+\)|[^|]+(\|[^|]+)+)\s*$";
 
 /// The schema as it is kept in the repository.
 pub(crate) fn schema() -> String {
@@ -73,7 +76,7 @@ fn definitions() -> Value {
         "number",
         json!({"anyOf": [
             {"type": "integer"}, reference("constant", ""), {"type": "string", "pattern": NUMBER,
-                "description": "16, -1, 0x10, A | B, $name, or what the kernel's own BTF says: btf_id(struct x), btf_size(struct x), btf_offset(struct x, member), btf_index(struct x, member)."},
+                "description": "16, -1, 0x10, A | B, $name, sizeof(struct x) and offsetof(struct x, member) of the uapi headers, or what the kernel's own BTF says: btf_id(struct x), btf_size(struct x), btf_offset(struct x, member), btf_index(struct x, member)."},
         ]}),
     );
     add("constant", words(constant_names(), "A constant of the target's own ABI; several are or-ed: A | B."));
@@ -81,6 +84,7 @@ fn definitions() -> Value {
     add("signal", words(signal::names(), "A signal."));
     add("capability", words(capability::names(), "A capability."));
     add("piece", piece());
+    add("structure", structure());
     add("pieces", one_or_many(reference("piece", "")));
     add(
         "expect",
@@ -544,12 +548,7 @@ fn piece() -> Value {
                 ),
             ),
             ("times", pair("[count, piece]: the piece so often.", "number", "piece")),
-            (
-                "struct",
-                json!({"type": "array", "minItems": 2, "maxItems": 2,
-                "description": "[name, {member: piece}]: a structure of the kernel's own, zeros but for these members; a member of a member is a.b.",
-                "items": [{"type": "string"}, {"type": ["object", "string"], "patternProperties": {"^<<$": {}}, "additionalProperties": reference("piece", "")}]}),
-            ),
+            ("struct", reference("structure", "")),
             (
                 "bytes",
                 json!({"type": "string", "pattern": PARAMETER, "description": "A saved buffer: $name."}),
@@ -557,6 +556,33 @@ fn piece() -> Value {
             ("as", json!({"type": "string", "description": "A name for `expect` and `save`."})),
         ],
     )
+}
+
+/// A structure: those of the uapi headers have known members, of others the kernel's BTF knows.
+fn structure() -> Value {
+    let names: BTreeSet<&str> = structure_names().collect();
+    let rules: Vec<Value> = names
+        .iter()
+        .map(|name| {
+            let members: Map<String, Value> =
+                member_names(name).into_iter().map(|member| (member.to_owned(), json!({}))).collect();
+            json!({
+                "if": {"items": [{"const": name}]},
+                "then": {"items": [{}, {"properties": members, "patternProperties": {"^<<$": {}}, "additionalProperties": false}]},
+            })
+        })
+        .collect();
+    json!({
+        "type": "array", "minItems": 2, "maxItems": 2,
+        "description": "[name, {member: value}]: a structure of the uapi headers or, where they lack the name, of the kernel's BTF, whose members are pieces; zeros but for these members; a member of a member is a.b.",
+        "items": [
+            {"anyOf": [{"enum": names}, {"type": "string"}]},
+            {"type": ["object", "string"], "patternProperties": {"^<<$": {}}},
+        ],
+        "allOf": rules,
+        "if": {"items": [{"not": {"enum": names}}]},
+        "then": {"items": [{}, {"patternProperties": {"^<<$": {}}, "additionalProperties": reference("piece", "")}]},
+    })
 }
 
 fn want() -> Value {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use kconform_abi::Arch;
 
-use crate::case::{Expr, Piece, PieceKind, Term, Text, TextPart};
+use crate::case::{Arg, Expr, Piece, PieceKind, Term, Text, TextPart};
 use crate::insn::Imm;
 use crate::limits::{BUFFER, CPUS, amount};
 use crate::place::Place;
@@ -187,6 +187,23 @@ impl<'s> Measure<'s> {
                 let sum = all.fold(Size::default(), Size::and);
                 Size { mixed: true, parts: sum.parts.saturating_add(1 + members.len() as u64), ..sum }
             }
+            PieceKind::Uapi { structure, members } => {
+                let on = |&arch: &Arch| Some(u64::from(kconform_abi::structure(arch, structure)?.size));
+                let bytes = Arch::ALL.iter().filter_map(on).max().unwrap_or(0);
+                let inside = members.iter().filter_map(|(_, arg)| match &arg.value {
+                    Arg::Buffer(piece) => Some(self.piece(piece)),
+                    Arg::Expr(_) | Arg::Address(_) => None,
+                });
+                let sum = inside.fold(Size::default(), Size::and);
+                let parts = sum.parts.saturating_add(1 + members.len() as u64);
+                Size {
+                    bytes: bytes.max(sum.bytes),
+                    contents: bytes.max(sum.contents),
+                    mixed: true,
+                    parts,
+                    ..sum
+                }
+            }
             PieceKind::Saved(name) => {
                 let bytes = self.saved.and_then(|saved| saved.get(name)).copied().unwrap_or(0);
                 Size { saved: bytes, ..Size::part(bytes) }
@@ -245,6 +262,7 @@ pub(crate) fn most(expr: &Expr) -> u64 {
         expr.terms.iter().try_fold(0, |bits, term| match term {
             Term::Number(number) => Some(bits | number),
             Term::Constant(name) => Some(bits | kconform_abi::constant(arch, name)?),
+            Term::Layout(layout) => Some(bits | layout.value(arch)?),
             Term::Saved(_) | Term::Btf(_) => Some(bits),
         })
     };

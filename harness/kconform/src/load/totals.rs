@@ -306,6 +306,7 @@ fn has_out(piece: &Piece) -> bool {
             Kind::List(pieces) | Kind::PercpuEach(pieces) => pieces.iter().any(has_out),
             Kind::PercpuAll(piece) | Kind::Times { piece, .. } => has_out(piece),
             Kind::Struct { members, .. } => members.iter().any(|(_, piece)| has_out(piece)),
+            Kind::Uapi { members, .. } => super::outputs::in_place(members).any(has_out),
             _ => false,
         }
 }

@@ -50,7 +50,12 @@ impl Pieces {
         size(&self.list)
     }
 
-    fn push(&mut self, piece: Piece) {
+    /// Pieces that are there already may not grow.
+    pub(super) fn close(&mut self) {
+        self.closed = self.list.len();
+    }
+
+    pub(super) fn push(&mut self, piece: Piece) {
         let open = self.list.len() > self.closed;
         match (self.list.last_mut().filter(|_| open), piece) {
             (Some(Piece::Bytes(last)), Piece::Bytes(more)) => last.extend(more),
@@ -188,6 +193,7 @@ impl Memory {
                 self.times(to, times, &one)?;
             }
             PieceKind::Struct { size, members } => self.structure(abi, to, piece, size, members)?,
+            PieceKind::Uapi { structure, members } => self.uapi(abi, to, structure, members)?,
             PieceKind::Saved(name) => to.push(Piece::Saved(abi.slot(name))),
             PieceKind::Number(expr) => return unmet(expr, "needs a width here, such as {u32: …}"),
         }
@@ -223,7 +229,7 @@ impl Memory {
         self.gap(to, end.checked_sub(at).ok_or_else(|| no_room(piece))?)
     }
 
-    fn gap(&mut self, to: &mut Pieces, bytes: u64) -> Result<(), Unmet> {
+    pub(super) fn gap(&mut self, to: &mut Pieces, bytes: u64) -> Result<(), Unmet> {
         if bytes == 0 { Ok(()) } else { self.zeros(to, bytes) }
     }
 
@@ -237,7 +243,7 @@ impl Memory {
         Ok(part)
     }
 
-    fn number(&mut self, abi: &mut Abi<'_>, expr: &case::Expr, width: u8) -> Result<Piece, Unmet> {
+    pub(super) fn number(&mut self, abi: &mut Abi<'_>, expr: &case::Expr, width: u8) -> Result<Piece, Unmet> {
         self.reserve(width.into())?;
         match abi.value(expr)? {
             Value::Number(number) if fits(number, width.into()) => Ok(Piece::Bytes(abi.bytes(number, width))),

@@ -10,6 +10,7 @@ mod outputs;
 mod steps;
 #[cfg(test)]
 mod tests;
+mod uapi;
 mod value;
 
 use std::collections::BTreeMap;

@@ -48,6 +48,10 @@ impl<'k> Abi<'k> {
                 Term::Number(number) => bits |= number,
                 Term::Constant(name) => bits |= self.constant(name)?,
                 Term::Btf(query) => bits |= self.kernel.btf(query)?,
+                Term::Layout(layout) => match layout.value(self.kernel.arch) {
+                    Some(number) => bits |= number,
+                    None => return unmet(expr, &format!("is not there on {}", self.kernel.arch)),
+                },
                 Term::Saved(name) if saved.is_none() => saved = Some(self.slot(name)),
                 Term::Saved(_) => return unmet(expr, "has more than one saved value"),
             }

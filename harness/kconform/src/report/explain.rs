@@ -223,7 +223,7 @@ impl Words {
 
     /// As written, with the value where constants stand in it.
     fn number(&self, expr: &Expr) -> String {
-        let constants = expr.terms.iter().any(|term| matches!(term, Term::Constant(_)));
+        let constants = expr.terms.iter().any(|term| matches!(term, Term::Constant(_) | Term::Layout(_)));
         let mut value = 0;
         for term in &expr.terms {
             value |= match term {
@@ -232,11 +232,16 @@ impl Words {
                     Some(n) => n,
                     None => return format!("{} ({name} is not there on {})", expr.text, self.arch),
                 },
+                Term::Layout(layout) => match layout.value(self.arch) {
+                    Some(n) => n,
+                    None => return expr.text.clone(),
+                },
                 Term::Saved(_) | Term::Btf(_) => return expr.text.clone(),
             };
         }
         match (constants, value as i64) {
             (false, _) => expr.text.clone(),
+            (true, same) if expr.text == same.to_string() => expr.text.clone(),
             (true, small @ -4096..=4096) => format!("{} ({small})", expr.text),
             (true, _) => format!("{} ({value:#x})", expr.text),
         }
@@ -286,6 +291,17 @@ impl Words {
                     .map(|(member, piece)| format!("{} = {}", member_of(member), self.piece(piece)));
                 let members = members.collect::<Vec<_>>().join("; ");
                 format!("a struct {} of the kernel, zeros but for {members}", size.name)
+            }
+            PieceKind::Uapi { structure, members } => {
+                let members = members.iter().map(|(name, value)| match &value.value {
+                    Arg::Buffer(piece) => format!("{} = {}", name.value, self.piece(piece)),
+                    value => format!("{} = {}", name.value, self.arg(value)),
+                });
+                let members = members.collect::<Vec<_>>().join("; ");
+                match members.is_empty() {
+                    true => format!("a struct {structure} of zeros"),
+                    false => format!("a struct {structure}, zeros but for {members}"),
+                }
             }
             PieceKind::Saved(name) => format!("the bytes kept as ${name}"),
             PieceKind::Number(expr) => self.number(expr),

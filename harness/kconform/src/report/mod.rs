@@ -25,6 +25,7 @@ mod prototype;
 mod settings;
 mod side_by_side;
 mod strace;
+mod structure;
 mod summary;
 mod tap;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub use prototype::prototypes;
 pub use settings::{SettingChange, Settings};
 pub use side_by_side::side_by_side;
 pub use strace::transcript;
+pub use structure::layouts;
 pub use summary::{set_up, summary, verdicts};
 
 use std::time::Duration;

@@ -119,7 +119,7 @@ fn numbers(name: &str) -> String {
     }
 }
 
-fn join(arches: &[Arch]) -> String {
+pub(super) fn join(arches: &[Arch]) -> String {
     let names: Vec<&str> = arches.iter().map(|arch| arch.name()).collect();
     match names.split_last() {
         Some((last, [])) => (*last).to_owned(),

@@ -12,6 +12,7 @@ use crate::case::{
     TextPart,
 };
 use crate::lower::{Lowered, LoweredCall};
+use crate::place::Placed;
 
 /// The steps that were begun, one line each, blocks indented; the line of `failed` (a step's number and its place in
 /// the enclosing `repeat` blocks) starts with `>`.
@@ -340,7 +341,7 @@ impl Shown<'_> {
             Term::Number(n) => (*n as i64).to_string(),
             Term::Constant(name) => name.clone(),
             Term::Saved(name) => self.saved(name),
-            Term::Btf(_) => expr.text.clone(),
+            Term::Btf(_) | Term::Layout(_) => expr.text.clone(),
         };
         expr.terms.iter().map(term).collect::<Vec<_>>().join("|")
     }
@@ -412,6 +413,12 @@ impl Shown<'_> {
                 };
                 format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
             }
+            PieceKind::Uapi { members, .. } => {
+                let member = |(name, value): &(Placed<String>, Placed<Arg>)| {
+                    format!("{}={}", name.value, self.arg(&value.value, ""))
+                };
+                format!("{{{}}}", members.iter().map(member).collect::<Vec<_>>().join(", "))
+            }
             PieceKind::Saved(name) => self.saved(name),
             PieceKind::Number(expr) => self.expr(expr),
         }
@@ -448,6 +455,10 @@ fn has_name(piece: &Piece, name: &str) -> bool {
             }
             PieceKind::PercpuAll(inner) | PieceKind::Times { piece: inner, .. } => has_name(inner, name),
             PieceKind::Struct { members, .. } => members.iter().any(|(_, piece)| has_name(piece, name)),
+            PieceKind::Uapi { members, .. } => members.iter().any(|(_, arg)| match &arg.value {
+                Arg::Buffer(piece) => has_name(piece, name),
+                Arg::Expr(_) | Arg::Address(_) => false,
+            }),
             _ => false,
         }
 }

@@ -29,6 +29,7 @@ fn an_editor_underlines_mistakes() {
         ("close: [3, 4]", "[3, 4]"),
         ("getpid: [0]", "[0]"),
         ("close: {fdd: 3}", "fdd"),
+        ("openat2: [0, {str: x}, {struct: [open_how, {flagss: 1}]}, 24]", "flagss"),
         ("openat: {dirfd: {str: x}, path: {str: x}}", "{str: x}"),
         ("openat: [{str: x}, O_RDONLY]", "{str: x}"),
         ("read: [0, {out: 8}, unmapped]", "unmapped"),
@@ -39,6 +40,11 @@ fn an_editor_underlines_mistakes() {
         step("close: [null]\n        errno: EBADF"),
         step("fcntl: [0, F_GETLK, {zero: 32}]"),
         step("getpid: []"),
+        step(
+            "openat2: [0, {str: x}, {struct: [open_how, {flags: O_RDONLY, mode: {u64: 1}}]}, sizeof(struct open_how)]",
+        ),
+        step("write: [1, {struct: [of_the_kernel_s_btf, {member: {u64: 1}}]}, 1]"),
+        step("write: [1, {struct: [timespec, {tv_sec: {as: seconds}}]}, 1]"),
         step("openat: {dirfd: AT_FDCWD, path: {str: x}, flags: O_RDONLY}"),
         step("openat: {dfd: AT_FDCWD, filename: {str: x}}"),
         step("clone: {flags: 0, stack: 0, tls: 0}"),
@@ -72,6 +78,13 @@ fn an_editor_offers_what_may_stand_there() {
         ),
         (step("close: [1]\n        errno: ‸"), vec!["EBADF", "ENOTSUPP"]),
         (step("openat:\n          dirfd: AT_FDCWD\n          ‸"), vec!["path", "flags", "mode"]),
+        (
+            step(
+                "openat2:\n          - 0\n          - {str: x}\n          - struct:\n              - open_how\n              - flags: 1\n                ‸",
+            ),
+            vec!["mode", "resolve"],
+        ),
+        (step("write: [1, {struct: [‸]}]"), vec!["open_how", "timespec"]),
         (step("‸"), vec!["bpf", "fcntl", "repeat", "unprivileged"]),
         ("cases:\n  - name: x\n    ‸\n".into(), vec!["matrix", "known_issue", "requires"]),
         ("‸\n".into(), vec!["about", "cases", "probes"]),

@@ -83,11 +83,38 @@ fn a_system_call_in_words() {
 }
 
 #[test]
+fn a_structure_in_words() {
+    for name in ["open_how", "epoll_event", "bpf_insn", "iovec", "linux_dirent64", "sockaddr_un", "tcphdr"] {
+        let said = Place::with(CASE).say(&["explain", "--target", "x86_64", name]);
+        assert_said!(format!("structure_{name}"), said);
+    }
+    let said = Place::with(CASE).say(&["explain", "opne_how"]).assert_status(2);
+    assert!(said.err.contains("did you mean \"open_how\"?"), "{}", said.all());
+}
+
+#[test]
 fn a_misspelt_system_call_is_told_from_a_case() {
     assert_said!("misspelt_syscall", Place::with(CASE).say(&["explain", "opneat"]));
     // An id is never taken for a system call, and words in ids still select cases.
     let said = Place::with(CASE).say(&["explain", "--no-run", "*fails*"]).assert_status(0);
     assert!(said.out.starts_with("s::fails_everywhere\n"), "{}", said.all());
+}
+
+#[test]
+fn a_case_with_structures_in_words() {
+    let case = "cases:
+  - name: structures
+    steps:
+      - openat2: [AT_FDCWD, {str: x}, {struct: [open_how, {flags: O_RDWR, mode: {u64: 1}}]}, sizeof(struct open_how)]
+      - openat2: [AT_FDCWD, {str: x}, {struct: [open_how, {}]}, 24]
+      - writev: [1, {struct: [iovec, {iov_base: null}]}, 1]
+      - epoll_wait: [1, {struct: [epoll_event, {data: {as: data}}]}, sizeof(struct epoll_event) | 1]
+        expect: {data: 1}
+";
+    for arch in ["x86_64", "riscv64"] {
+        let said = Place::with(case).say(&["explain", "--target", arch, "--no-run", "structures"]);
+        assert_said!(format!("structures_{arch}"), said);
+    }
 }
 
 /// Arguments by name are told in the order of the architecture.

@@ -7,6 +7,7 @@ mod calls;
 mod limits;
 mod refusals;
 mod show;
+mod uapi;
 
 use std::path::PathBuf;
 use std::sync::Arc;
