@@ -4,6 +4,7 @@ use kconform_plan::{Call, Expect, Function, Last, Op, Plan, Ret, Save, Source, S
 
 use crate::apart::Place;
 use crate::case::{Cases, Outcome};
+use crate::look::Namespaces;
 use crate::setup::{self, Failed};
 use crate::signals::Signals;
 use crate::sys;
@@ -29,7 +30,7 @@ pub fn bench(times: usize, scratch: &str) -> i32 {
 fn measure(times: usize, scratch: &str) -> Result<(u64, u64), Failed> {
     let signals = Signals::take().map_err(setup::failed("signalfd"))?;
     setup::be_guest_of_the_machine();
-    let mut cases = setup::cases(signals, scratch, Place::Machine)?;
+    let mut cases = setup::cases(signals, scratch, Place::Machine, Namespaces::now().shared(true))?;
     let plan = two_calls();
     let (mut bare, mut case) = (Vec::new(), Vec::new());
     for _ in 0..times.div_ceil(AT_ONCE as usize).max(1) {

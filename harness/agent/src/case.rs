@@ -7,6 +7,7 @@ use crate::ground::Ground;
 use crate::kernel_log::KernelLog;
 use crate::leftovers::{self, Swept};
 use crate::log::{Log, State};
+use crate::look::Shares;
 use crate::objects::Objects;
 use crate::reach::Reach;
 use crate::runner::Runner;
@@ -25,6 +26,7 @@ pub(crate) struct Cases {
     pub(crate) kernel_log: KernelLog,
     pub(crate) oom_score: OomScore,
     pub(crate) place: Place,
+    pub(crate) shares: Shares,
     pub(crate) ground: Ground,
     /// The next case's process, if there is one already.
     pub(crate) spare: Option<Spare>,

@@ -1,6 +1,7 @@
 //! The agent as PID 1 of a guest: mounts, the port to the host, and the power switch.
 
 use crate::apart::Place;
+use crate::look::Namespaces;
 use crate::serve::session;
 use crate::setup::{self, Failed, failed};
 use crate::signals::Signals;
@@ -76,7 +77,7 @@ fn run(remarks: Vec<String>) -> Result<(), Failed> {
     };
     panic::tell_host(port);
     let signals = Signals::take().map_err(failed("signalfd"))?;
-    let cases = setup::cases(signals, SCRATCH, Place::Guest)?;
+    let cases = setup::cases(signals, SCRATCH, Place::Guest, Namespaces::now().shared(true))?;
     setup::null_stdio()?;
     session(Stream::new(port, port, kind, signals), cases, settings::sysctls(), remarks)
 }

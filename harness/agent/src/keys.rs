@@ -84,6 +84,14 @@ impl Keys {
         }
     }
 
+    /// What each is called.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let name = |(id, key): (&i32, &Key)| format!("the key {id} {:?} ({})", key.description, key.kind);
+        // The kernel makes these when somebody looks for them.
+        let is_made = |key: &Key| key.stays() && !key.description.starts_with(PERSISTENT);
+        self.0.iter().filter(|(_, key)| !is_made(key)).map(name).collect()
+    }
+
     /// What these steps have changed, put back where that can be done. On a kernel that others use too only what the steps
     /// may have done is.
     pub(crate) fn after(&self, steps: &[Step], shared: bool) -> Vec<Trace> {

@@ -26,6 +26,7 @@ mod kernel_log;
 mod keys;
 mod leftovers;
 mod log;
+mod look;
 mod machine;
 mod memory;
 mod modules;

@@ -63,18 +63,22 @@ pub(crate) fn shared(name: &str, errno: i32) -> String {
 }
 
 /// Makes all files of the machine read-only, but for an empty /tmp and the like and the directory `scratch`. What cannot be
-/// done is remarked.
-pub(crate) fn seal_files(scratch: &str, remarks: &mut Vec<String>) {
-    let Ok(scratch) = std::path::absolute(scratch) else { return };
+/// done is remarked. Whether it is done.
+pub(crate) fn seal_files(scratch: &str, remarks: &mut Vec<String>) -> bool {
+    let Ok(scratch) = std::path::absolute(scratch) else { return false };
     let scratch = scratch.to_string_lossy().into_owned();
     if sys::make_dir(&sys::c_string(&scratch), 0o777).is_err() {
-        return;
+        return false;
     }
-    let Ok(kept) = sys::open(&sys::c_string(&scratch), libc::O_PATH | libc::O_DIRECTORY) else { return };
-    if let Err(failed) = seal(&scratch, kept) {
-        remarks.push(not_sealed(&failed));
+    let Ok(kept) = sys::open(&sys::c_string(&scratch), libc::O_PATH | libc::O_DIRECTORY) else {
+        return false;
+    };
+    let sealed = seal(&scratch, kept);
+    if let Err(failed) = &sealed {
+        remarks.push(not_sealed(failed));
     }
     sys::close(kept);
+    sealed.is_ok()
 }
 
 type Sealed = Result<(), (String, i32)>;

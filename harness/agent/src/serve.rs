@@ -7,6 +7,7 @@ use kconform_plan::{
 use crate::apart::Place;
 use crate::case::{Cases, Outcome};
 use crate::facts::facts;
+use crate::look::{Namespaces, look};
 use crate::setup::{self, Failed, Fds};
 use crate::signals::Signals;
 use crate::spare::Spare;
@@ -38,10 +39,12 @@ fn set_up(scratch: &str) -> Result<(Stream, Cases, Vec<String>), Failed> {
     let fds = setup::move_fds()?;
     panic::tell_host(fds.output);
     let signals = Signals::take().map_err(setup::failed("signalfd"))?;
-    let remarks = setup::enter_namespaces(&fds, &signals, scratch);
+    let before = Namespaces::now();
+    let (remarks, sealed) = setup::enter_namespaces(&fds, &signals, scratch);
+    let shares = before.shared(sealed);
     let Fds { input, output } = fds;
     setup::be_guest_of_the_machine();
-    let cases = setup::cases(signals, scratch, Place::Machine)?;
+    let cases = setup::cases(signals, scratch, Place::Machine, shares)?;
     Ok((Stream::new(input, output, Kind::Host, signals), cases, remarks))
 }
 
@@ -101,6 +104,7 @@ pub(crate) fn session(
                 cases.objects.watch(stream.kind == Kind::Host);
                 true
             }
+            Ok(ToAgent::Look) => tell(&mut stream, &FromAgent::Looked { things: look(cases.shares) })?,
             Ok(ToAgent::Settle { patience_ms }) => {
                 let settled = cases.objects.settle_within(patience_ms);
                 tell(&mut stream, &FromAgent::Traces { settled })?

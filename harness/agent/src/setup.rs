@@ -5,6 +5,7 @@ use crate::case::{Cases, OomScore};
 use crate::ground::Ground;
 use crate::kernel_log::KernelLog;
 use crate::log::{self, Log};
+use crate::look::Shares;
 use crate::objects::Objects;
 use crate::scratch::Scratch;
 use crate::signals::{PARENT_ENDED, Signals};
@@ -59,23 +60,23 @@ pub(crate) fn null_stdio() -> Result<(), Failed> {
 
 /// Where the agent may, its mounts become its own, and it goes on as PID 1 of a PID namespace of its own: a case cannot
 /// see, let alone kill, processes of the user's, and when the agent ends the kernel ends all that is left. Gives what is to be
-/// told of it: what cannot be had, too.
-pub(crate) fn enter_namespaces(stream: &Fds, signals: &Signals, scratch: &str) -> Vec<String> {
+/// told of it: what cannot be had, too. And whether the machine's files are sealed.
+pub(crate) fn enter_namespaces(stream: &Fds, signals: &Signals, scratch: &str) -> (Vec<String>, bool) {
     let mut remarks = Vec::new();
     if let Err(errno) = sys::unshare(libc::CLONE_NEWNS) {
         remarks.push(match errno {
             libc::EPERM => "cases have no namespaces of their own: that needs CAP_SYS_ADMIN".to_owned(),
             errno => format!("cases have no namespaces of their own: unshare: errno {errno}"),
         });
-        return remarks;
+        return (remarks, false);
     }
     leave_chroot();
     let _ = sys::mount("", "/", "", libc::MS_REC | libc::MS_PRIVATE, "");
     machine::enter_namespaces(&mut remarks);
-    machine::seal_files(scratch, &mut remarks);
+    let sealed = machine::seal_files(scratch, &mut remarks);
     if let Err(errno) = sys::unshare(libc::CLONE_NEWPID) {
         remarks.push(machine::shared("PID", errno));
-        return remarks;
+        return (remarks, sealed);
     }
     match sys::fork() {
         Ok(0) => {
@@ -88,7 +89,7 @@ pub(crate) fn enter_namespaces(stream: &Fds, signals: &Signals, scratch: &str) -
         // Nothing can be forked any more: no case will run either, and that is said there.
         Err(_) => {}
     }
-    remarks
+    (remarks, sealed)
 }
 
 /// In a chroot `/` is a directory somewhere in the namespace's tree: its mounts cannot be made private, and no case could make
@@ -167,7 +168,7 @@ pub(crate) fn be_guest_of_the_machine() {
 }
 
 /// All that cases need, with the scratch directory below `scratch`.
-pub(crate) fn cases(signals: Signals, scratch: &str, place: Place) -> Result<Cases, Failed> {
+pub(crate) fn cases(signals: Signals, scratch: &str, place: Place, shares: Shares) -> Result<Cases, Failed> {
     sys::umask(0o022);
     let _ = sys::limit(libc::RLIMIT_CORE as _, 0);
     // Before Linux 5.11 maps and programs are charged to it (commit 80ee81e0403c), some while after they are closed even:
@@ -188,6 +189,7 @@ pub(crate) fn cases(signals: Signals, scratch: &str, place: Place) -> Result<Cas
         kernel_log: KernelLog::open(),
         oom_score: OomScore::open(),
         place,
+        shares,
         ground: Ground::note(place),
         spare: None,
         objects: Objects::default(),

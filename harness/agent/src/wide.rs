@@ -22,6 +22,11 @@ const RESTLESS: &[&str] = &[
 
 /// The sysctls that somebody may write to, with their values.
 pub(crate) fn sysctls() -> Vec<(String, Vec<u8>)> {
+    sysctls_but(&[])
+}
+
+/// As [`sysctls`], without those below some directories.
+pub(crate) fn sysctls_but(without: &[&str]) -> Vec<(String, Vec<u8>)> {
     let mut found = Vec::new();
     let mut next = vec![SYSCTLS.trim_end_matches('/').to_owned()];
     while let Some(directory) = next.pop() {
@@ -29,7 +34,7 @@ pub(crate) fn sysctls() -> Vec<(String, Vec<u8>)> {
             let path = entry.path().to_string_lossy().into_owned();
             let name = path.strip_prefix(SYSCTLS).unwrap_or_default();
             if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
-                if !ELSEWHERE.contains(&name) {
+                if !ELSEWHERE.contains(&name) && !without.contains(&name) {
                     next.push(path);
                 }
                 continue;

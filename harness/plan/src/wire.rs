@@ -41,6 +41,8 @@ pub enum ToAgent {
     },
     /// From here on look for what cases leave behind. Nothing answers it.
     Watch,
+    /// Say what is there that cases may leave where others see it; only asked while no case is in flight.
+    Look,
     /// Wait for what lingers to go, and say what does not; only asked while no case is in flight.
     Settle {
         /// How long to wait, in milliseconds.
@@ -83,6 +85,11 @@ pub enum FromAgent {
     Traces {
         /// Cases by the host's numbers, of which nothing lingers any more, and what they have left for good.
         settled: Vec<(u64, Vec<Trace>)>,
+    },
+    /// The answer to [`ToAgent::Look`].
+    Looked {
+        /// Names of things, and their values where they have one.
+        things: Vec<(String, String)>,
     },
     /// The answers to [`ToAgent::Btf`], in the order of the questions.
     Btf {

@@ -106,7 +106,8 @@ impl Outputs {
             Event::Note(Note::Result(nth, _) | Note::NotRun(nth, _)) => {
                 jsonl::result(&cases[*nth], *nth, run, &mut self.places)
             }
-            Event::Note(Note::Opening(_) | Note::Doing(_) | Note::Running(_)) | Event::Round(_) => return,
+            Event::Note(Note::Opening(_) | Note::Doing(_) | Note::Running(_) | Note::Remark(_))
+            | Event::Round(_) => return,
         };
         for output in &mut self.all {
             let Growing::Yes(out) = &mut output.growing else { continue };

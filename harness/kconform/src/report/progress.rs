@@ -73,7 +73,7 @@ impl Progress {
             Event::Note(Note::Doing(Doing::Restoring)) => line.say(self.style, "restoring"),
             // The time that is left is known by the cases, and the first one comes after the boot.
             Event::Note(Note::Opened { .. }) if !line.again => line.bar.reset_eta(),
-            Event::Note(Note::Opened { .. }) => {}
+            Event::Note(Note::Opened { .. } | Note::Remark(_)) => {}
             Event::Note(Note::Running(case)) => {
                 line.bar.set_message(self.ids.get(*case).cloned().unwrap_or_default());
             }

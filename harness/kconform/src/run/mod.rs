@@ -177,6 +177,9 @@ fn run_target(cases: &[Case], target: Target, nth: usize, options: Options, send
             break;
         }
     }
+    for change in workers.iter_mut().filter_map(Worker::changes) {
+        tell(Event::Note(Note::Remark(change)));
+    }
     let unusable = unusable(&workers).cloned();
     // The target ends before it is said to have.
     drop(workers);
@@ -260,6 +263,10 @@ impl TargetRun {
             // What a later round did not come to, since the target was lost, is no news of the case.
             Event::Note(Note::NotRun(case, _)) if !self.tallies[*case].is_empty() => {}
             Event::Note(Note::NotRun(case, result)) => self.take_result(*case, result),
+            Event::Note(Note::Remark(more)) => {
+                let remarks = self.remark.take().into_iter().chain([more.clone()]);
+                self.remark = Some(remarks.collect::<Vec<_>>().join("; "));
+            }
             Event::Note(Note::Opening(_) | Note::Doing(_) | Note::Running(_)) | Event::Round(_) => {}
             Event::Finished { elapsed, unusable } => {
                 self.elapsed = *elapsed;

@@ -240,6 +240,17 @@ impl Session {
         self.say(&ToAgent::Watch)
     }
 
+    /// What is there that cases may leave where others see it, by name; nothing may be in flight.
+    pub fn look(&mut self) -> Result<Vec<(String, String)>, Broken> {
+        self.say(&ToAgent::Look)?;
+        let patience = SETTLING + self.grace;
+        match wait(&self.frames, Instant::now(), &mut || patience)? {
+            FromAgent::Looked { things } => Ok(things),
+            FromAgent::Failed { text } => Err(Broken::Agent(text)),
+            other => Err(Broken::out_of_turn(&other)),
+        }
+    }
+
     /// The cases of which nothing lingers any more since this was last asked, and what they have left for good.
     pub fn settled(&mut self) -> Vec<(u64, Vec<Trace>)> {
         std::mem::take(&mut self.settled)

@@ -1,6 +1,7 @@
 //! Runs cases on one target: skips what its kernel cannot run, keeps the agent busy, judges what comes back, and starts
 //! a fresh agent when one is lost, so that a fault costs one case.
 
+mod changes;
 mod neighbours;
 mod parked;
 #[cfg(test)]
@@ -23,6 +24,7 @@ use crate::interrupt;
 use crate::judge::{Failure, FailureKind, Found, Verdict, judge, judge_probe};
 use crate::kernel::{Kernel, Unmet};
 use crate::lower::{Lowered, lower, lower_probe};
+use changes::Before;
 use neighbours::{Neighbours, Suspects};
 use parked::Parked;
 
@@ -68,6 +70,8 @@ pub enum Note {
         /// What else to know.
         remark: Option<String>,
     },
+    /// More is to be said of the target.
+    Remark(String),
     /// These cases are next: the index of the first one that has no result yet.
     Running(usize),
     /// A case has its result, by its index in what was given to run.
@@ -113,6 +117,7 @@ pub struct Worker {
     leaks: Leaks,
     /// Of what lingers only what is known to be held by something counts: nothing is waited for.
     hurried: bool,
+    before: Before,
     /// By their numbers.
     parked: BTreeMap<u64, Parked>,
 }
@@ -265,6 +270,7 @@ impl Worker {
             neighbours: Neighbours::default(),
             leaks: Leaks::Ignored,
             hurried: false,
+            before: Before::default(),
             parked: BTreeMap::new(),
         }
     }
@@ -383,6 +389,7 @@ impl Worker {
                         let _ = opened.session.watch();
                     }
                     self.opened = Some(opened);
+                    self.look_before();
                     (self.touched, self.seeded) = (false, false);
                     self.neighbours = Neighbours::default();
                 }

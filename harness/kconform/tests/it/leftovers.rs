@@ -262,7 +262,7 @@ fn keys_that_stay_are_removed_and_told(#[values("native", "x86_64", "riscv64")] 
     let counts = said.counts(target);
     assert!(counts == "3 passed, 4 failed" || counts.ends_with("skipped"), "{}", said.all());
     for (description, keyring) in [("left", "_uid.0"), ("other", "_uid_ses.65534"), ("linked", "_uid.0")] {
-        let told = format!("\"kconform:{description}\" (user), which was linked to {keyring}");
+        let told = format!("\"kconform-{description}\" (user), which was linked to {keyring}");
         assert!(said.out.contains(&told), "{told}\n{}", said.all());
     }
     let persistent = said.out.contains("\"_persistent.65534\" (keyring), which is new");
@@ -271,7 +271,7 @@ fn keys_that_stay_are_removed_and_told(#[values("native", "x86_64", "riscv64")] 
     assert!(!said.out.contains("to undo it"), "{}", said.all());
     if target == "native" {
         // What held them goes a little later.
-        until("the keys are gone", || keys("kconform:").iter().all(|line| line.contains("kconform:others")));
+        until("the keys are gone", || keys("kconform-").iter().all(|line| line.contains("kconform-others")));
     }
 }
 
@@ -288,7 +288,7 @@ fn keys_of_others_are_put_back() {
     run(&["--no-check-leaks", "--tag", "before"]).assert_status(0);
     // But for its id: one that nothing links to any more is made anew.
     let key = || {
-        let all = keys("kconform:others");
+        let all = keys("kconform-others");
         let line = all.first().cloned().unwrap_or_default();
         line.split_whitespace().skip(1).map(str::to_owned).collect::<Vec<_>>()
     };
@@ -298,7 +298,7 @@ fn keys_of_others_are_put_back() {
     let check = run(&["--tag", "check"]);
     let revoked = run(&["--tag", "revoke"]);
     run(&["--no-check-leaks", "--tag", "after"]);
-    until("the key is gone", || keys("kconform:others").is_empty());
+    until("the key is gone", || keys("kconform-others").is_empty());
     assert_eq!(after, before, "{}", changed.all());
     assert_eq!(changed.counts("native"), "0 passed, 5 failed", "{}", changed.all());
     check.assert_status(0);
@@ -397,4 +397,39 @@ fn what_stays_attached_to_a_cgroup_is_detached_and_told() {
     let undone = format!("that was undone (bpftool cgroup attach {path} cgroup_inet_egress id ");
     assert!(two.out.contains(&detached) && two.out.contains(&undone), "{}", two.all());
     run(&["--no-check-leaks", "--tag", "after"]).assert_status(0);
+}
+
+/// What is otherwise after a run, and no case was told of, is said of the target, in every report. It may be somebody else's.
+#[test]
+fn what_changed_meanwhile_is_told() {
+    let Some(cgroup) = is_root().then(|| Cgroup::new("meanwhile")).flatten() else {
+        return not_here("what changes while cases run");
+    };
+    // Of what is called as runs of kconform call it, nothing is said.
+    let new = cgroup.0.parent().expect("a mount point").join(format!("meanwhile-{}", std::process::id()));
+    let place = Place::with(
+        "cases:\n  - {name: waits, steps: [{nanosleep: [{u64: [2, 0]}, null]}]}\n  - {name: ends, steps: [{getpid: []}]}\n",
+    );
+    let reports = ["json=r.json", "ktap=r.ktap", "junit=r.xml", "html=r.html", "jsonl=r.jsonl"];
+    let mut command = place.command(&[]);
+    command.args(["run", "--target", "native"]).stdout(Stdio::piped()).stderr(Stdio::null());
+    command.args(reports.iter().flat_map(|report| ["--report", report]));
+    let child = command.spawn().expect("the program can be started");
+    until("its processes are there", || place.processes().len() >= 3);
+    std::fs::create_dir(&new).expect("a cgroup");
+    let inner = std::fs::create_dir(cgroup.0.join("inner"));
+    let output = child.wait_with_output().expect("an end");
+    let _ = std::fs::remove_dir(cgroup.0.join("inner"));
+    std::fs::remove_dir(&new).expect("it can be removed");
+    inner.expect("a cgroup");
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    let told = format!("the directory {} is new", new.display());
+    assert!(said.contains("not as before the run, by a case or by somebody else on the machine: "), "{said}");
+    assert!(said.contains(&told) && !said.contains("inner"), "{said}");
+    for report in reports {
+        let path = place.here().join(report.split_once('=').expect("a path").1);
+        let text = std::fs::read_to_string(&path).expect("a report");
+        assert!(text.contains(&told), "{report}:\n{text}");
+    }
 }

@@ -104,7 +104,7 @@ impl Worker {
     /// Tells a result, now that it is known what the case left. On a kernel that others use too it runs again, alone, before
     /// anything is said to be its own.
     fn tell(
-        &self,
+        &mut self,
         cases: &[&Case],
         parked: Parked,
         traces: Vec<Trace>,
@@ -132,6 +132,7 @@ impl Worker {
             None => traces,
         };
         if !traces.is_empty() {
+            self.before.told(&traces);
             let left = outlived(case, &traces);
             result.verdict = match (result.verdict, left) {
                 // Its failure when it ran alone says nothing: the first run was in its way.
