@@ -19,11 +19,11 @@ pub(crate) fn sysctls() -> Vec<(String, Sysctl)> {
 
 /// What there is of a sysctl.
 pub(crate) fn sysctl(name: &str) -> Sysctl {
+    let path = sysctl_path(name);
     // Names come from the host, and are checked there; what leads out of the tree is none anyway.
-    if name.contains("..") || name.contains('\0') {
+    if path.split('/').any(|part| part == "..") || path.contains('\0') {
         return Sysctl::Missing;
     }
-    let path = sysctl_path(name);
     match sys::read_file(&path) {
         Ok(value) => Sysctl::Is(text(&value)),
         // In a chroot, say.
@@ -167,7 +167,8 @@ mod tests {
         assert!(matches!(sysctl("kernel.ostype"), Sysctl::Is(value) if value == "Linux"));
         assert_eq!(sysctl("kernel.kptr_restricted"), Sysctl::Missing);
         assert_eq!(sysctl("kernel.ostype.x"), Sysctl::Missing);
-        assert_eq!(sysctl("kernel...ostype"), Sysctl::Missing);
+        assert_eq!(sysctl("kernel.//.kernel.ostype"), Sysctl::Missing);
+        assert_eq!(sysctl("kernel/../kernel/ostype"), Sysctl::Missing);
     }
 
     #[test]

@@ -103,7 +103,7 @@ impl Reader {
         };
         let name: String = if by_path { text.chars().map(swapped).collect() } else { text.to_owned() };
         let is_name = first.is_some()
-            && name.split('.').all(|part| !part.is_empty())
+            && name.split('.').all(|part| part.contains(|c| c != '/'))
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-/:@".contains(c));
         let known = || SYSCTLS.iter().map(|known| known.name);
         if known_sysctl(&name).is_some() {
