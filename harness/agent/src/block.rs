@@ -4,7 +4,7 @@ use std::sync::Barrier;
 
 use kconform_plan::{ChildEnd, RecordKind, Saved, Step, Trouble, Value};
 
-use crate::log::{Cell, State};
+use crate::log::{Cell, Mark, State};
 use crate::runner::{Flow, Runner, Tried, trouble};
 use crate::sys::{self, Ended};
 
@@ -130,14 +130,25 @@ impl Runner {
         sys::exit(0)
     }
 
-    /// Runs steps several times.
-    pub(crate) fn repeat(&mut self, times: &Value, slot: Option<u32>, steps: &[Step]) -> Tried<Flow> {
+    /// Runs steps several times. Of many rounds the first and the last are kept.
+    pub(crate) fn repeat(
+        &mut self,
+        step: u32,
+        times: &Value,
+        slot: Option<u32>,
+        steps: &[Step],
+    ) -> Tried<Flow> {
         let times = u32::try_from(self.number(times)?)
             .map_err(|_| Trouble { what: "repeat so often".into(), errno: libc::ERANGE })?;
         let depth = self.iteration.len();
         let mut flow = Flow::Next;
+        let mut rounds = Rounds::default();
+        let begin = self.log.mark();
         for count in 0..times {
             self.iteration.truncate(depth);
+            if self.alone {
+                self.make_room(step, begin, &mut rounds, count);
+            }
             self.iteration.push(count);
             if let Some(slot) = slot {
                 self.keep(slot, Saved::Number(u64::from(count)));
@@ -149,6 +160,24 @@ impl Runner {
         }
         self.iteration.truncate(depth);
         Ok(flow)
+    }
+
+    /// Before a round: where the log has become long, forgets those before the last, which all went as expected.
+    fn make_room(&mut self, step: u32, begin: Mark, rounds: &mut Rounds, count: u32) {
+        let now = self.log.mark();
+        match rounds.forgettable {
+            None if self.log.is_long(begin, now) || self.log.is_long(Mark::default(), now) => {
+                rounds.forgettable = Some((now, count));
+            }
+            Some((from, first)) if count > first + 1 && self.log.is_long(from, now) => {
+                self.log.forget(from, rounds.last);
+                // It may have been among what is forgotten.
+                self.child = None;
+                self.record(step, RecordKind::Skipped { first, count: count - 1 - first });
+            }
+            _ => {}
+        }
+        rounds.last = self.log.mark();
     }
 
     /// Runs steps in a child that has the fd only by SCM_RIGHTS.
@@ -184,6 +213,15 @@ impl Runner {
         self.keep(slot, Saved::Number(received as u64));
         Ok(())
     }
+}
+
+/// What a `repeat` has written down so far.
+#[derive(Default)]
+struct Rounds {
+    /// Where what may be forgotten begins, and with which round.
+    forgettable: Option<(Mark, u32)>,
+    /// Where the last round begins.
+    last: Mark,
 }
 
 /// Makes a forked child nobody, with these capabilities only (capabilities(7): a change of uid keeps the permitted set

@@ -235,7 +235,7 @@ pub(crate) fn run_steps(log: Log, plan: &Plan, began: u64, place: Place) -> ! {
         sys::exit(0)
     }
     let slots = vec![None; plan.slots as usize];
-    Runner::new(log, began, slots, Vec::new()).run(&plan.steps)
+    Runner { alone: true, ..Runner::new(log, began, slots, Vec::new()) }.run(&plan.steps)
 }
 
 /// Reaps all that has ended; how the case's own process did, if it is among that.

@@ -14,6 +14,11 @@ use crate::sys::{self, Map};
 /// Bytes that a log may take at most; only what is written costs memory.
 pub(crate) const CAPACITY: usize = 64 << 20;
 
+/// Records that a log takes at most: as data each takes some hundred bytes of the agent's memory.
+const MOST_RECORDS: u32 = 1 << 17;
+/// Beyond these shares of a log, rounds of a `repeat` are forgotten but for the last ([`Log::is_long`]).
+const MOST_KEPT: (usize, u32) = (8, 8);
+
 const WORD: usize = size_of::<u64>();
 /// Above this many bytes, pages are given back instead of being zeroed.
 const WORTH_GIVING_BACK: usize = 1 << 20;
@@ -32,6 +37,15 @@ struct Header {
     dropped: AtomicU32,
     /// The state of the process that the log was made for.
     first: AtomicU32,
+    /// Records that are there.
+    records: AtomicU32,
+}
+
+/// How much a log holds at a moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Mark {
+    at: usize,
+    records: u32,
 }
 
 const START: usize = size_of::<Header>().next_multiple_of(WORD);
@@ -203,8 +217,40 @@ impl Log {
         }
     }
 
+    /// How much it holds now.
+    pub(crate) fn mark(&self) -> Mark {
+        Mark { at: self.used(), records: self.header().records.load(Ordering::Relaxed) }
+    }
+
+    /// Whether much of a log's room lies between the marks.
+    pub(crate) fn is_long(&self, from: Mark, to: Mark) -> bool {
+        to.at.saturating_sub(from.at) > self.capacity() / MOST_KEPT.0
+            || to.records.saturating_sub(from.records) > MOST_RECORDS / MOST_KEPT.1
+    }
+
+    /// Forgets what was written between the marks: what came after moves there. Nobody else may be writing, and no cell that
+    /// was taken since the first mark may be used any more.
+    pub(crate) fn forget(&self, from: Mark, to: Mark) {
+        let used = self.used();
+        if !(START <= from.at && from.at < to.at && to.at <= used) {
+            return;
+        }
+        let (moved, end) = (used - to.at, from.at + used - to.at);
+        // SAFETY: all lies within the used part, and nobody else uses it now.
+        unsafe {
+            std::ptr::copy(self.base.add(to.at), self.base.add(from.at), moved);
+            std::ptr::write_bytes(self.base.add(end), 0, used - end);
+        }
+        self.header().records.fetch_sub(to.records.saturating_sub(from.records), Ordering::Relaxed);
+        self.header().used.store(end as u64, Ordering::Release);
+    }
+
     /// Writes down a record that is encoded already.
     pub(crate) fn add_encoded(&self, record: &[u8]) {
+        if self.header().records.fetch_add(1, Ordering::Relaxed) >= MOST_RECORDS {
+            self.header().records.fetch_sub(1, Ordering::Relaxed);
+            return self.drop_more(1);
+        }
         let Some(at) = self.take(record.len()) else { return };
         // SAFETY: the room behind the word was taken for these bytes.
         unsafe {
@@ -316,6 +362,31 @@ mod tests {
         let kept = log.records().len();
         assert!(kept > 50);
         assert_eq!(log.dropped() as usize, 500 - kept);
+    }
+
+    #[test]
+    fn a_log_takes_no_more_records_than_the_agent_can_read() {
+        let log = Log::new(CAPACITY).expect("memory");
+        (0..MOST_RECORDS + 3).for_each(|step| log.add(&record(step)));
+        assert_eq!((log.records().len(), log.dropped()), (MOST_RECORDS as usize, 3));
+    }
+
+    #[test]
+    fn what_is_forgotten_makes_room_and_what_came_after_stays() {
+        let log = Log::new(1 << 16).expect("memory");
+        log.add(&record(0));
+        let from = log.mark();
+        (1..5).for_each(|step| log.add(&record(step)));
+        let to = log.mark();
+        (5..7).for_each(|step| log.add(&record(step)));
+        log.forget(from, to);
+        log.add(&record(7));
+        assert_eq!(log.records(), [0, 5, 6, 7].map(record));
+        assert_eq!(log.mark().records, 4);
+        // Nothing lies between.
+        log.forget(from, from);
+        log.forget(log.mark(), from);
+        assert_eq!(log.records(), [0, 5, 6, 7].map(record));
     }
 
     #[test]

@@ -62,12 +62,16 @@ pub(crate) struct Runner {
     pub(crate) cell: Cell,
     /// Where its next child will; used again when that one is gone.
     pub(crate) child: Option<Cell>,
+    /// Nobody else reads or writes the log while it runs: it is neither one of several threads, nor in an image that another
+    /// process follows.
+    pub(crate) alone: bool,
 }
 
 impl Runner {
     /// At the beginning of a case, or of an `exec` block.
     pub(crate) fn new(log: Log, began: u64, slots: Slots, iteration: Vec<u32>) -> Runner {
-        Runner { log, began, slots, iteration, areas: BTreeMap::new(), cell: log.first(), child: None }
+        let (areas, cell) = (BTreeMap::new(), log.first());
+        Runner { log, began, slots, iteration, areas, cell, child: None, alone: false }
     }
 
     /// Runs the steps, says how they ended, and ends the process.
@@ -101,7 +105,7 @@ impl Runner {
                 self.in_child(nth, |_| crate::block::drop_privileges(*capabilities), steps)
             }
             Op::Parallel(lists) => self.in_threads(lists),
-            Op::Repeat { times, slot, steps } => self.repeat(times, *slot, steps),
+            Op::Repeat { times, slot, steps } => self.repeat(nth, times, *slot, steps),
             Op::SendFd { fd, slot, steps } => self.with_sent_fd(nth, fd, *slot, steps),
             Op::Sysctl { settings, steps } => self.with_sysctls(nth, settings, steps),
         };

@@ -91,6 +91,13 @@ pub enum RecordKind {
     Child(ChildEnd),
     /// The agent could not do what the step asks for.
     Trouble(Trouble),
+    /// Of a `repeat` block: of so many rounds nothing is kept, from this one on. All their steps did what was expected.
+    Skipped {
+        /// The first of them.
+        first: u32,
+        /// How many.
+        count: u32,
+    },
 }
 
 /// How the child of a `fork`, `exec`, `unprivileged` or `send_fd` block ended.

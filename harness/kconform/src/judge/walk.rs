@@ -51,6 +51,8 @@ struct Seen<'a> {
     done: Option<(i64, &'a [Bytes])>,
     child: Option<ChildEnd>,
     trouble: Option<&'a Trouble>,
+    /// The first of the rounds of which nothing is kept, and how many they are.
+    skipped: Option<(u32, u32)>,
 }
 
 /// A case's steps, its plan and what was recorded.
@@ -73,6 +75,7 @@ impl<'a> Walk<'a> {
                 RecordKind::Done { ret, outputs, .. } => entry.done = Some((*ret, outputs)),
                 RecordKind::Child(end) => entry.child = Some(*end),
                 RecordKind::Trouble(trouble) => entry.trouble = Some(trouble),
+                RecordKind::Skipped { first, count } => entry.skipped = Some((*first, *count)),
             }
         }
         Walk { lowered, steps: by_index, seen, end: observation.end }
@@ -143,7 +146,10 @@ impl<'a> Walk<'a> {
                     },
                     _ => 0,
                 };
-                for nth in 0..times {
+                // What the agent forgot went as expected: it stops a case that does not.
+                let (first, count) = seen.and_then(|s| s.skipped).unwrap_or((0, 0));
+                let skipped = u64::from(first)..u64::from(first) + u64::from(count);
+                for nth in (0..times.min(skipped.start)).chain(skipped.end..times) {
                     let inner: Vec<u32> = at.iter().copied().chain([nth as u32]).collect();
                     match self.steps(steps, &inner, end, env) {
                         Stop::Walked(Walked::Held) => {}

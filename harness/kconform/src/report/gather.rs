@@ -267,7 +267,7 @@ impl<'a> Records<'a> {
                     };
                     step.outputs = names.unwrap_or_default().iter().zip(outputs).map(output).collect();
                 }
-                RecordKind::Child(_) | RecordKind::Trouble(_) => {}
+                RecordKind::Child(_) | RecordKind::Trouble(_) | RecordKind::Skipped { .. } => {}
             }
         }
         step.args = self.args(index, texts, passed);

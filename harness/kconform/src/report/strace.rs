@@ -99,6 +99,7 @@ pub(super) fn lines<'a>(
             RecordKind::Done { ret, outputs, attempts, .. } => event.done = Some((*ret, outputs, *attempts)),
             RecordKind::Child(end) => event.child = Some(*end),
             RecordKind::Trouble(trouble) => event.trouble = Some(&trouble.what),
+            RecordKind::Skipped { first, count } => event.skipped = Some((*first, *count)),
         }
     }
     let mut printer = Printer { lowered, events, rounds, end: seen.end, lines: Vec::new() };
@@ -112,6 +113,7 @@ struct Event<'a> {
     done: Option<(i64, &'a [Bytes], u32)>,
     child: Option<ChildEnd>,
     trouble: Option<&'a str>,
+    skipped: Option<(u32, u32)>,
 }
 
 struct Printer<'a> {
@@ -179,8 +181,14 @@ impl<'a> Printer<'a> {
         else {
             return;
         };
-        let first = if self.rounds == Rounds::All { 0 } else { last };
-        for nth in first..=last {
+        let begin = if self.rounds == Rounds::All { 0 } else { last };
+        let forgotten = self.events.get(&(step.index, at)).and_then(|event| event.skipped);
+        let (first, count) = forgotten.unwrap_or((last + 1, 0));
+        for nth in (begin..first.min(last + 1)).chain((first + count).max(begin)..=last) {
+            if nth == first + count && count > 0 {
+                let note = format!("rounds {first} to {} went as expected", nth - 1);
+                self.line(step, at, depth, LineKind::Block { name: "repeat", note });
+            }
             self.line(step, at, depth, LineKind::Block { name: "repeat", note: format!("round {nth}") });
             let round: Vec<u32> = at.iter().copied().chain([nth]).collect();
             self.block(steps, plan, &round, depth + 1);
