@@ -212,6 +212,56 @@ fn repetitions_count_and_share_what_they_save() {
     assert_eq!(slots, [0, 1, 2].map(|count| vec![(1, Saved::Number(count))]));
 }
 
+/// So often that all rounds would be too much to keep.
+const OFTEN: i64 = 100_000;
+
+/// The first rounds are there, the last one is whole, and what is between is counted; in a child as well, whose parent waits.
+#[rstest]
+#[case::itself(0, |steps| repeat(OFTEN, Some(1), steps))]
+#[case::in_a_child(1, |steps| fork(vec![repeat(OFTEN, Some(1), steps)]))]
+#[case::of_children(0, |steps| repeat(OFTEN / 50, Some(1), vec![fork(vec![repeat(50, None, steps)])]))]
+fn of_many_rounds_the_first_and_the_last_are_kept(#[case] index: u32, #[case] block: fn(Vec<Step>) -> Step) {
+    let seen = run(vec![block(vec![getpid(), getpid()]), getpid()]).clean();
+    assert!(seen.0.records.len() < 80_000, "{} records", seen.0.records.len());
+    let skipped: Vec<_> = seen
+        .0
+        .records
+        .iter()
+        .filter_map(|r| match r.kind {
+            RecordKind::Skipped { first, count } if r.step == index => Some((first, count)),
+            _ => None,
+        })
+        .collect();
+    let [(first, count)] = skipped[..] else { panic!("{skipped:?}") };
+    let inside = || seen.0.records.iter().filter(|r| r.step > index && !r.iteration.is_empty());
+    let rounds: std::collections::BTreeSet<u32> = inside().map(|r| r.iteration[0]).collect();
+    let last = *rounds.last().expect("some are kept");
+    let expected: Vec<u32> = (0..first).chain(first + count..=last).collect();
+    assert_eq!(rounds.into_iter().collect::<Vec<_>>(), expected);
+    assert!(first > 50 && [OFTEN as u32, OFTEN as u32 / 50].contains(&(last + 1)), "{first} {last}");
+    // The step behind it ran.
+    assert!(matches!(seen.0.records.last().map(|r| &r.kind), Some(RecordKind::Done { .. })));
+}
+
+/// What comes after a round that surprises is told as ever.
+#[test]
+fn a_surprise_after_many_rounds_is_kept() {
+    // Nothing is from 50001 to 50000.
+    let close = syscall(libc::SYS_close_range, &[slot(1), n(50_000), n(0)]);
+    let seen = run(vec![repeat(OFTEN, Some(1), vec![getpid(), close]), getpid()]);
+    assert_eq!(seen.0.dropped, 0);
+    assert_eq!(seen.rets().last(), Some(&(2, -i64::from(libc::EINVAL))));
+    assert_eq!(seen.0.records.last().map(|r| r.iteration.clone()), Some(vec![50_001]));
+}
+
+/// Threads write at the same time: what finds no room is counted.
+#[test]
+fn threads_that_go_on_for_long_are_bounded() {
+    let thread = || vec![repeat(OFTEN, None, vec![getpid()])];
+    let seen = run(vec![op(Op::Parallel(vec![thread(), thread()]))]);
+    assert!(seen.0.dropped > 0 && seen.0.records.len() < 140_000, "{}", seen.0.records.len());
+}
+
 #[test]
 fn a_sent_fd_arrives_alone() {
     let pipe = syscall(libc::SYS_pipe2, &[Value::Address(0), n(0)]).buffer(vec![Piece::Zero(8)]).with(|c| {

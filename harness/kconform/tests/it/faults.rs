@@ -97,6 +97,13 @@ const ROWS: &[Row] = &[
     ("lost_port", "LOST", "the agent gave up: the port to the host is gone", 3),
     ("garbled_port", "LOST", "a message of 4294967295 bytes is not one of ours", 3),
     ("reset", "CRASHED", "a reset or a power-off", 1),
+    ("endless", "TIMED OUT", "the case's time (3 s) was over", 1),
+    ("endless_outputs", "TIMED OUT", "the case's time (3 s) was over", 1),
+    ("endless_threads", "TIMED OUT", "the case's time (3 s) was over", 1),
+    ("endless_image", "TIMED OUT", "the case's time (3 s) was over", 1),
+    ("endless_children", "TIMED OUT", "the case's time (3 s) was over", 1),
+    ("endless_kernel_log", "TIMED OUT", "the case's time (3 s) was over", 1),
+    ("endless_console", "TIMED OUT", "the case's time (3 s) was over", 1),
 ];
 
 /// Whether a fault was met as it should be; one that this kernel does not offer is skipped, and that is said.
