@@ -13,8 +13,8 @@ pub const CASE: u64 = 32 << 20;
 pub const CONTENTS: u64 = 8 << 20;
 
 /// Bytes that come back from a case: what its outputs hold, and saved buffers whenever they are used. The agent's log takes
-/// an eighth of a machine's memory. (Repeated calls are counted once, for what they write may be little; a case whose log
-/// is full is lost, and says so.)
+/// an eighth of a machine's memory. (Repeated calls are counted once: of many rounds of a `repeat` the agent keeps the first
+/// and the last; where it cannot, in threads, a case whose log is full is lost, and says so.)
 pub const REPORT: u64 = 16 << 20;
 
 /// Parts of a case's buffers that are made one by one: addresses, saved values, stretches of bytes between them.

@@ -196,6 +196,43 @@ fn a_second_name_is_the_same_errno(#[case] name: &str, #[case] ret: i64) {
     assert!(all.contains("  passed: "), "{all}");
 }
 
+/// Rounds of which nothing is kept went as expected; what is kept is judged as ever, and none may be missing beside them.
+#[rstest]
+#[case::all(&[0, 1, 8, 9], Some((2, 6)), 5, "  passed: ")]
+#[case::the_first_are_gone(&[9], Some((0, 9)), 5, "  passed: ")]
+#[case::a_hole(&[0, 1, 9], Some((2, 6)), 5, "  lost: step 2 was not reached")]
+#[case::none_said(&[0, 1, 8, 9], None, 5, "  lost: step 2 was not reached")]
+#[case::the_last_one_fails(&[0, 1, 8, 9], Some((2, 6)), -9, "  failed: expected success, got EBADF")]
+fn rounds_that_are_not_kept(
+    #[case] kept: &[u32],
+    #[case] skipped: Option<(u32, u32)>,
+    #[case] last: i64,
+    #[case] told: &str,
+) {
+    let steps = "[{repeat: {times: 10, steps: [{getpid: []}]}}]";
+    let case = case(steps);
+    let mut seen = seen(&[], End::Finished);
+    let mut add = |step, iteration: &[u32], kind| {
+        seen.records.push(Record { step, iteration: iteration.to_vec(), time_ns: 0, kind });
+    };
+    if let Some((first, count)) = skipped {
+        add(0, &[], RecordKind::Skipped { first, count });
+    }
+    for &round in kept {
+        let ret = if round == 9 { last } else { 5 };
+        add(1, &[round], begun(1).1);
+        add(1, &[round], done(1, ret).1);
+    }
+    let lowered = lowered(&case);
+    let all = self::told(&judge(&case, &lowered, &seen, &kernel(false)));
+    assert!(all.starts_with(told), "{all}");
+    // The last round is what is shown of many, here with those before it that are not kept.
+    if kept == [9] {
+        let lines = crate::report::transcript(&case.steps, &lowered, &seen, None);
+        assert_eq!(lines[0], "  repeat: rounds 0 to 8 went as expected");
+    }
+}
+
 #[test]
 fn harm_to_the_kernel() {
     let case = case("[{getpid: []}]");

@@ -239,6 +239,9 @@ pub struct CaseResult {
     /// From before the case's fork to after its clean-up, in nanoseconds of the target; 0 when it did not run.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub duration_ns: u64,
+    /// How many steps in the middle of `steps` are left out, where there were thousands.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub left_out: u64,
     /// What happened on the way: the case ran again, since QEMU died by itself, say.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub remark: Option<String>,
@@ -481,6 +484,7 @@ impl CaseResult {
             taint: 0,
             left_behind: 0,
             duration_ns: 0,
+            left_out: 0,
             remark: None,
             runs: BTreeMap::new(),
         }

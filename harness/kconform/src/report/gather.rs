@@ -26,6 +26,10 @@ use crate::target::CaseResult as Ran;
 /// How many lines of the words that were not kept go into the report.
 const MOST_LINES: usize = 3;
 
+/// How many of a case's steps go into the report: of more, the first and the last, half each. A case that goes round for ever has
+/// any number.
+const MOST_STEPS: usize = 4096;
+
 /// Gathers the report of a run that began then. `files` are all case files that were read, which hold `count` cases.
 pub fn gather(
     cases: &[case::Case],
@@ -151,7 +155,15 @@ fn result(target: &str, case: &case::Case, ran: &Ran, places: &mut Places) -> Ca
     result.remark = ran.remark.clone();
     if let Some(seen) = &ran.seen {
         let (lowered, observation) = &**seen;
-        observed(&mut result, case, lowered, observation, places);
+        let failed = match &ran.verdict {
+            Verdict::Failed(failure)
+            | Verdict::TimedOut(failure)
+            | Verdict::ExpectedFailure { failure, .. } => {
+                failure.step.map(|step| (step, failure.iteration.as_slice()))
+            }
+            _ => None,
+        };
+        observed(&mut result, case, lowered, observation, failed, places);
     }
     match &ran.verdict {
         Verdict::Passed => {}
@@ -183,6 +195,7 @@ fn observed(
     case: &case::Case,
     lowered: &Lowered,
     seen: &Observation,
+    failed: Option<(u32, &[u32])>,
     places: &mut Places,
 ) {
     result.duration_ns = seen.duration_ns;
@@ -201,8 +214,18 @@ fn observed(
         End::NotStarted(errno) => Some(format!("not started: {}", judge::describe_errno(errno))),
     };
     let mut records = Records::new(lowered, seen);
-    for line in lines(&case.steps, lowered, seen, Rounds::All) {
-        result.steps.push(records.step(line, places));
+    let lines = lines(&case.steps, lowered, seen, Rounds::All);
+    let middle = match lines.len().checked_sub(MOST_STEPS) {
+        Some(more) if more > 0 => MOST_STEPS / 2..MOST_STEPS / 2 + more,
+        _ => 0..0,
+    };
+    for (nth, line) in lines.into_iter().enumerate() {
+        let is_failed = failed.is_some_and(|(step, at)| line.step.index == step && line.iteration == at);
+        if middle.contains(&nth) && !is_failed {
+            result.left_out += 1;
+        } else {
+            result.steps.push(records.step(line, places));
+        }
     }
 }
 

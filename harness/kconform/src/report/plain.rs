@@ -103,7 +103,7 @@ pub(super) fn transcript(result: &CaseResult) -> Vec<String> {
         return steps.map(line).collect();
     };
     let mut told: Vec<String> = steps.clone().take(first).map(line).collect();
-    told.push(format!("  … and {left_out} steps more …"));
+    told.push(format!("  … and {} steps more …", left_out as u64 + result.left_out));
     told.extend(steps.skip(first + left_out).map(line));
     told
 }
@@ -186,5 +186,7 @@ mod tests {
         assert_eq!(told.len(), 37);
         assert_eq!(told[11..14], ["  call11() = 0", "  … and 464 steps more …", "  call476() = 0"]);
         assert_eq!(told[36], "  call499() = 0");
+        result.left_out = 100_000;
+        assert_eq!(transcript(&result)[12], "  … and 100464 steps more …");
     }
 }

@@ -183,9 +183,10 @@ impl<'a> Printer<'a> {
         };
         let begin = if self.rounds == Rounds::All { 0 } else { last };
         let forgotten = self.events.get(&(step.index, at)).and_then(|event| event.skipped);
-        let (first, count) = forgotten.unwrap_or((last + 1, 0));
-        for nth in (begin..first.min(last + 1)).chain((first + count).max(begin)..=last) {
-            if nth == first + count && count > 0 {
+        let (first, count) = forgotten.unwrap_or((last.saturating_add(1), 0));
+        let next = first.saturating_add(count);
+        for nth in (begin..first.min(last.saturating_add(1))).chain(next.max(begin)..=last) {
+            if nth == next && count > 0 {
                 let note = format!("rounds {first} to {} went as expected", nth - 1);
                 self.line(step, at, depth, LineKind::Block { name: "repeat", note });
             }

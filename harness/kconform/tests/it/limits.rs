@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use crate::guests::is_set_up;
-use crate::program::{Place, not_here};
+use crate::program::{Place, data, not_here};
 
 /// Cases at the limits, which are told by `kconform check`, are no trouble on any target.
 #[rstest]
@@ -13,6 +13,48 @@ fn what_is_not_too_large_runs(#[values("native", "x86_64", "riscv64")] target: &
     }
     let said = Place::data().say(&["run", "--target", target, "--cases", "hostile/limits.yaml"]);
     assert_eq!(said.assert_status(0).counts(target), "9 passed");
+}
+
+/// A case that goes round for ever is timed out, whatever it writes down; its report is of a size that can be read.
+#[rstest]
+fn a_case_that_goes_round_for_ever_has_a_small_report(
+    #[values("endless", "endless_outputs", "endless_threads", "endless_image", "endless_children")]
+    name: &str,
+) {
+    let case = std::fs::read_to_string(data().join(format!("faults/{name}.yaml"))).expect("a case");
+    let place = Place::with(&format!("cases:\n{case}  - {{name: passes, steps: [{{getpid: []}}]}}\n"));
+    let said = place.run(&["--report", "json=run.json", "--report", "junit=run.xml"]).assert_status(1);
+    assert_eq!(said.counts("native"), "1 passed, 1 timed out", "{}", said.all());
+    let size = |file: &str| std::fs::metadata(place.here().join(file)).expect("a report").len();
+    assert!(
+        size("run.json") < 8 << 20 && size("run.xml") < 64 << 10,
+        "{} {}",
+        size("run.json"),
+        size("run.xml")
+    );
+}
+
+/// A number of rounds that is too much to keep, and comes to its end.
+#[test]
+fn a_long_repetition_passes() {
+    let place = Place::with(
+        "cases:\n  - name: long\n    timeout: 60\n    steps:\n      - repeat: {times: 100000, as: i, steps: [{close: [99], errno: EBADF}]}\n",
+    );
+    let said = place.run(&["--report", "json=run.json", "--verbose"]).assert_status(0);
+    assert!(said.out.contains("repeat: round 99999"), "{}", said.all());
+    let text = std::fs::read_to_string(place.here().join("run.json")).expect("a report");
+    let report: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    let result = &report["cases"][0]["results"][0];
+    let left_out = result["left_out"].as_u64().expect("some are left out");
+    let steps = result["steps"].as_array().expect("steps");
+    assert!(steps.len() == 4096 && left_out > 1000, "{left_out} {}", steps.len());
+    let is_note = |step: &serde_json::Value| {
+        step["back"].as_str().is_some_and(|back| back.ends_with("went as expected"))
+    };
+    // Wherever the note is, rounds begin with 0 and end with the last.
+    assert_eq!(steps[0]["back"], "round 0");
+    assert!(steps.iter().filter(|step| is_note(step)).count() <= 1);
+    assert_eq!(steps[steps.len() - 1]["iteration"][0], 99_999);
 }
 
 /// Nothing is made of what is too large, and nothing is skipped.
