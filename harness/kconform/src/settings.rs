@@ -181,6 +181,20 @@ impl Kernel {
         }
     }
 
+    /// Whether a case may set a sysctl in the middle: some stay as they are once they have a certain value.
+    ///
+    /// # Errors
+    /// That it is one of these.
+    pub(crate) fn can_set(&self, name: &str, number: i64) -> Result<(), Unmet> {
+        let lock = known_sysctl(name).and_then(|known| known.locks_at).filter(|lock| *lock != number);
+        match (lock, self.sysctl(name)) {
+            (Some(lock), Some(Sysctl::Is(value))) if *value == lock.to_string() => Err(Unmet {
+                reason: format!("needs {name}={number}, it is {value} and stays so until the next boot"),
+            }),
+            _ => Ok(()),
+        }
+    }
+
     fn meets_jit(&self, wanted: Option<bool>) -> Result<(), Unmet> {
         let reason = match (wanted, self.settings.jit) {
             (None, _) | (Some(true), Some(true)) | (Some(false), Some(false)) => return Ok(()),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kconform_plan::{Op, Step};
+use kconform_plan::{Op, Step, Value};
 
 use super::value::Abi;
 use super::{LoweredCall, call};
@@ -59,7 +59,11 @@ impl Steps<'_> {
                 }
                 let mut lowered = Vec::new();
                 for (name, value) in settings {
-                    lowered.push((name.value.replace('.', "/"), self.abi.value(value)?));
+                    let value = self.abi.value(value)?;
+                    if let Value::Number(number) = value {
+                        self.abi.kernel.can_set(&name.value, number as i64)?;
+                    }
+                    lowered.push((name.value.replace('.', "/"), value));
                 }
                 Op::Sysctl { settings: lowered, steps: self.lower(steps)? }
             }
