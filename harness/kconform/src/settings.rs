@@ -359,6 +359,19 @@ mod tests {
     }
 
     const NONE: Lockdown = Lockdown::None;
+    #[test]
+    fn what_is_locked_cannot_be_set_in_the_middle() {
+        let kernel = kernel(true);
+        let reason = |name, number| kernel.can_set(name, number).err().map(|unmet| unmet.reason);
+        let locked = "needs kernel.yama.ptrace_scope=0, it is 3 and stays so until the next boot";
+        assert_eq!(reason("kernel.yama.ptrace_scope", 0).as_deref(), Some(locked));
+        for (name, number) in
+            [("kernel.yama.ptrace_scope", 3), ("kernel.unprivileged_bpf_disabled", 0), ("kernel.printk", 1)]
+        {
+            assert_eq!(reason(name, number), None, "{name}");
+        }
+    }
+
     const INTEGRITY: Lockdown = Lockdown::Integrity;
 
     #[rstest]
