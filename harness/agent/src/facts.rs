@@ -1,5 +1,7 @@
 //! What the agent says of the kernel and of itself.
 
+use std::ffi::CStr;
+
 use kconform_plan::{Facts, Sysctl};
 
 use crate::kernel_log::KernelLog;
@@ -7,6 +9,16 @@ use crate::{sandbox, settings, sys};
 
 /// The inode of the initial user namespace: `PROC_USER_INIT_INO` of include/linux/proc_ns.h.
 const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+
+/// What cases find in any root, and a file that shows it to be there: a chroot may be without.
+const ROOT: [(&str, &CStr); 3] =
+    [("/proc", c"/proc/self/status"), ("/sys", c"/sys/kernel"), ("/dev/null", c"/dev/null")];
+
+/// Those whose file is not there.
+fn lacking(places: &[(&str, &CStr)]) -> Vec<String> {
+    let is_there = |file: &CStr| sys::stat_following(file).is_ok();
+    places.iter().filter(|(_, file)| !is_there(file)).map(|(place, _)| (*place).to_owned()).collect()
+}
 
 const CAP_SYS_ADMIN: u64 = 21;
 const CAP_BPF: u64 = 39;
@@ -41,6 +53,7 @@ pub(crate) fn facts(kernel_log: &KernelLog, sysctls: Vec<(String, Sysctl)>, rema
         settings: settings::settings(sysctls, !bpf_is_refused),
         taint: kernel_log.taint(),
         kernel_log: kernel_log.readable(),
+        root_lacks: lacking(&ROOT),
         refusals,
         remarks,
     }
@@ -64,6 +77,12 @@ fn count(list: &str) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_root_lacks_is_noticed() {
+        assert_eq!(lacking(&ROOT), [""; 0]);
+        assert_eq!(lacking(&[("/dev/null", c"/dev/null"), ("/none", c"/none/such")]), ["/none"]);
+    }
 
     #[test]
     fn cpu_lists_are_counted() {

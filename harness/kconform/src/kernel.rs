@@ -38,6 +38,8 @@ pub struct Kernel {
     pub sysctls: Arc<BTreeMap<String, Sysctl>>,
     /// What it said of its own types. Shared, as the config is.
     pub btf: Arc<BTreeMap<BtfQuery, BtfAnswer>>,
+    /// What the root that cases would run in lacks of `/proc`, `/sys` and `/dev/null`.
+    pub root_lacks: Arc<[String]>,
     /// System calls that are refused there before the kernel's own code looks at them.
     pub refusals: Arc<[Refusal]>,
     /// It is the kernel that the harness itself runs on.
@@ -94,6 +96,7 @@ impl Kernel {
             settings: Arc::new(facts.settings.clone()),
             sysctls: Arc::new(facts.settings.sysctls.iter().cloned().collect()),
             btf: Arc::default(),
+            root_lacks: facts.root_lacks.as_slice().into(),
             refusals: facts.refusals.as_slice().into(),
             host,
             guest: false,
@@ -120,6 +123,20 @@ impl Kernel {
             return Err("leaks cannot be looked for: bpf(2) is refused");
         }
         Ok(())
+    }
+
+    /// Whether cases find what is in any root: without it nothing that they see says anything of the kernel.
+    ///
+    /// # Errors
+    /// What is not there.
+    pub fn has_a_root(&self) -> Result<(), Unmet> {
+        if self.root_lacks.is_empty() {
+            return Ok(());
+        }
+        let what = self.root_lacks.join(" and ");
+        Err(Unmet {
+            reason: format!("there is no {what} in this root (mount it in a chroot, or run outside of it)"),
+        })
     }
 
     /// Whether everything is there; the first thing that is not, otherwise.

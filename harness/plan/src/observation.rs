@@ -188,6 +188,8 @@ pub struct Facts {
     pub taint: u64,
     /// `/dev/kmsg` can be read.
     pub kernel_log: bool,
+    /// What every root has and the agent's has not (a chroot's): `/proc`, `/sys`, `/dev/null`.
+    pub root_lacks: Vec<String>,
     /// What refuses system calls before the kernel's own code.
     pub refusals: Vec<Refusal>,
     /// What could not be set up (a mount, say); not fatal.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{BtfAnswer, BtfQuery, Facts, Observation, Plan, Sysctl, Trace};
 
 /// The version of the messages; both ends must agree. Any change of a type of this crate makes a new one.
-pub const WIRE_VERSION: u32 = 14;
+pub const WIRE_VERSION: u32 = 15;
 
 /// The longest message that is sent or taken, in bytes.
 pub const MAX_FRAME: usize = 256 << 20;

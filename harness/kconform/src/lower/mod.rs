@@ -76,6 +76,7 @@ const PROBE_TIME: Duration = Duration::from_secs(10);
 /// What the case needs and this kernel (or user) does not have; also what no plan can be made of, such as a buffer of
 /// absurd size.
 pub fn lower(case: &Case, kernel: &Kernel, timeout_factor: f64) -> Result<Lowered, Unmet> {
+    kernel.has_a_root()?;
     let (kernel, sysctls) = kernel.prepared(case)?;
     if case.guest_only && kernel.host {
         return Err(Unmet { reason: "not run on this machine's own kernel (guest_only)".into() });

@@ -206,3 +206,20 @@ fn in_a_sandbox_the_project_s_cases_do_not_fail() {
     );
     assert!(said.out.contains(" passed"), "cases that need no bpf(2): {}", said.all());
 }
+
+/// A chroot in which nobody has mounted anything, as far as cases see it: /proc they have from the agent.
+#[rstest]
+#[case::no_sys("mount -t tmpfs none /sys")]
+#[case::neither("mount -t tmpfs none /sys && mount -t tmpfs none /proc")]
+fn in_an_empty_root_nothing_is_tested(#[case] mounts: &str) {
+    if !is_root() || in_a_chroot() {
+        return not_here("a root without /sys: only root can make one, outside of a chroot");
+    }
+    let place = Place::with("cases:\n  - {name: one, steps: [{close: [0]}]}\n");
+    let script = format!("{mounts} && exec \"$@\"");
+    let said = place
+        .say_through(&["unshare", "--mount", "sh", "-c", &script, "sh"], &["run", "--target", "native"])
+        .assert_status(3);
+    let reason = "there is no /sys in this root (mount it in a chroot, or run outside of it): 1 on native";
+    assert!(said.out.contains(reason), "{}", said.all());
+}

@@ -35,6 +35,7 @@ fn kernel(arch: Arch) -> Kernel {
         settings: Arc::default(),
         sysctls: Arc::default(),
         btf: Arc::default(),
+        root_lacks: Arc::default(),
         refusals: Arc::default(),
         host: false,
         guest: true,
