@@ -2,15 +2,14 @@
 //! stay when its processes have gone, and no namespace keeps cgroups apart that are mounted: so what is attached is asked
 //! before such a case and after it, and put back.
 
-use kconform_plan::{Call, Function, Left, Op, Piece, Place, Step, Trace, Value};
+use kconform_plan::{Call, Left, Piece, Place, Step, Trace, Value, calls};
 
 use crate::objects::{KINDS, describe, program};
 use crate::places::{ATTACH_TYPES, directories, is_named_program, words};
+use crate::reach::{BPF_PROG_ATTACH, BPF_PROG_DETACH};
 use crate::sys::{self, Closing};
 
 /// Of `enum bpf_cmd` (linux/bpf.h).
-const PROG_ATTACH: u64 = 8;
-const PROG_DETACH: u64 = 9;
 const OBJ_GET: u64 = 7;
 const PROG_GET_FD_BY_ID: u64 = 13;
 /// Where `attach_type` is in the attr of these commands.
@@ -60,7 +59,7 @@ impl Attachments {
         words(steps, MOST_WORDS, &mut names);
         // Of a program that was there before it the case must have got an fd.
         let gets_others = calls_bpf(steps, |command| [OBJ_GET, PROG_GET_FD_BY_ID].contains(&command));
-        let detaches = calls_bpf(steps, |command| command == PROG_DETACH);
+        let detaches = calls_bpf(steps, |command| command == BPF_PROG_DETACH);
         let mut traces = Vec::new();
         for after in &now {
             let before = self.all.iter().find(|before| before.is_where(after));
@@ -137,14 +136,14 @@ fn look(types: &mut Vec<u32>) -> Vec<Attached> {
 
 /// The attach types of what the steps attach or detach; all where that is not known.
 fn attach_types(steps: &[Step], found: &mut Vec<u32>) {
-    each_bpf(steps, &mut |call| {
-        let attaches = [None, Some(PROG_ATTACH), Some(PROG_DETACH)].contains(&command(call));
+    for call in bpf_calls(steps) {
+        let attaches = [None, Some(BPF_PROG_ATTACH), Some(BPF_PROG_DETACH)].contains(&command(call));
         match attach_type(call) {
             _ if !attaches => {}
             Some(attach_type) => found.push(attach_type),
             None => found.extend(ATTACH_TYPES),
         }
-    });
+    }
 }
 
 fn attach_type(call: &Call) -> Option<u32> {
@@ -167,18 +166,11 @@ fn command(call: &Call) -> Option<u64> {
     }
 }
 
+/// Whether a call of bpf(2) may have such a command.
 fn calls_bpf(steps: &[Step], is_it: impl Fn(u64) -> bool) -> bool {
-    let mut calls = false;
-    each_bpf(steps, &mut |call| calls |= command(call).is_none_or(&is_it));
-    calls
+    bpf_calls(steps).any(|call| command(call).is_none_or(&is_it))
 }
 
-fn each_bpf(steps: &[Step], each: &mut dyn FnMut(&Call)) {
-    for step in steps {
-        match &step.op {
-            Op::Call(call) if call.function == Function::Syscall(libc::SYS_bpf as u64) => each(call),
-            Op::Call(_) => {}
-            op => op.blocks().iter().for_each(|steps| each_bpf(steps, each)),
-        }
-    }
+fn bpf_calls(steps: &[Step]) -> impl Iterator<Item = &Call> {
+    calls(steps).filter(|call| call.is(libc::SYS_bpf as u64))
 }

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use kconform_plan::{Function, KeyChange, Left, Op, Step, Trace};
+use kconform_plan::{KeyChange, Left, Step, Trace, calls};
 
 use crate::places::words;
 use crate::sys;
@@ -99,7 +99,7 @@ impl Keys {
         let mut words_of_plan = Vec::new();
         words(steps, MOST_WORDS, &mut words_of_plan);
         // What keyctl(2) is given are mostly numbers that only the case knew.
-        let anything = !shared || calls(steps, libc::SYS_keyctl);
+        let anything = !shared || calls(steps).any(|call| call.is(libc::SYS_keyctl as u64));
         let may_undo = |description: &str| {
             anything || words_of_plan.iter().any(|word| word.as_slice() == description.as_bytes())
         };
@@ -292,13 +292,6 @@ fn named(id: i32) -> Option<(String, String)> {
     let text = sys::describe_key(id).ok()?;
     let (kind, rest) = text.split_once(';')?;
     Some((kind.into(), rest.splitn(4, ';').nth(3)?.into()))
-}
-
-fn calls(steps: &[Step], number: libc::c_long) -> bool {
-    steps.iter().any(|step| match &step.op {
-        Op::Call(call) => call.function == Function::Syscall(number as u64),
-        op => op.blocks().iter().any(|steps| calls(steps, number)),
-    })
 }
 
 #[cfg(test)]

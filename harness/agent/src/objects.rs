@@ -4,7 +4,7 @@
 //! Much of it goes by itself a little later (what a program uses is freed after a grace period of RCU), so nothing is waited
 //! for here: what lingers is looked at again after later cases, or when the host asks.
 
-use kconform_plan::{Function, Left, ObjectKind, Op, Piece, Place, Step, Trace};
+use kconform_plan::{Left, ObjectKind, Piece, Place, Step, Trace, calls};
 
 use crate::attached::Attachments;
 use crate::keys::Keys;
@@ -106,7 +106,7 @@ impl Objects {
         if !left.is_empty() {
             self.left.push((case, left));
         }
-        if !calls_bpf(steps) {
+        if !calls(steps).any(|call| call.is(libc::SYS_bpf as u64)) {
             return false;
         }
         let mut objects = self.news();
@@ -233,14 +233,6 @@ pub(crate) fn describe((kind, id): Object) -> Option<(u32, String)> {
         ObjectKind::Program => (info.word(0), info.name(64)),
         ObjectKind::Link => (info.word(0), String::new()),
         ObjectKind::Btf => (0, String::new()),
-    })
-}
-
-/// Without bpf(2) no object is made.
-fn calls_bpf(steps: &[Step]) -> bool {
-    steps.iter().any(|step| match &step.op {
-        Op::Call(call) => call.function == Function::Syscall(libc::SYS_bpf as u64),
-        op => op.blocks().iter().any(|steps| calls_bpf(steps)),
     })
 }
 

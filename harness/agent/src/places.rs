@@ -1,6 +1,6 @@
 //! What keeps a BPF object that nobody has an fd of, and how that is undone.
 
-use kconform_plan::{ObjectKind, Op, Place, Step};
+use kconform_plan::{ObjectKind, Place, Step, calls};
 
 use crate::objects::{KINDS, Object, describe, program, word};
 use crate::sys::{self, Closing};
@@ -36,17 +36,10 @@ pub(crate) fn find(objects: &[Object]) -> Vec<Vec<Place>> {
 
 /// The words of a plan that may be names of files.
 pub(crate) fn words(steps: &[Step], most: usize, found: &mut Vec<Vec<u8>>) {
-    for step in steps {
-        match &step.op {
-            Op::Call(call) => {
-                for buffer in &call.buffers {
-                    let overlaid = buffer.overlays.iter().map(|overlay| &overlay.piece);
-                    let words = buffer.pieces.iter().chain(overlaid).filter_map(word);
-                    found.extend(words.take(most.saturating_sub(found.len())).map(<[u8]>::to_vec));
-                }
-            }
-            op => op.blocks().iter().for_each(|steps| words(steps, most, found)),
-        }
+    for buffer in calls(steps).flat_map(|call| &call.buffers) {
+        let overlaid = buffer.overlays.iter().map(|overlay| &overlay.piece);
+        let words = buffer.pieces.iter().chain(overlaid).filter_map(word);
+        found.extend(words.take(most.saturating_sub(found.len())).map(<[u8]>::to_vec));
     }
 }
 

@@ -1,7 +1,7 @@
 //! What the calls of a case may change beside its own processes: what it is kept apart from, and what is looked at when it is
 //! over. Known from the plan alone, so that the many cases that only make maps and programs pay for nothing.
 
-use kconform_plan::{Call, Function, Op, Piece, Step, Value};
+use kconform_plan::{Call, Function, Piece, Step, Value, calls};
 
 /// Calls that change nothing that outlives the process: no file, no mount, no limit, no other process. A call that is not in
 /// this list is not harmless. (bpf(2) pins in a bpffs only, and attaches as [`Reach::network`] says.)
@@ -96,8 +96,8 @@ const KERNEL: &[libc::c_long] = &[
 ];
 
 /// `BPF_PROG_ATTACH` of linux/bpf.h: what is attached stays when the process has gone. And `BPF_PROG_DETACH`.
-const BPF_PROG_ATTACH: u64 = 8;
-const BPF_PROG_DETACH: u64 = 9;
+pub(crate) const BPF_PROG_ATTACH: u64 = 8;
+pub(crate) const BPF_PROG_DETACH: u64 = 9;
 /// `SOL_SOCKET`: options of the socket itself. Those of other levels reach further (netfilter's tables).
 const SOL_SOCKET: u64 = libc::SOL_SOCKET as u64;
 
@@ -128,18 +128,9 @@ impl Reach {
     /// What these steps may change, wherever they run.
     pub(crate) fn of(steps: &[Step]) -> Reach {
         let mut reach = Reach::default();
-        reach.steps(steps);
+        // The sysctls of blocks are put back, whatever becomes of the case.
+        calls(steps).for_each(|call| reach.call(call));
         reach
-    }
-
-    fn steps(&mut self, steps: &[Step]) {
-        for step in steps {
-            match &step.op {
-                Op::Call(call) => self.call(call),
-                // Sysctls are put back, whatever becomes of the case.
-                block => block.blocks().iter().for_each(|steps| self.steps(steps)),
-            }
-        }
     }
 
     fn call(&mut self, call: &Call) {
@@ -187,7 +178,7 @@ fn names(call: &Call, word: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use kconform_plan::{Buffer, Expect, Ret};
+    use kconform_plan::{Buffer, Expect, Op, Ret};
 
     use super::*;
 

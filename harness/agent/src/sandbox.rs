@@ -76,48 +76,26 @@ fn end((call, args): &Probe) -> i32 {
     unsafe { sys::plain_call(*call, *args) }.err().unwrap_or(0)
 }
 
-/// The errnos of calls that are made in a child, as a filter may kill who makes them: `None` then.
+/// The errnos of calls that are made in a child, as a filter may kill who makes them: `None` then. Nothing can be known
+/// without a process to ask with.
 fn in_children(probes: &[Probe]) -> Vec<Option<i32>> {
     let mut ends = Vec::new();
-    while let [_, ..] = &probes[ends.len()..] {
+    while ends.len() < probes.len() {
         let before = ends.len();
-        let Some(killed) = in_a_child(&probes[before..], &mut ends) else {
-            // Nothing can be known without a process to ask with.
-            ends.resize(probes.len(), Some(0));
-            break;
+        let tell = |to| {
+            let told = |probe| sys::write(to, &end(probe).to_ne_bytes()).is_ok();
+            probes[before..].iter().all(told);
         };
-        if killed && ends.len() < probes.len() {
-            ends.push(None);
-        } else if ends.len() == before {
-            ends.push(Some(0));
+        let Ok((told, ended)) = sys::told_by_child(tell) else { break };
+        ends.extend(told.as_chunks().0.iter().map(|errno| Some(i32::from_ne_bytes(*errno))));
+        match ended {
+            Ended::Signaled(_) if ends.len() < probes.len() => ends.push(None),
+            _ if ends.len() == before => ends.push(Some(0)),
+            _ => {}
         }
     }
+    ends.resize(probes.len(), Some(0));
     ends
-}
-
-/// Whether the child was killed; `None` if there could be none.
-fn in_a_child(probes: &[Probe], ends: &mut Vec<Option<i32>>) -> Option<bool> {
-    let (from, to) = sys::pipe().ok()?;
-    let Ok(child) = sys::fork() else {
-        sys::close(from);
-        sys::close(to);
-        return None;
-    };
-    if child == 0 {
-        for probe in probes {
-            if sys::write(to, &end(probe).to_ne_bytes()).is_err() {
-                break;
-            }
-        }
-        sys::exit(0);
-    }
-    sys::close(to);
-    let mut errno = [0; 4];
-    while sys::read(from, &mut errno) == Ok(errno.len()) {
-        ends.push(Some(i32::from_ne_bytes(errno)));
-    }
-    sys::close(from);
-    Some(matches!(sys::wait(child, 0), Ok(Some((_, Ended::Signaled(_))))))
 }
 
 #[cfg(test)]
@@ -129,26 +107,20 @@ mod tests {
     fn the_kernel_itself_refuses_no_probe() {
         assert_ne!(sys::prctl(libc::PR_GET_SECCOMP, 0, 0), Ok(MODE_FILTER), "a sandbox");
         for capabilities in [u64::MAX, 0] {
-            let (from, to) = sys::pipe().expect("a pipe");
-            let child = sys::fork().expect("a child");
-            if child == 0 {
+            let tell = |to| {
                 if capabilities == 0 {
                     let _ = sys::set_capabilities(0);
                 }
                 for probe in PROBES {
                     let _ = sys::write(to, &end(probe).to_ne_bytes());
                 }
-                sys::exit(0);
-            }
-            sys::close(to);
-            let mut errno = [0; 4];
-            for (call, _) in PROBES {
-                assert_eq!(sys::read(from, &mut errno), Ok(4), "after {call}");
-                let errno = i32::from_ne_bytes(errno);
+            };
+            let (told, _) = sys::told_by_child(tell).expect("a child");
+            let errnos: Vec<_> = told.as_chunks().0.iter().map(|errno| i32::from_ne_bytes(*errno)).collect();
+            assert_eq!(errnos.len(), PROBES.len());
+            for ((call, _), errno) in PROBES.iter().zip(errnos) {
                 assert!(errno != 0 && !REFUSES.contains(&errno), "call {call}: errno {errno}");
             }
-            sys::close(from);
-            sys::wait(child, 0).expect("it ended");
         }
     }
 

@@ -129,21 +129,13 @@ impl Security {
 
     /// What a child reads that mounts securityfs where nobody else sees it.
     fn mounted() -> Option<Security> {
-        let (read, write) = sys::pipe().ok()?;
-        let child = sys::fork().inspect_err(|_| [read, write].into_iter().for_each(sys::close)).ok()?;
-        if child == 0 {
+        let tell = |to| {
             let told = Security::mount().unwrap_or_default();
             let lockdown = told.lockdown.map_or("", Lockdown::name);
             let line = format!("{lockdown} {}", told.lsm.unwrap_or_default());
-            let _ = sys::write(write, line.as_bytes());
-            sys::exit(0);
-        }
-        sys::close(write);
-        let mut line = [0; 1024];
-        let length = sys::read(read, &mut line).unwrap_or(0);
-        sys::close(read);
-        let _ = sys::wait(child, 0);
-        let line = text(line.get(..length)?);
+            let _ = sys::write(to, line.as_bytes());
+        };
+        let line = text(&sys::told_by_child(tell).ok()?.0);
         let (lockdown, lsm) = line.split_once(' ')?;
         let lockdown = Lockdown::ALL.into_iter().find(|level| level.name() == lockdown);
         Some(Security { lsm: Some(lsm.to_owned()), lockdown })

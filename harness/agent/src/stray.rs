@@ -5,7 +5,7 @@
 //! /sys, leads only what a plan names: a directory there or above, a kind of file system, `..`, another process's root. A case
 //! that names none of these, or opens nothing to write, cannot stray.
 
-use kconform_plan::{Buffer, Call, Function, Op, Piece, Step, Value};
+use kconform_plan::{Buffer, Call, Function, Piece, Step, Value, calls};
 
 /// Calls that go elsewhere, or bring what is elsewhere here.
 const ROAMING: &[libc::c_long] = &[
@@ -64,7 +64,7 @@ pub(crate) struct Strays {
 /// What these steps may write to, or make, by another way than its name from the root.
 pub(crate) fn strays(steps: &[Step]) -> Strays {
     let mut found = Found::default();
-    found.steps(steps);
+    calls(steps).for_each(|call| found.call(call));
     let Found { leads, unknown, relative, roams, anywhere } = found;
     let strays = unknown || roams && relative;
     Strays {
@@ -75,15 +75,8 @@ pub(crate) fn strays(steps: &[Step]) -> Strays {
 
 /// All text that the steps are given, as far as `most` go.
 pub(crate) fn texts_of(steps: &[Step], most: usize, found: &mut Vec<String>) {
-    for step in steps {
-        match &step.op {
-            Op::Call(call) => {
-                let texts = call.buffers.iter().flat_map(texts);
-                found.extend(texts.take(most.saturating_sub(found.len())));
-            }
-            op => op.blocks().iter().for_each(|steps| texts_of(steps, most, found)),
-        }
-    }
+    let texts = calls(steps).flat_map(|call| call.buffers.iter().flat_map(texts));
+    found.extend(texts.take(most.saturating_sub(found.len())));
 }
 
 #[derive(Default)]
@@ -100,15 +93,6 @@ struct Found {
 }
 
 impl Found {
-    fn steps(&mut self, steps: &[Step]) {
-        for step in steps {
-            match &step.op {
-                Op::Call(call) => self.call(call),
-                block => block.blocks().iter().for_each(|steps| self.steps(steps)),
-            }
-        }
-    }
-
     fn call(&mut self, call: &Call) {
         let Function::Syscall(number) = call.function else { return };
         let is_in = |list: &[libc::c_long]| list.iter().any(|&listed| listed as u64 == number);
@@ -231,7 +215,7 @@ fn texts(buffer: &Buffer) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use kconform_plan::{Expect, Last, Ret};
+    use kconform_plan::{Expect, Last, Op, Ret};
 
     use super::*;
 

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use kconform_abi::Arch;
 use kconform_plan::{
-    BtfAnswer, BtfQuery, BtfWant, Facts, Function, Op, Refusal, Refuser, Settings, Step, Sysctl,
+    BtfAnswer, BtfQuery, BtfWant, Call, Facts, Refusal, Refuser, Settings, Step, Sysctl, calls,
 };
 
 use crate::btf::kind_word;
@@ -179,19 +179,9 @@ impl Kernel {
     /// # Errors
     /// The first call that is.
     pub fn lets(&self, steps: &[Step]) -> Result<(), Unmet> {
-        if self.refusals.is_empty() {
-            return Ok(());
-        }
-        steps.iter().try_for_each(|step| match &step.op {
-            Op::Call(call) => match call.function {
-                Function::Syscall(number) => match self.refusals.iter().find(|r| r.call == number) {
-                    Some(refusal) => Err(Unmet { reason: self.refused(refusal) }),
-                    None => Ok(()),
-                },
-                Function::Peek | Function::Poke => Ok(()),
-            },
-            blocks => blocks.blocks().iter().try_for_each(|steps| self.lets(steps)),
-        })
+        let refused = |call: &Call| self.refusals.iter().find(|refusal| call.is(refusal.call));
+        let first = if self.refusals.is_empty() { None } else { calls(steps).find_map(refused) };
+        first.map_or(Ok(()), |refusal| Err(Unmet { reason: self.refused(refusal) }))
     }
 
     /// Says which call is refused, by what, and what to do about it.

@@ -22,7 +22,7 @@ pub use observation::{
 };
 pub use plan::{
     Buffer, Call, Function, Last, Op, Output, Overlay, Piece, Plan, Region, Save, SetSysctl, Source, Step,
-    Value,
+    Value, calls,
 };
 pub use settings::{
     KnownSysctl, Lockdown, MemoryCgroup, SYSCTLS, Settings, Sysctl, known_sysctl, sysctl_path,

@@ -17,6 +17,27 @@ pub struct Plan {
     pub steps: Vec<Step>,
 }
 
+/// The calls of some steps in their order, those inside blocks too.
+pub fn calls(steps: &[Step]) -> impl Iterator<Item = &Call> {
+    let mut open = vec![steps.iter()];
+    std::iter::from_fn(move || {
+        loop {
+            match open.last_mut()?.next().map(|step| &step.op) {
+                Some(Op::Call(call)) => return Some(&**call),
+                Some(block) => open.extend(block.blocks().iter().rev().map(|steps| steps.iter())),
+                None => drop(open.pop()),
+            }
+        }
+    })
+}
+
+impl Call {
+    /// It is the system call of that number.
+    pub fn is(&self, number: u64) -> bool {
+        self.function == Function::Syscall(number)
+    }
+}
+
 /// A sysctl that is set for a case.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct SetSysctl {

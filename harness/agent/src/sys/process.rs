@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 
 use libc::{c_char, c_int};
 
-use super::{Result, check, check_size, errno, timespec};
+use super::{Closing, Result, check, check_size, errno, pipe, read, timespec};
 use crate::heap;
 
 /// fork(2), with the heap in a state that the child can use even if other threads were allocating.
@@ -15,6 +15,24 @@ pub(crate) fn fork() -> Result<libc::pid_t> {
     let pid = check(unsafe { libc::fork() });
     drop(held);
     pid
+}
+
+/// What a child writes to the fd that it is given, and how it ended.
+pub(crate) fn told_by_child(tell: impl FnOnce(c_int)) -> Result<(Vec<u8>, Ended)> {
+    let (from, to) = pipe().map(|(from, to)| (Closing(from), Closing(to)))?;
+    let child = fork()?;
+    if child == 0 {
+        tell(to.0);
+        exit(0);
+    }
+    drop(to);
+    let mut told = Vec::new();
+    let mut part = [0; 1024];
+    while let Ok(length @ 1..) = read(from.0, &mut part) {
+        told.extend_from_slice(&part[..length]);
+    }
+    let ended = wait(child, 0)?;
+    Ok((told, ended.map_or(Ended::Exited(0), |(_, ended)| ended)))
 }
 
 /// _exit(2): no destructor, no atexit function.
