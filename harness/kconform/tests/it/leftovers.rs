@@ -1,11 +1,13 @@
 //! What cases leave behind is gone when the run is over, and often before.
 
 use std::process::Stdio;
+use std::sync::{Mutex, PoisonError};
 
 use rstest::rstest;
 
 use crate::guests::is_set_up;
 use crate::losses::assert_red;
+use crate::privileges::number;
 use crate::program::{Place, assert_said, is_root, not_here};
 
 #[test]
@@ -240,6 +242,9 @@ fn cgroups_that_stay_are_removed_and_told() {
     assert!(said.out.contains("/kconform-mounted was removed"), "{}", said.all());
 }
 
+/// Keyrings of users are one for all native runs: what one case changes there meanwhile another takes for its own.
+static USERS_KEYS: Mutex<()> = Mutex::new(());
+
 /// The lines of /proc/keys with this in the description.
 fn keys(of: &str) -> Vec<String> {
     let keys = std::fs::read_to_string("/proc/keys").unwrap_or_default();
@@ -257,6 +262,7 @@ fn keys_that_stay_are_removed_and_told(#[values("native", "x86_64", "riscv64")] 
     } else if !is_set_up(target) {
         return;
     }
+    let _alone = (target == "native").then(|| USERS_KEYS.lock().unwrap_or_else(PoisonError::into_inner));
     let said =
         Place::data().say(&["run", "--target", target, "--cases", "hostile/keys.yaml"]).assert_status(1);
     let counts = said.counts(target);
@@ -281,6 +287,7 @@ fn keys_of_others_are_put_back() {
     if !is_root() || !std::path::Path::new("/proc/keys").exists() {
         return not_here("keys that were there before a case");
     }
+    let _alone = USERS_KEYS.lock().unwrap_or_else(PoisonError::into_inner);
     let place = Place::data();
     let run = |more: &[&str]| {
         place.say(&[&["run", "--target", "native", "--cases", "hostile/others_keys.yaml"], more].concat())
@@ -415,7 +422,13 @@ fn what_changed_meanwhile_is_told() {
     command.args(["run", "--target", "native"]).stdout(Stdio::piped()).stderr(Stdio::null());
     command.args(reports.iter().flat_map(|report| ["--report", report]));
     let child = command.spawn().expect("the program can be started");
-    until("its processes are there", || place.processes().len() >= 3);
+    // The agent has looked at the machine by then.
+    let sleeps = |process: &String| {
+        let directory = process.split(": ").next().unwrap_or_default();
+        let call = std::fs::read_to_string(format!("{directory}/syscall")).unwrap_or_default();
+        call.starts_with(&format!("{} ", number("nanosleep")))
+    };
+    until("the case sleeps", || place.processes().iter().any(sleeps));
     std::fs::create_dir(&new).expect("a cgroup");
     let inner = std::fs::create_dir(cgroup.0.join("inner"));
     let output = child.wait_with_output().expect("an end");

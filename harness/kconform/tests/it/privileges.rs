@@ -156,7 +156,8 @@ fn refuse(place: &Place) -> String {
     program
 }
 
-fn number(call: &str) -> String {
+/// The number of a system call here.
+pub(crate) fn number(call: &str) -> String {
     let arch = kconform_abi::Arch::from_name(std::env::consts::ARCH).expect("an architecture of ours");
     arch.syscall(call).expect("a system call").to_string()
 }
