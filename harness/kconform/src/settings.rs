@@ -103,6 +103,11 @@ impl std::fmt::Display for SysctlWant {
     }
 }
 
+/// The value with which a sysctl stays as it is until the next boot.
+fn lock_of(name: &str) -> Option<String> {
+    known_sysctl(name)?.locks_at.map(|lock| lock.to_string())
+}
+
 /// Whether two values are the same, as numbers, or else word by word.
 fn is_same(a: &str, b: &str) -> bool {
     match (a.parse::<i64>(), b.parse::<i64>()) {
@@ -171,8 +176,7 @@ impl Kernel {
 
     /// What is said of a sysctl of a guest that the agent does not set.
     fn cannot_be_set(&self, want: &SysctlWant, value: &str) -> &'static str {
-        let lock = known_sysctl(&want.name).and_then(|known| known.locks_at).map(|lock| lock.to_string());
-        match lock {
+        match lock_of(&want.name) {
             Some(lock) if lock == value => " and stays so until the next boot",
             Some(lock) if self.guest && want.values.to_set(value).is_some_and(|to| to == lock) => {
                 " and could not be put back: the case would have to be `fresh`"
@@ -186,9 +190,9 @@ impl Kernel {
     /// # Errors
     /// That it is one of these.
     pub(crate) fn can_set(&self, name: &str, number: i64) -> Result<(), Unmet> {
-        let lock = known_sysctl(name).and_then(|known| known.locks_at).filter(|lock| *lock != number);
+        let lock = lock_of(name).filter(|lock| *lock != number.to_string());
         match (lock, self.sysctl(name)) {
-            (Some(lock), Some(Sysctl::Is(value))) if *value == lock.to_string() => Err(Unmet {
+            (Some(lock), Some(Sysctl::Is(value))) if *value == lock => Err(Unmet {
                 reason: format!("needs {name}={number}, it is {value} and stays so until the next boot"),
             }),
             _ => Ok(()),
@@ -223,8 +227,7 @@ impl Kernel {
             let Some(Sysctl::Is(value)) = self.sysctl(&want.name) else { continue };
             let value = set.iter().find(|set| set.name == want.name).map_or(value, |set| &set.value).clone();
             let Some(to) = want.values.to_set(&value).filter(|_| !want.values.have(&value)) else { continue };
-            let lock = known_sysctl(&want.name).and_then(|known| known.locks_at).map(|lock| lock.to_string());
-            let can = lock.is_none_or(|lock| lock != value && (fresh || lock != to));
+            let can = lock_of(&want.name).is_none_or(|lock| lock != value && (fresh || lock != to));
             if can {
                 set.retain(|set| set.name != want.name);
                 set.push(SetSysctl { name: want.name.clone(), value: to });

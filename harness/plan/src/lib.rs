@@ -25,7 +25,8 @@ pub use plan::{
     Value, calls,
 };
 pub use settings::{
-    KnownSysctl, Lockdown, MemoryCgroup, SYSCTLS, Settings, Sysctl, known_sysctl, sysctl_path,
+    KnownSysctl, Lockdown, MemoryCgroup, SYSCTLS, Settings, Sysctl, dots_and_slashes_swapped, known_sysctl,
+    sysctl_path,
 };
 pub use trace::{KeyChange, Left, ObjectKind, Place, Trace};
 pub use wire::{

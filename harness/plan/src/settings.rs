@@ -188,16 +188,21 @@ pub fn known_sysctl(name: &str) -> Option<&'static KnownSysctl> {
 /// Where a sysctl is below `/proc/sys`. In a name that begins with a dotted word `/` is a dot inside a part, as in sysctl.d(5):
 /// `net.ipv4.conf.eth0/1.forwarding`.
 pub fn sysctl_path(name: &str) -> String {
+    let path = match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
+        Some(b'/') => name.to_owned(),
+        _ => dots_and_slashes_swapped(name),
+    };
+    format!("/proc/sys/{path}")
+}
+
+/// A sysctl's name of the one form in the other: `net.ipv4.conf.eth0/1.forwarding`, `net/ipv4/conf/eth0.1/forwarding`.
+pub fn dots_and_slashes_swapped(name: &str) -> String {
     let swapped = |c| match c {
         '.' => '/',
         '/' => '.',
         c => c,
     };
-    let path: String = match name.find(['.', '/']).map(|at| name.as_bytes()[at]) {
-        Some(b'/') => name.to_owned(),
-        _ => name.chars().map(swapped).collect(),
-    };
-    format!("/proc/sys/{path}")
+    name.chars().map(swapped).collect()
 }
 
 #[cfg(test)]

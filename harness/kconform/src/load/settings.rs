@@ -1,6 +1,6 @@
 //! What `requires` and `when` say of how a kernel is set up.
 
-use kconform_plan::{Lockdown, SYSCTLS, known_sysctl};
+use kconform_plan::{Lockdown, SYSCTLS, dots_and_slashes_swapped, known_sysctl};
 
 use crate::settings::{SettingsWant, SysctlValues, SysctlWant};
 
@@ -96,12 +96,7 @@ impl Reader {
     fn sysctl_name(&mut self, text: &str, span: Span) -> Option<String> {
         let first = text.find(['.', '/']);
         let by_path = first.is_some_and(|at| text[at..].starts_with('/'));
-        let swapped = |c| match c {
-            '/' => '.',
-            '.' => '/',
-            c => c,
-        };
-        let name: String = if by_path { text.chars().map(swapped).collect() } else { text.to_owned() };
+        let name = if by_path { dots_and_slashes_swapped(text) } else { text.to_owned() };
         let is_name = first.is_some()
             && name.split('.').all(|part| part.contains(|c| c != '/'))
             && name.chars().all(|c| c.is_ascii_alphanumeric() || "._-/:@".contains(c));

@@ -574,17 +574,19 @@ impl Worker {
         }
         let queries: Vec<_> = new.into_iter().cloned().collect();
         let Some(opened) = &mut self.opened else { return false };
-        match opened.session.btf(queries.clone()) {
-            Ok(answers) => {
-                Arc::make_mut(&mut self.types).extend(queries.into_iter().zip(answers));
-                true
-            }
-            Err(_) => {
-                self.opened = None;
-                self.losses += 1;
-                false
-            }
+        let answers = opened.session.btf(queries.clone());
+        let Some(answers) = self.answered(answers) else { return false };
+        Arc::make_mut(&mut self.types).extend(queries.into_iter().zip(answers));
+        true
+    }
+
+    /// What the agent answered; one that does not answer is given up.
+    fn answered<T, E>(&mut self, answer: Result<T, E>) -> Option<T> {
+        if answer.is_err() {
+            self.opened = None;
+            self.losses += 1;
         }
+        answer.ok()
     }
 
     /// Asks the kernel for the sysctls that the cases and their probes speak of, beside those that are known.
@@ -598,18 +600,13 @@ impl Worker {
             return true;
         }
         let names: Vec<_> = new.into_iter().cloned().collect();
-        match opened.session.sysctls(names.clone()) {
-            Ok(values) => {
-                self.sysctls.extend(names.into_iter().zip(values));
-                Arc::make_mut(&mut opened.kernel.sysctls).extend(self.sysctls.clone());
-                true
-            }
-            Err(_) => {
-                self.opened = None;
-                self.losses += 1;
-                false
-            }
+        let values = opened.session.sysctls(names.clone());
+        let Some(values) = self.answered(values) else { return false };
+        self.sysctls.extend(names.into_iter().zip(values));
+        if let Some(opened) = &mut self.opened {
+            Arc::make_mut(&mut opened.kernel.sysctls).extend(self.sysctls.clone());
         }
+        true
     }
 
     /// Runs a probe, with the sysctls of the case that needs it; nothing else is in flight. A guest that dies under it is
