@@ -12,7 +12,7 @@ use kconform::case::Case;
 use kconform::judge::Verdict;
 use kconform::load::{SuiteFile, load};
 use kconform::place::File;
-use kconform::target::{AGENT, Note, Target, Worker};
+use kconform::targets::{AGENT, Note, Target, Worker};
 
 const ROUNDS: usize = 11;
 const CASES: usize = 1000;

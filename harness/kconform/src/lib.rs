@@ -25,6 +25,6 @@ pub mod run;
 pub mod select;
 pub mod settings;
 pub mod shard;
-pub mod target;
+pub mod targets;
 pub mod trials;
 pub mod uapi;

@@ -21,7 +21,7 @@ use crate::interrupt;
 use crate::judge::Verdict;
 use crate::report::{Style, failures};
 use crate::run::TargetRun;
-use crate::target::{Leaks, Target, Unusable, Worker};
+use crate::targets::{Leaks, Target, Unusable, Worker};
 
 /// The targets of `cargo test`, unless `KCONFORM_TARGETS` names others, separated by commas.
 const TARGETS: &str = "native,x86_64,riscv64";

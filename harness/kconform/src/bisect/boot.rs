@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::guest::{BootSpec, Guest, GuestError, Hears, Image, cache_dir};
 use crate::interrupt;
-use crate::target::guest::{agent_for, kernel};
+use crate::targets::guest::{agent_for, kernel};
 
 /// Why a kernel did not come up.
 #[derive(Debug, thiserror::Error)]

@@ -11,7 +11,7 @@ use crate::guest::own_kernel::{OwnKernelError, own_kernel};
 use crate::guest::{Image, Images, Start};
 use crate::report::diff::{Change, compare};
 use crate::report::document::{Case, CaseResult, Document, Status, Target as TargetReport};
-use crate::target::Target;
+use crate::targets::Target;
 
 /// Why kernels cannot be had.
 #[derive(Debug, thiserror::Error)]

@@ -20,7 +20,7 @@ use crate::interrupt;
 use crate::report::document::{CaseResult, Document, SuiteIdentity};
 use crate::report::gather;
 use crate::run::{Options, run as run_cases};
-use crate::target::{Leaks, Target};
+use crate::targets::{Leaks, Target};
 
 /// Why nothing can be said of any commit.
 #[derive(Debug, thiserror::Error)]

@@ -14,7 +14,7 @@ use crate::interrupt;
 use crate::report::document::{Document, SuiteIdentity};
 use crate::report::{Progress, Style, gather};
 use crate::run::{Options, run as run_cases};
-use crate::target::{Leaks, Target};
+use crate::targets::{Leaks, Target};
 
 pub(super) fn between_kernels(args: &BisectArgs, cases: Vec<Case>, styles: Styles) -> Result<u8, CliError> {
     if let Some(option) = args.building.given() {

@@ -8,7 +8,7 @@ use crate::guest::Images;
 use crate::guest::cache_dir;
 use crate::guest::image::DEFAULT_IMAGES;
 use crate::guest::own_kernel::{OwnKernel, own_kernel};
-use crate::target::Target;
+use crate::targets::Target;
 
 /// What is run on when nothing is named: the host's kernel, and the usual guests.
 pub(super) fn default_targets() -> impl Iterator<Item = &'static str> {

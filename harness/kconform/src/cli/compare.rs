@@ -17,7 +17,7 @@ use crate::report::Style;
 use crate::report::diff::{Difference, diff};
 use crate::report::document::{Document, Status};
 use crate::select::Selection;
-use crate::target::Target;
+use crate::targets::Target;
 
 pub(super) fn compare(args: &CompareArgs, styles: Styles) -> Result<u8, CliError> {
     let style = styles.out;

@@ -18,7 +18,7 @@ use crate::guest::qemu::accel::{self, Accel};
 use crate::guest::snapshot;
 use crate::guest::{Hears, cache_dir};
 use crate::report::Style;
-use crate::target::{Opened, Target, TargetKind, Unusable, guest};
+use crate::targets::{Opened, Target, TargetKind, Unusable, guest};
 use findings::{Finding, Section, State};
 
 pub(super) fn doctor(args: &TargetsArgs, style: Style) -> Result<u8, CliError> {

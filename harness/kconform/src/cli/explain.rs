@@ -12,7 +12,7 @@ use crate::interrupt;
 use crate::report::{Style, explain as words, layouts, prototypes, verdicts};
 use crate::run::{Options, run};
 use crate::select::{NothingSelected, Selection};
-use crate::target::{Target, TargetKind};
+use crate::targets::{Target, TargetKind};
 
 /// How many cases are explained at once.
 const MOST: usize = 5;

@@ -11,7 +11,7 @@ use crate::guest::image::{Image, Images};
 use crate::guest::prune::prune;
 use crate::guest::{ImageError, cache_dir};
 use crate::report::Style;
-use crate::target::Target;
+use crate::targets::Target;
 
 pub(super) fn image(command: &ImageCommand) -> Result<u8, CliError> {
     let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;

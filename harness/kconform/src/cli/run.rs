@@ -15,7 +15,7 @@ use crate::report::{Outputs, Progress, Run, Style, failures, passes, set_up, sum
 use crate::run::enough::{self, Demands, Lack};
 use crate::run::{Options, TargetRun, exit_status, run as run_cases};
 use crate::select::Selection;
-use crate::target::{EarlyGuests, Leaks, Target};
+use crate::targets::{EarlyGuests, Leaks, Target};
 
 pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
     let mut outputs = Outputs::open(&args.reports)?;

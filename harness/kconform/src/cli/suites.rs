@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::case::Case;
 use crate::load::{self, Loaded, carried, files};
 use crate::report::document::SuiteIdentity;
-use crate::target::guest::checkout;
+use crate::targets::guest::checkout;
 
 /// Why there are no cases to run.
 #[derive(Debug, thiserror::Error)]

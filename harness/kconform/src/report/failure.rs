@@ -10,7 +10,7 @@ use crate::interrupt;
 use crate::judge::{Failure, FailureKind, Verdict};
 use crate::place::Place;
 use crate::run::TargetRun;
-use crate::target::CaseResult;
+use crate::targets::CaseResult;
 
 /// How many lines of the kernel's log are shown with a case that did not crash it.
 const MOST_LINES: usize = 20;

@@ -21,7 +21,7 @@ use crate::load::SuiteFile as LoadedFile;
 use crate::lower::Lowered;
 use crate::place::{self, File};
 use crate::run::TargetRun;
-use crate::target::CaseResult as Ran;
+use crate::targets::CaseResult as Ran;
 
 /// How many lines of the words that were not kept go into the report.
 const MOST_LINES: usize = 3;

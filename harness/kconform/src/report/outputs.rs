@@ -9,7 +9,7 @@ use super::gather::{Places, gather};
 use super::{Destination, Format, Wanted, WantedError, jsonl};
 use crate::case::Case;
 use crate::run::{Event, TargetRun};
-use crate::target::{Note, Target};
+use crate::targets::{Note, Target};
 
 /// All reports that are asked for; each can be written where it shall be.
 pub struct Outputs {

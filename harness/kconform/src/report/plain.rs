@@ -1,7 +1,7 @@
 //! Text of kernels and cases as lines that any terminal and any program can take, and what is said of a result.
 
 use super::document::{Case, CaseResult, Place, Status};
-use crate::target::guest::EMULATED;
+use crate::targets::guest::EMULATED;
 
 /// Control characters as `\x1b`, and what no XML and no YAML may hold as `\ufffe`; what ends a line ends one here, too.
 pub(super) fn lines(text: &str) -> Vec<String> {

@@ -11,7 +11,7 @@ use super::Style;
 use crate::case::Case;
 use crate::guest::Doing;
 use crate::run::Event;
-use crate::target::{Note, Target};
+use crate::targets::{Note, Target};
 
 /// How often a line is drawn though nothing happened: the time that is left goes on.
 const TICK: Duration = Duration::from_millis(200);
@@ -143,7 +143,7 @@ mod tests {
     use super::*;
     use crate::judge::Verdict;
     use crate::run::Event;
-    use crate::target::CaseResult;
+    use crate::targets::CaseResult;
 
     const IDS: [&str; 4] = [
         "bpf/map/array::delete_is_refused",

@@ -8,7 +8,7 @@ use super::{Style, seconds};
 use crate::case::Case;
 use crate::judge::Verdict;
 use crate::run::TargetRun;
-use crate::target::CaseResult;
+use crate::targets::CaseResult;
 
 /// The words that are counted, in the order in which they are said.
 const WORDS: &[&str] = &[

@@ -179,7 +179,7 @@ mod tests {
 
     use super::*;
     use crate::judge::{Failure, FailureKind};
-    use crate::target::CaseResult;
+    use crate::targets::CaseResult;
 
     /// A target with a result for each letter: p passed, x expected failure, s and t skipped, l lost.
     fn target(name: &str, letters: &str) -> TargetRun {

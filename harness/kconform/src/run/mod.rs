@@ -14,7 +14,7 @@ use crate::interrupt;
 use crate::judge::Verdict;
 use crate::kernel::Kernel;
 use crate::report::NO_RESULT;
-use crate::target::{CaseResult, Leaks, Note, Target, Unusable, Worker};
+use crate::targets::{CaseResult, Leaks, Note, Target, Unusable, Worker};
 
 /// What came of the cases on one target.
 #[derive(Clone, Debug)]

@@ -28,7 +28,7 @@ use kconform::report::merge::{Gap, MergeError};
 use kconform::report::{DestinationError, WantedError};
 use kconform::select::NothingSelected;
 use kconform::shard::{Shard, ShardError};
-use kconform::target::{Broken, Unusable};
+use kconform::targets::{Broken, Unusable};
 use kconform_abi::Arch;
 use kconform_plan::WireError;
 

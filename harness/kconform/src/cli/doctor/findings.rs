@@ -15,7 +15,7 @@ use crate::guest::qemu::{Accel, Accelerator};
 use crate::guest::snapshot::Listed;
 use crate::kernel::{Kernel, end_of, refuser};
 use crate::report::Style;
-use crate::target::Unusable;
+use crate::targets::Unusable;
 
 /// How many capabilities are named before it is shorter to name the others.
 const FEW: usize = 8;

@@ -17,8 +17,8 @@ use crate::guest::qemu::{Accel, Accelerator, not_installed};
 use crate::guest::snapshot::Listed;
 use crate::kernel::Kernel;
 use crate::report::Style;
-use crate::target::Unusable;
-use crate::target::guest::{no_agent, stale, unusable};
+use crate::targets::Unusable;
+use crate::targets::guest::{no_agent, stale, unusable};
 
 const PLAIN: Style = Style { color: false };
 

@@ -17,7 +17,7 @@ use crate::report::document::SuiteIdentity;
 use crate::report::plain::details;
 use crate::report::{Style, failures, gather};
 use crate::run::TargetRun;
-use crate::target::CaseResult;
+use crate::targets::CaseResult;
 
 const PLAIN: Style = Style { color: false };
 

@@ -12,7 +12,7 @@ use crate::load::{SuiteFile, load};
 use crate::place::File;
 use crate::report::document::{Document, Status, SuiteIdentity};
 use crate::run::{Options, TargetRun, run};
-use crate::target::{Leaks, Target};
+use crate::targets::{Leaks, Target};
 
 /// Cases that any user can run on any kernel: passing, failing, skipped, killed, with every kind of step.
 const CASES: &str = r#"

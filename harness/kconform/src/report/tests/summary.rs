@@ -11,7 +11,7 @@ use crate::place::File;
 use crate::report::document::SuiteIdentity;
 use crate::report::{Style, failures, gather, outline, summary, verdicts};
 use crate::run::TargetRun;
-use crate::target::{CaseResult, Unusable};
+use crate::targets::{CaseResult, Unusable};
 
 const CASES: &str = "cases:
   - name: differs

@@ -6,7 +6,7 @@ use kconform_plan::{Left, Place, Trace};
 
 use super::Worker;
 use crate::interrupt;
-use crate::target::leaks::Leaks;
+use crate::targets::leaks::Leaks;
 
 /// More changes are counted only.
 const MOST: usize = 8;

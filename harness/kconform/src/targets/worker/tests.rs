@@ -8,7 +8,7 @@ use super::parked::{also, not_again};
 use super::{Broken, Case, Fault, LastWords, Verdict};
 use crate::load::{SuiteFile, load};
 use crate::place::File;
-use crate::target::leaks::outlived;
+use crate::targets::leaks::outlived;
 
 pub(super) fn case() -> Case {
     let text = "cases:\n  - {name: one, steps: [{close: [0]}]}\n".to_owned();

@@ -8,8 +8,8 @@ use kconform_plan::Trace;
 use super::{CaseResult, Note, Waiting, Worker};
 use crate::case::Case;
 use crate::judge::Verdict;
-use crate::target::TargetKind;
-use crate::target::leaks::{Leaks, again, list, outlived, unheld};
+use crate::targets::TargetKind;
+use crate::targets::leaks::{Leaks, again, list, outlived, unheld};
 
 /// How long what lingers is waited for when nothing else is to be done: longer than it takes the agent to be sure.
 const PATIENCE: Duration = Duration::from_secs(6);
@@ -163,7 +163,7 @@ pub(super) fn also(mut verdict: Verdict, case: &Case, traces: &[Trace]) -> Verdi
 mod tests {
     use super::super::tests::case;
     use super::*;
-    use crate::target::Target;
+    use crate::targets::Target;
 
     /// A pass is none as long as it is not known what the case left.
     #[test]
