@@ -2,12 +2,12 @@
 
 use kconform_plan::{Call, Expect, Function, Last, Op, Plan, Ret, Save, Source, Step, Value, encode};
 
-use crate::apart::Place;
+use crate::case::apart::Place;
 use crate::case::{Cases, Outcome};
-use crate::look::Namespaces;
-use crate::setup::{self, Failed};
 use crate::signals::Signals;
+use crate::start::setup::{self, Failed};
 use crate::sys;
+use crate::traces::look::Namespaces;
 
 /// How many runs are timed at once; the time is then theirs on average.
 const AT_ONCE: u64 = 20;

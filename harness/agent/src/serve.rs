@@ -4,15 +4,15 @@ use kconform_plan::{
     FromAgent, Op, Plan, Step, Sysctl, ToAgent, Value, WIRE_VERSION, WireError, read_frame, write_frame,
 };
 
-use crate::apart::Place;
+use crate::case::apart::Place;
+use crate::case::spare::Spare;
 use crate::case::{Cases, Outcome};
-use crate::facts::facts;
-use crate::look::{Namespaces, look};
-use crate::setup::{self, Failed, Fds};
-use crate::signals::Signals;
-use crate::spare::Spare;
+use crate::facts::{btf, facts, settings};
+use crate::signals::{self, Signals};
+use crate::start::setup::{self, Failed, Fds};
 use crate::stream::{Kind, Stream};
-use crate::{btf, panic, settings, signals, sys};
+use crate::traces::look::{Namespaces, look};
+use crate::{panic, sys};
 
 /// How long a guest rests before it is ready.
 const SETTLING_NS: u64 = 20_000_000;

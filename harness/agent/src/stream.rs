@@ -4,8 +4,9 @@ use std::io::{self, Read, Write};
 
 use kconform_plan::{FromAgent, SERIAL_SHARE, write_frame};
 
+use crate::case::leftovers;
 use crate::signals::Signals;
-use crate::{leftovers, sys};
+use crate::sys;
 
 /// What carries the stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

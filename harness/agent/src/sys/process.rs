@@ -5,7 +5,7 @@ use std::ffi::{CStr, CString};
 use libc::{c_char, c_int};
 
 use super::{Closing, Result, check, check_size, errno, pipe, read, timespec};
-use crate::heap;
+use crate::memory::heap;
 
 /// fork(2), with the heap in a state that the child can use even if other threads were allocating.
 pub(crate) fn fork() -> Result<libc::pid_t> {

@@ -4,10 +4,11 @@
 
 use kconform_plan::{Left, Step, Trace};
 
-use crate::places::words;
 use crate::reach::Reach;
-use crate::stray::{strays, texts_of};
-use crate::{sys, wide};
+use crate::reach::stray::{strays, texts_of};
+use crate::sys;
+use crate::traces::places::words;
+use crate::traces::wide;
 
 const SYSCTLS: &str = "/proc/sys/";
 const SYSFS: &str = "/sys/";

@@ -1,11 +1,15 @@
 //! What the agent says of the kernel and of itself.
 
+pub(crate) mod btf;
+mod sandbox;
+pub(crate) mod settings;
+
 use std::ffi::CStr;
 
 use kconform_plan::{Facts, Sysctl};
 
 use crate::kernel_log::KernelLog;
-use crate::{sandbox, settings, sys};
+use crate::sys;
 
 /// The inode of the initial user namespace: `PROC_USER_INIT_INO` of include/linux/proc_ns.h.
 const INITIAL_USER_NAMESPACE: u64 = 0xEFFF_FFFD;

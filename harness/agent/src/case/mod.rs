@@ -1,22 +1,30 @@
 //! Runs one case: a process for it, its time, and what it leaves behind.
 
+pub(crate) mod apart;
+pub(crate) mod ground;
+pub(crate) mod leftovers;
+pub(crate) mod scratch;
+pub(crate) mod spare;
+mod sysctl;
+
 use kconform_plan::{End, Observation, Plan, Record, RecordKind};
 
-use crate::apart::{self, Place};
-use crate::ground::Ground;
 use crate::kernel_log::KernelLog;
-use crate::leftovers::{self, Swept};
 use crate::log::{Log, State};
-use crate::look::Shares;
-use crate::objects::Objects;
+use crate::memory::heap;
+use crate::panic;
 use crate::reach::Reach;
-use crate::runner::Runner;
-use crate::scratch::{self, Scratch};
 use crate::signals::{self, Signals};
-use crate::spare::Spare;
+use crate::steps::runner::Runner;
 use crate::sys::{self, Ended};
-use crate::sysctl::{Before, Set};
-use crate::{heap, panic};
+use crate::traces::look::Shares;
+use crate::traces::objects::Objects;
+use apart::Place;
+use ground::Ground;
+use leftovers::Swept;
+use scratch::Scratch;
+use spare::Spare;
+use sysctl::{Before, Set};
 
 /// All that outlives a case.
 pub(crate) struct Cases {

@@ -1,8 +1,9 @@
 //! All that cases may leave on a machine that is not theirs alone, whatever they did: for the comparison of before a run and
 //! after it. Only what changes little by itself: BPF objects and processes come and go.
 
-use crate::keys::Keys;
-use crate::{places, sys, wide};
+use crate::sys;
+use crate::traces::keys::Keys;
+use crate::traces::{places, wide};
 
 /// What the agent shares with the machine: of what is its own, nothing stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,10 +4,10 @@
 
 use kconform_plan::{Call, Left, Piece, Place, Step, Trace, Value, calls};
 
-use crate::objects::{KINDS, describe, program};
-use crate::places::{ATTACH_TYPES, directories, is_named_program, words};
 use crate::reach::{BPF_PROG_ATTACH, BPF_PROG_DETACH};
 use crate::sys::{self, Closing};
+use crate::traces::objects::{KINDS, describe, program};
+use crate::traces::places::{ATTACH_TYPES, directories, is_named_program, words};
 
 /// Of `enum bpf_cmd` (linux/bpf.h).
 const OBJ_GET: u64 = 7;

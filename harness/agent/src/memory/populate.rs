@@ -1,7 +1,8 @@
 //! Makes page faults of a restored guest's first case happen before its snapshot.
 
 use crate::log::Log;
-use crate::{areas, heap, sys};
+use crate::memory::{areas, heap};
+use crate::sys;
 
 /// Mappings up to this size are made present as a whole: the program, its data, the stack.
 const SMALL: usize = 4 << 20;

@@ -1,6 +1,8 @@
 //! What the calls of a case may change beside its own processes: what it is kept apart from, and what is looked at when it is
 //! over. Known from the plan alone, so that the many cases that only make maps and programs pay for nothing.
 
+pub(crate) mod stray;
+
 use kconform_plan::{Call, Function, Piece, Step, Value, calls};
 
 /// Calls that change nothing that outlives the process: no file, no mount, no limit, no other process. A call that is not in

@@ -1,13 +1,13 @@
 //! What a case leaves in the kernel's keyrings (keyrings(7)). A user's keyrings are the whole user namespace's, so they are
 //! looked at before a case that reaches keys and after it, and what it changed is put back. (Session keyrings are each case's
-//! own: [`crate::apart`].)
+//! own: [`crate::case::apart`].)
 
 use std::collections::BTreeMap;
 
 use kconform_plan::{KeyChange, Left, Step, Trace, calls};
 
-use crate::places::words;
 use crate::sys;
+use crate::traces::places::words;
 
 /// Keys of more users are not looked at.
 const MOST_USERS: usize = 64;

@@ -6,12 +6,12 @@
 
 use kconform_plan::{Left, ObjectKind, Piece, Place, Step, Trace, calls};
 
-use crate::attached::Attachments;
-use crate::keys::Keys;
-use crate::named::Named;
-use crate::places;
 use crate::reach::Reach;
 use crate::sys::{self, Ids};
+use crate::traces::attached::Attachments;
+use crate::traces::keys::Keys;
+use crate::traces::named::Named;
+use crate::traces::places;
 
 /// The kinds, with their commands (`enum bpf_cmd`). Maps and BTF are held by programs, programs by links: these come first,
 /// so that what holds is there before what is held.

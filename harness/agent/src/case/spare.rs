@@ -9,12 +9,13 @@ use std::io::{self, Read};
 
 use kconform_plan::{ToAgent, read_frame};
 
-use crate::apart::Place;
+use crate::case::apart::Place;
 use crate::case::{Cases, MOST_OWN, be_clean_but_for_fds, run_steps};
 use crate::log::Log;
-use crate::populate::Pages;
+use crate::memory::heap;
+use crate::memory::populate::Pages;
 use crate::sys::{self, Map};
-use crate::{heap, panic, signals};
+use crate::{panic, signals};
 
 /// Where the process has its pipe until it is ready: no case's fd is there, and no fd of the agent's.
 const READY: i32 = MOST_OWN;

@@ -4,7 +4,7 @@
 use kconform_plan::Trouble;
 
 use crate::reach::Reach;
-use crate::runner::trouble;
+use crate::steps::runner::trouble;
 use crate::sys;
 
 /// Where the agent is.

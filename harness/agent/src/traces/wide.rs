@@ -1,8 +1,8 @@
 //! All that can be looked at of what the whole kernel shares in /proc/sys and below /sys, whoever changed it: for cases whose
-//! plans do not tell where they write ([`crate::stray`]).
+//! plans do not tell where they write ([`crate::reach::stray`]).
 
-use crate::places::{directories, mounts, walk};
 use crate::sys;
+use crate::traces::places::{directories, mounts, walk};
 
 const SYSCTLS: &str = "/proc/sys/";
 

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kconform_plan::{Op, Record, RecordKind, Step, Trouble, Value};
 
 use crate::log::{Cell, Log, State};
-use crate::memory::{Area, Slots, number};
+use crate::memory::buffers::{Area, Slots, number};
 use crate::sys;
 
 /// A thread's steps did not go as expected, so the others of its process stop too. Each forked child clears its copy.
@@ -102,7 +102,7 @@ impl Runner {
             Op::Fork(steps) => self.in_child(nth, |_| Ok(()), steps),
             Op::Exec(steps) => self.in_new_image(nth, steps),
             Op::Unprivileged { capabilities, steps } => {
-                self.in_child(nth, |_| crate::block::drop_privileges(*capabilities), steps)
+                self.in_child(nth, |_| crate::steps::block::drop_privileges(*capabilities), steps)
             }
             Op::Parallel(lists) => self.in_threads(lists),
             Op::Repeat { times, slot, steps } => self.repeat(nth, times, *slot, steps),

@@ -2,7 +2,7 @@
 
 use kconform_plan::{End, Op, SetSysctl, Step, Trouble, Value, sysctl_path};
 
-use crate::runner::{Flow, Runner, Tried, trouble};
+use crate::steps::runner::{Flow, Runner, Tried, trouble};
 use crate::sys;
 
 /// The values that sysctls had before a case that sets them.

@@ -4,7 +4,7 @@
 //! Not here, since no other process can change it: the umask, the working directory, dispositions of signals, timers,
 //! personality, securebits. The score for the OOM killer is written anew for each case ([`crate::case::OomScore`]).
 
-use crate::apart::Place;
+use crate::case::apart::Place;
 use crate::reach::Reach;
 use crate::sys;
 

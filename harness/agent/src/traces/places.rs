@@ -2,8 +2,8 @@
 
 use kconform_plan::{ObjectKind, Place, Step, calls};
 
-use crate::objects::{KINDS, Object, describe, program, word};
 use crate::sys::{self, Closing};
+use crate::traces::objects::{KINDS, Object, describe, program, word};
 
 /// A directory tree with more in it is not gone through to its end.
 const MOST_FILES: usize = 20_000;

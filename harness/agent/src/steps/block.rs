@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use kconform_plan::{ChildEnd, RecordKind, Saved, Step, Trouble, Value};
 
 use crate::log::{Cell, Mark, State};
-use crate::runner::{Flow, Runner, Tried, trouble};
+use crate::steps::runner::{Flow, Runner, Tried, trouble};
 use crate::sys::{self, Ended};
 
 /// The uid and gid of `unprivileged` steps: nobody's.

@@ -1,12 +1,14 @@
 //! The agent as PID 1 of a guest: mounts, the port to the host, and the power switch.
 
-use crate::apart::Place;
-use crate::look::Namespaces;
+use crate::case::apart::Place;
+use crate::facts::settings;
 use crate::serve::session;
-use crate::setup::{self, Failed, failed};
 use crate::signals::Signals;
+use crate::start::modules;
+use crate::start::setup::{self, Failed, failed};
 use crate::stream::{Kind, Stream};
-use crate::{modules, panic, settings, sys};
+use crate::traces::look::Namespaces;
+use crate::{panic, sys};
 
 /// The virtio-serial port to the host.
 const PORT: &str = "org.kconform.agent";

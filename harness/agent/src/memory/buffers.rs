@@ -2,7 +2,8 @@
 
 use kconform_plan::{Buffer, Bytes, Call, Output, Piece, Region, Saved, Trouble, Value};
 
-use crate::{areas, sys};
+use crate::memory::areas;
+use crate::sys;
 
 /// Saved values by slot.
 pub(crate) type Slots = Vec<Option<Saved>>;

@@ -1,16 +1,18 @@
 //! What the agent makes of its process before the first case, natively and in a guest alike.
 
-use crate::apart::Place;
+use crate::case::apart::Place;
+use crate::case::ground::Ground;
+use crate::case::scratch::Scratch;
 use crate::case::{Cases, OomScore};
-use crate::ground::Ground;
 use crate::kernel_log::KernelLog;
 use crate::log::{self, Log};
-use crate::look::Shares;
-use crate::objects::Objects;
-use crate::scratch::Scratch;
+use crate::memory::{areas, heap};
+use crate::panic;
 use crate::signals::{PARENT_ENDED, Signals};
-use crate::sys::Ended;
-use crate::{areas, heap, machine, panic, sys};
+use crate::start::machine;
+use crate::sys::{self, Ended};
+use crate::traces::look::Shares;
+use crate::traces::objects::Objects;
 
 /// Bytes of private memory that a native case may use: enough for any case, too little to hurt the machine.
 const NATIVE_DATA: u64 = 1 << 30;

@@ -1,0 +1,6 @@
+//! Memory that no case can spoil: the agent's own heap, and what calls are given.
+
+pub(crate) mod areas;
+pub(crate) mod buffers;
+pub(crate) mod heap;
+pub(crate) mod populate;

@@ -1,0 +1,7 @@
+//! The steps of a case, in its own processes: calls and blocks.
+
+mod block;
+mod call;
+pub(crate) mod exec;
+mod raw;
+pub(crate) mod runner;
