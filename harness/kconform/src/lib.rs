@@ -28,3 +28,4 @@ pub mod shard;
 pub mod targets;
 pub mod trials;
 pub mod uapi;
+mod yaml;

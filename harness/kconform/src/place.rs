@@ -19,6 +19,15 @@ impl std::fmt::Debug for File {
     }
 }
 
+/// A stretch of the file's text, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Span {
+    /// Of the first character.
+    pub(crate) start: usize,
+    /// After the last one.
+    pub(crate) end: usize,
+}
+
 /// A stretch of a case file.
 #[derive(Clone)]
 pub struct Place {

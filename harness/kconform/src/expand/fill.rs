@@ -4,9 +4,10 @@ use std::cell::Cell;
 use std::sync::Arc;
 
 use crate::limits::WORDS;
-use crate::load::names::name_length;
-use crate::load::reader::Reader;
-use crate::load::tree::{Entry, Kind, Node, NodeRef, Scalar, Span};
+use crate::place::Span;
+use crate::yaml::names::name_length;
+use crate::yaml::reader::Reader;
+use crate::yaml::tree::{Entry, Kind, Node, NodeRef, Scalar};
 
 use super::Param;
 

@@ -9,7 +9,8 @@ pub(crate) use table::{Variant, variants};
 
 use std::sync::Arc;
 
-use crate::load::tree::{NodeRef, Span};
+use crate::place::Span;
+use crate::yaml::tree::NodeRef;
 
 /// A parameter of one variant of a case.
 #[derive(Clone, Debug)]

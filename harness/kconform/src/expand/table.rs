@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use crate::limits::CASES;
-use crate::load::names::is_name;
-use crate::load::reader::{Reader, find};
-use crate::load::tree::{Kind, Node, NodeRef, Span};
+use crate::place::Span;
+use crate::yaml::names::is_name;
+use crate::yaml::reader::{Reader, find};
+use crate::yaml::tree::{Kind, Node, NodeRef};
 
 use super::{Param, resolved};
 

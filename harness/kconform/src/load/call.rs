@@ -3,13 +3,13 @@
 use kconform_abi::bpf::{self, Command, Field, FieldKind};
 
 use crate::case::{Arg, Attr, AttrField, AttrSlot, Call, Expr, Term};
-use crate::place::Placed;
+use crate::place::{Placed, Span};
+use crate::yaml::reader::Reader;
+use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 
 use super::expr::{Fit, literal, number};
 use super::outputs::{Outputs, size};
 use super::piece::PIECES;
-use super::reader::Reader;
-use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
 /// bpf(2) refuses an attr larger than a page; this is enough for any page.
 const MOST_ATTR: u32 = 65536;
@@ -171,7 +171,7 @@ impl Reader {
     fn command(&mut self, node: &Node) -> Option<(Expr, Option<&'static Command>)> {
         // A word that is no command is told from one that is no constant: it is likelier to be a slip.
         if let Some(text) = node.text()
-            && super::names::is_name(text)
+            && crate::yaml::names::is_name(text)
             && bpf::command(text).is_none()
         {
             let known = bpf::commands().map(|c| c.name);

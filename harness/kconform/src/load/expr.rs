@@ -4,12 +4,11 @@ use kconform_abi::Arch;
 use kconform_plan::BtfQuery;
 
 use crate::case::{Expr, Term};
-
+use crate::place::Span;
+use crate::yaml::names::name_length;
+use crate::yaml::reader::Reader;
+use crate::yaml::tree::Node;
 use crate::{btf, uapi};
-
-use super::names::name_length;
-use super::reader::Reader;
-use super::tree::{Node, Span};
 
 /// Words that stand for addresses, wherever an argument may stand.
 pub(crate) const ADDRESSES: &[&str] = &["null", "unmapped", "readonly", "kernel"];

@@ -1,4 +1,4 @@
-//! Case files become cases: the text is read into a tree (`tree`), tables are expanded ([`crate::expand`]), and what
+//! Case files become cases: the text is read into a tree ([`crate::yaml`]), tables are expanded ([`crate::expand`]), and what
 //! comes of it is checked word by word. Reading gives cases *and* all mistakes. No I/O but in [`files`].
 
 mod call;
@@ -13,18 +13,15 @@ mod outputs;
 mod piece;
 mod probes;
 mod prototype;
-pub(crate) mod reader;
 mod requires;
 pub(crate) mod schema;
 mod settings;
 mod sizes;
 mod steps;
 mod suite;
-mod syntax;
 #[cfg(test)]
 mod tests;
 mod totals;
-pub(crate) mod tree;
 mod uapi;
 
 use std::collections::HashMap;
@@ -35,12 +32,13 @@ use rayon::iter::{
     IndexedParallelIterator, IntoParallelRefIterator, IntoParallelRefMutIterator, ParallelIterator,
 };
 
-use crate::case::{Case, Probe};
-use crate::place::{File, Mistake};
-
 use probes::Probes;
-use reader::{Reader, find};
-use tree::{Entry, Span};
+
+use crate::case::{Case, Probe};
+use crate::place::{File, Mistake, Span};
+use crate::yaml::parse::parse;
+use crate::yaml::reader::{Reader, find};
+use crate::yaml::tree::Entry;
 
 /// The suite whose file holds probes for all other files, and nothing else.
 pub const SHARED_PROBES: &str = "probes";
@@ -100,7 +98,7 @@ struct Opened {
 impl Opened {
     fn new(from: &SuiteFile) -> Opened {
         let mut reader = Reader::new(from.file.clone());
-        let root = tree::parse(&mut reader);
+        let root = parse(&mut reader);
         if root.is_none() && reader.hits == 0 {
             reader.wrong(Span { start: 0, end: 0 }, "an empty file");
         }

@@ -5,10 +5,10 @@ use kconform_abi::{Arch, prototype};
 use crate::arguments::{order, param, params};
 use crate::case::{Arg, Call};
 use crate::place::Placed;
+use crate::yaml::reader::{Reader, mended};
+use crate::yaml::tree::Entry;
 
 use super::outputs::Outputs;
-use super::reader::{Reader, mended};
-use super::tree::Entry;
 
 impl Reader {
     /// A call whose arguments are a mapping. The system call is known.

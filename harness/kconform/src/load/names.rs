@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
-use super::reader::Reader;
-use super::tree::{Kind, Node, Span};
+use crate::place::Span;
+use crate::yaml::names::is_name;
+use crate::yaml::reader::Reader;
+use crate::yaml::tree::{Kind, Node};
 
 /// Saved names that are told where another one is meant.
 const MOST_TOLD: usize = 5;
@@ -99,19 +101,6 @@ fn saved_in(node: &Node, found: &mut Vec<(String, Span)>) {
             }
         }
     }
-}
-
-/// Whether it can be a name: a letter or `_`, then letters, digits and `_`.
-pub(crate) fn is_name(text: &str) -> bool {
-    !text.is_empty() && name_length(text) == text.len()
-}
-
-/// The bytes of the name that a text starts with; 0 without one.
-pub(crate) fn name_length(text: &str) -> usize {
-    if text.starts_with(|c: char| c.is_ascii_digit()) {
-        return 0;
-    }
-    text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len())
 }
 
 impl Reader {

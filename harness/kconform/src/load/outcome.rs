@@ -3,13 +3,13 @@
 use kconform_abi::Arch;
 
 use crate::case::{Errno, Except, Expr, Outcome, Pattern, RetWant, Save, Term, Want, WantKind};
-use crate::place::{Place, Placed};
+use crate::place::{Place, Placed, Span};
+use crate::yaml::reader::{Reader, find, mended};
+use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 
 use super::expr::{Fit, literal, number};
 use super::outputs::{Output, Outputs, size};
 use super::piece::PIECES;
-use super::reader::{Reader, find, mended};
-use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
 /// The largest errno that a call can return (MAX_ERRNO in include/linux/err.h).
 const MAX_ERRNO: i128 = 4095;

@@ -4,13 +4,13 @@ use kconform_abi::bpf::{Command, FieldKind};
 
 use crate::arguments;
 use crate::case::{Arg, AttrField, AttrSlot, Piece, PieceKind, TextPart};
-use crate::place::{Place, Placed};
+use crate::place::{Place, Placed, Span};
 use crate::uapi::{Layout, LayoutWant};
+use crate::yaml::reader::Reader;
+use crate::yaml::tree::{Kind, Node};
 
 use super::expr::{Fit, literal};
 use super::names::Kept;
-use super::reader::Reader;
-use super::tree::{Kind, Node, Span};
 
 /// An output and how many bytes it has, where that can be said now.
 #[derive(Clone, Debug)]

@@ -3,14 +3,14 @@
 use crate::btf;
 use crate::case::{Address, Arg, Expr, Piece, PieceKind, Term, Text, TextPart};
 use crate::insn::{Imm, Insns};
-use crate::place::{Place, Placed};
+use crate::place::{Place, Placed, Span};
+use crate::yaml::names::name_length;
+use crate::yaml::reader::{Reader, mended};
+use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 
 use super::expr::{ADDRESSES, Fit};
-use super::names::name_length;
 use super::outputs::{Outputs, is_sized, name_inside};
-use super::reader::{Reader, mended};
 use super::sizes::{Measure, Size};
-use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
 /// The keys that say what a piece is.
 pub(crate) const PIECES: &[&str] = &[

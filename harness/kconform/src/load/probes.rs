@@ -3,11 +3,12 @@
 use std::sync::Arc;
 
 use crate::case::{Errno, Probe, Step, StepKind};
-use crate::place::Placed;
+use crate::place::{Placed, Span};
+use crate::yaml::names::is_name;
+use crate::yaml::reader::{Reader, find};
+use crate::yaml::tree::{Entry, Node};
 
-use super::names::{Names, is_name};
-use super::reader::{Reader, find};
-use super::tree::{Entry, Node, Span};
+use super::names::Names;
 
 pub(super) const KEYS: &[&str] = &["about", "source", "since", "absent", "steps"];
 

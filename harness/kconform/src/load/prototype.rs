@@ -6,10 +6,9 @@
 use kconform_abi::{Arch, Param, ParamKind, Prototype, prototype};
 
 use crate::case::{Address, Arg, Expr, Term};
-use crate::place::Placed;
-
-use super::reader::Reader;
-use super::tree::{Node, NodeRef, Span};
+use crate::place::{Placed, Span};
+use crate::yaml::reader::Reader;
+use crate::yaml::tree::{Node, NodeRef};
 
 /// What is wrong with a call.
 struct Wrong {

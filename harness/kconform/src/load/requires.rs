@@ -3,9 +3,9 @@
 use kconform_abi::{Arch, capability};
 
 use crate::case::{Comparison, KernelRange, Requires};
-
-use super::reader::Reader;
-use super::tree::{Node, NodeRef, Span};
+use crate::place::Span;
+use crate::yaml::reader::Reader;
+use crate::yaml::tree::{Node, NodeRef};
 
 pub(super) const KEYS: &[&str] = &[
     "kernel",

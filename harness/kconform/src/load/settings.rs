@@ -2,10 +2,10 @@
 
 use kconform_plan::{Lockdown, SYSCTLS, dots_and_slashes_swapped, known_sysctl};
 
+use crate::place::Span;
 use crate::settings::{SettingsWant, SysctlValues, SysctlWant};
-
-use super::reader::{Reader, find};
-use super::tree::{Entry, Kind, Node, NodeRef, Span};
+use crate::yaml::reader::{Reader, find};
+use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 
 /// A sysctl with at most so many mistakes is meant to be one of the table; there are many others.
 const MISTAKES: usize = 3;

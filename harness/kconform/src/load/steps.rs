@@ -4,13 +4,14 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::case::{CallStep, Outcome, Save, Step, StepKind};
+use crate::place::Span;
+use crate::yaml::reader::{Reader, find, mended};
+use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 
 use super::call::CALLS;
 use super::expr::{Fit, literal};
 use super::names::Kept;
 use super::outputs::{Output, Outputs};
-use super::reader::{Reader, find, mended};
-use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
 /// The keys of a step that are not its call.
 pub(super) const KEYS: &[&str] =

@@ -9,11 +9,12 @@ use std::time::Duration;
 use crate::case::{Case, KnownIssue, Probe, Requires};
 use crate::expand::{Param, Variant, fill, resolved, variants};
 use crate::limits::WORDS;
+use crate::place::Span;
+use crate::yaml::reader::{Reader, find, mended};
+use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 
 use super::names::Names;
 use super::probes::Probes;
-use super::reader::{Reader, find, mended};
-use super::tree::{Entry, Kind, Node, NodeRef, Span};
 
 pub(super) const FILE_KEYS: &[&str] = &["about", "source", "requires", "let", "probes", "cases"];
 pub(super) const CASE_KEYS: &[&str] = &[
@@ -287,7 +288,7 @@ fn unique(
 fn no_dollar(reader: &mut Reader, node: &Node, variant: &Variant) {
     let name = node.text().unwrap_or_default();
     let Some(at) = name.find('$') else { return };
-    let length = super::names::name_length(&name[at + 1..]);
+    let length = crate::yaml::names::name_length(&name[at + 1..]);
     if length > 0 {
         let word = &name[at..at + 1 + length];
         let params = variant.params.iter().map(|p| &*p.name);

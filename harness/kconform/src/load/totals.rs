@@ -7,11 +7,10 @@ use crate::case::{
     Arg, Attr, AttrSlot, Call, CallStep, Outcome, Pattern, Piece, Step, StepKind, Want, WantKind,
 };
 use crate::limits::{AT_ONCE, CASE, CONTENTS, PARTS, REPORT, amount};
-use crate::place::Place;
+use crate::place::{Place, Span};
+use crate::yaml::reader::Reader;
 
-use super::reader::Reader;
 use super::sizes::{Measure, Size, most};
-use super::tree::Span;
 
 /// The kernel refuses what is longer than a page; memory follows an explicit size no further than this.
 const LONGEST_ATTR: u64 = 1 << 20;

@@ -6,14 +6,14 @@ use std::ops::RangeInclusive;
 use kconform_abi::{Arch, Member, MemberKind};
 
 use crate::case::{Arg, Expr, Piece, PieceKind, Term};
-use crate::place::Placed;
+use crate::place::{Placed, Span};
 use crate::uapi::{Layout, LayoutError, LayoutWant, member_names, members, parse};
+use crate::yaml::reader::{Reader, mended};
+use crate::yaml::tree::{Entry, Kind, Node};
 
 use super::expr::Fit;
 use super::outcome::value;
 use super::outputs::{Outputs, size};
-use super::reader::{Reader, mended};
-use super::tree::{Entry, Kind, Node, Span};
 
 /// How wide a number may be.
 const WIDTHS: &[u32] = &[1, 2, 4, 8];

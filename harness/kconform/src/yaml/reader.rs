@@ -6,10 +6,11 @@ use std::sync::Arc;
 
 use kconform_plan::BtfQuery;
 
-use crate::place::{File, Mistake, Place, Placed};
+use crate::load::names::Names;
+use crate::place::{File, Mistake, Place, Placed, Span};
 
-use super::names::{Names, is_name};
-use super::tree::{Entry, Kind, Node, NodeRef, Span};
+use super::names::is_name;
+use super::tree::{Entry, Kind, Node, NodeRef};
 
 /// Reads one file. Whatever cannot be read is a mistake and `None`; reading goes on behind it.
 pub(crate) struct Reader {

@@ -1,7 +1,7 @@
 //! What usually lies behind text that is no YAML: a bracket or quote that is open, a line that is indented like none above.
 //! The parser says where it could not go on; this looks for where it went wrong.
 
-use super::tree::Span;
+use crate::place::Span;
 
 /// A bracket that is open.
 #[derive(Clone, Copy, Debug)]
