@@ -4,9 +4,9 @@ use kconform_abi::bpf::{self, Command, Field, FieldKind};
 
 use crate::case::{Arg, Attr, AttrField, AttrSlot, Call, Expr, Term};
 use crate::place::{Placed, Span};
-use crate::yaml::reader::Reader;
 use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 
+use super::case_reader::CaseReader;
 use super::expr::{Fit, literal, number};
 use super::outputs::{Outputs, size};
 use super::piece::PIECES;
@@ -17,7 +17,7 @@ const MOST_ATTR: u32 = 65536;
 /// The calls that are not syscalls of that name and arguments.
 pub(crate) const CALLS: &[&str] = &["bpf", "peek", "poke", "syscall"];
 
-impl Reader {
+impl CaseReader<'_> {
     /// The call that an entry of a step stands for, and its outputs. The syscall is known.
     pub(crate) fn call(&mut self, entry: &Entry, outputs: &mut Outputs) -> Option<Call> {
         if let Kind::Map(args) = &entry.value.kind

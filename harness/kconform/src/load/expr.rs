@@ -6,9 +6,10 @@ use kconform_plan::BtfQuery;
 use crate::case::{Expr, Term};
 use crate::place::Span;
 use crate::yaml::names::name_length;
-use crate::yaml::reader::Reader;
 use crate::yaml::tree::Node;
 use crate::{btf, uapi};
+
+use super::case_reader::CaseReader;
 
 /// Words that stand for addresses, wherever an argument may stand.
 pub(crate) const ADDRESSES: &[&str] = &["null", "unmapped", "readonly", "kernel"];
@@ -71,7 +72,7 @@ pub(crate) fn literal(expr: &Expr) -> Option<u64> {
     }
 }
 
-impl Reader {
+impl CaseReader<'_> {
     /// A number, constant or saved value, or several or-ed.
     pub(crate) fn expr(&mut self, node: &Node, fit: Fit<'_>) -> Option<Expr> {
         let Some(scalar) = node.scalar() else {

@@ -3,6 +3,7 @@
 
 mod call;
 pub mod carried;
+mod case_reader;
 mod expr;
 pub mod files;
 pub mod message;

@@ -5,12 +5,13 @@ use kconform_abi::{Arch, prototype};
 use crate::arguments::{order, param, params};
 use crate::case::{Arg, Call};
 use crate::place::Placed;
-use crate::yaml::reader::{Reader, mended};
+use crate::yaml::reader::mended;
 use crate::yaml::tree::Entry;
 
+use super::case_reader::CaseReader;
 use super::outputs::Outputs;
 
-impl Reader {
+impl CaseReader<'_> {
     /// A call whose arguments are a mapping. The system call is known.
     pub(crate) fn named(&mut self, entry: &Entry, args: &[Entry], outputs: &mut Outputs) -> Option<Call> {
         let call = &*entry.key;

@@ -1,11 +1,10 @@
 //! What `$name` stands for at a step: values saved by the steps before it.
 
-use std::sync::Arc;
-
 use crate::place::Span;
 use crate::yaml::names::is_name;
-use crate::yaml::reader::Reader;
 use crate::yaml::tree::{Kind, Node};
+
+use super::case_reader::CaseReader;
 
 /// Saved names that are told where another one is meant.
 const MOST_TOLD: usize = 5;
@@ -34,20 +33,18 @@ pub(crate) struct Names {
     saved: Vec<Saved>,
     /// Names that were saved where they cannot be seen any more, or not at all, and why.
     gone: Vec<(String, Span, &'static str)>,
-    /// The parameters of the case, which were filled in before.
-    params: Vec<Arc<str>>,
     /// All names that steps of the case save, wherever.
     anywhere: Vec<(String, Span)>,
 }
 
 impl Names {
-    /// For a case with these parameters, of which no step is read yet.
-    pub(crate) fn with_params(params: Vec<Arc<str>>, steps: Option<&Node>) -> Names {
+    /// For a case or probe of whose steps none is read yet.
+    pub(crate) fn of_steps(steps: Option<&Node>) -> Names {
         let mut anywhere = Vec::new();
         if let Some(steps) = steps {
             saved_in(steps, &mut anywhere);
         }
-        Names { params, anywhere, ..Names::default() }
+        Names { anywhere, ..Names::default() }
     }
 
     /// What to write instead of a name that nothing saves.
@@ -103,10 +100,10 @@ fn saved_in(node: &Node, found: &mut Vec<(String, Span)>) {
     }
 }
 
-impl Reader {
+impl CaseReader<'_> {
     /// Puts a name into scope.
     pub(crate) fn declare(&mut self, name: &str, kept: Kept, span: Span) {
-        if self.names.params.iter().any(|p| &**p == name) {
+        if self.params.iter().any(|p| &**p == name) {
             self.wrong_help(span, format!("{name} is a parameter already"), "save it under another name");
         }
         self.names.saved.push(Saved { name: name.to_owned(), kept, span });
@@ -150,23 +147,13 @@ impl Reader {
             return None;
         }
         let saved = self.names.saved.iter().map(|s| s.name.as_str());
-        let near = kconform_abi::nearest(name, saved.chain(self.names.params.iter().map(|p| &**p)));
+        let near = kconform_abi::nearest(name, saved.chain(self.params.iter().map(|p| &**p)));
         let help = near.map(|n| format!("did you mean ${n}?")).unwrap_or_else(|| self.names.instead(name));
         self.wrong_in_case(span, text, Some(help));
         None
     }
 
-    /// `$name` where only a parameter may stand, and none of this name is there.
-    pub(crate) fn not_a_parameter(&mut self, name: &str, span: Span) {
-        let params = std::mem::take(&mut self.names.params);
-        let known = params.iter().map(|p| &**p);
-        let near = kconform_abi::nearest(name, known).map(|n| format!("did you mean ${n}?"));
-        let otherwise = "what is saved by a step cannot stand here".to_owned();
-        self.wrong_help(span, format!("${name} is not a parameter"), near.unwrap_or(otherwise));
-        self.names.params = params;
-    }
-
-    /// Like [`Reader::saved`], for a place where a number belongs.
+    /// Like [`CaseReader::saved`], for a place where a number belongs.
     pub(crate) fn saved_number(&mut self, name: &str, span: Span) -> Option<()> {
         if self.saved(name, span)? == Kept::Bytes {
             let help = format!("{{bytes: ${name}}} stands for them where a buffer may stand");

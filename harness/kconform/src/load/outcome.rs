@@ -4,9 +4,10 @@ use kconform_abi::Arch;
 
 use crate::case::{Errno, Except, Expr, Outcome, Pattern, RetWant, Save, Term, Want, WantKind};
 use crate::place::{Place, Placed, Span};
-use crate::yaml::reader::{Reader, find, mended};
+use crate::yaml::reader::{find, mended};
 use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 
+use super::case_reader::CaseReader;
 use super::expr::{Fit, literal, number};
 use super::outputs::{Output, Outputs, size};
 use super::piece::PIECES;
@@ -16,7 +17,7 @@ const MAX_ERRNO: i128 = 4095;
 pub(super) const EXCEPT_KEYS: &[&str] = &["when", "errno", "ret", "expect", "signal", "because"];
 pub(super) const WANTS: &[&str] = &["contains", "prefix", "not", "any", "min", "max"];
 
-impl Reader {
+impl CaseReader<'_> {
     /// The outcome that a step, or an exception of one, asks for.
     pub(crate) fn outcome(&mut self, entries: &[Entry], outputs: &Outputs) -> Option<Outcome> {
         let (errno, ret) = (find(entries, "errno"), find(entries, "ret"));
@@ -115,7 +116,7 @@ impl Reader {
             return Some(RetWant::Exactly(exactly));
         }
         let entries = &*self.mapping(node, "a return value", &["min", "max"])?;
-        let (min, max) = self.range(entries, node, Reader::returned)?;
+        let (min, max) = self.range(entries, node, Self::returned)?;
         if let Some(max) = &max {
             self.not_of_a_failure(max, "max")?;
         }
@@ -169,7 +170,7 @@ impl Reader {
         &mut self,
         entries: &[Entry],
         node: &Node,
-        read: impl Fn(&mut Reader, &Node) -> Option<Expr>,
+        read: impl Fn(&mut Self, &Node) -> Option<Expr>,
     ) -> Option<(Bound, Bound)> {
         let mut bound = |key: &str| match find(entries, key) {
             Some(entry) => read(self, &entry.value).map(Some),

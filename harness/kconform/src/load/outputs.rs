@@ -6,9 +6,9 @@ use crate::arguments;
 use crate::case::{Arg, AttrField, AttrSlot, Piece, PieceKind, TextPart};
 use crate::place::{Place, Placed, Span};
 use crate::uapi::{Layout, LayoutWant};
-use crate::yaml::reader::Reader;
 use crate::yaml::tree::{Kind, Node};
 
+use super::case_reader::CaseReader;
 use super::expr::{Fit, literal};
 use super::names::Kept;
 
@@ -145,7 +145,7 @@ impl Outputs {
     }
 }
 
-impl Reader {
+impl CaseReader<'_> {
     /// A buffer gets a name of its own.
     pub(crate) fn add_output(&mut self, outputs: &mut Outputs, name: &str, piece: &Piece, at: &Place) {
         if outputs.list.iter().any(|o| o.name == name) {

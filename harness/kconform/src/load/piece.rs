@@ -5,9 +5,10 @@ use crate::case::{Address, Arg, Expr, Piece, PieceKind, Term, Text, TextPart};
 use crate::insn::{Imm, Insns};
 use crate::place::{Place, Placed, Span};
 use crate::yaml::names::name_length;
-use crate::yaml::reader::{Reader, mended};
+use crate::yaml::reader::mended;
 use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 
+use super::case_reader::CaseReader;
 use super::expr::{ADDRESSES, Fit};
 use super::outputs::{Outputs, is_sized, name_inside};
 use super::sizes::{Measure, Size};
@@ -18,7 +19,7 @@ pub(crate) const PIECES: &[&str] = &[
     "insns", "times", "struct", "bytes",
 ];
 
-impl Reader {
+impl CaseReader<'_> {
     /// An argument: a number, a pointer to a buffer, or a pointer to nothing usable.
     pub(crate) fn arg(&mut self, node: &Node, what: &str, outputs: &mut Outputs) -> Option<Placed<Arg>> {
         let arg = match &node.kind {

@@ -8,7 +8,7 @@ use crate::yaml::names::is_name;
 use crate::yaml::reader::{Reader, find};
 use crate::yaml::tree::{Entry, Node};
 
-use super::names::Names;
+use super::case_reader::CaseReader;
 
 pub(super) const KEYS: &[&str] = &["about", "source", "since", "absent", "steps"];
 
@@ -50,10 +50,8 @@ fn probe(reader: &mut Reader, suite: &str, entry: &Entry) -> Option<Probe> {
         reader.wrong(entry.key_span, format!("{} is not a name", entry.key));
     }
     let node: &Node = &entry.value;
-    reader.names = Names::with_params(Vec::new(), node.get("steps").map(|steps| &*steps.value));
-    reader.may_set_sysctls = false;
-    reader.btf.clear();
-    reader.sysctls.clear();
+    reader.params.clear();
+    let reader = &mut CaseReader::new(reader, None, node.get("steps").map(|steps| &*steps.value));
     let entries = &*reader.mapping(node, "a probe", KEYS)?;
     for key in ["about", "source"] {
         if let Some(entry) = find(entries, key) {

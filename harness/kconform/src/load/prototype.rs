@@ -7,8 +7,9 @@ use kconform_abi::{Arch, Param, ParamKind, Prototype, prototype};
 
 use crate::case::{Address, Arg, Expr, Term};
 use crate::place::{Placed, Span};
-use crate::yaml::reader::Reader;
 use crate::yaml::tree::{Node, NodeRef};
+
+use super::case_reader::CaseReader;
 
 /// What is wrong with a call.
 struct Wrong {
@@ -17,7 +18,7 @@ struct Wrong {
     help: String,
 }
 
-impl Reader {
+impl CaseReader<'_> {
     /// Notes what is wrong with a call's arguments on every architecture; `read` holds those that could be read.
     pub(crate) fn keeps_to_prototype(&mut self, call: &str, nodes: &[NodeRef], read: &[Option<Placed<Arg>>]) {
         self.wrong_everywhere(call, |known| wrong(known, nodes, read));

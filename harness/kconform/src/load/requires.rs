@@ -4,8 +4,9 @@ use kconform_abi::{Arch, capability};
 
 use crate::case::{Comparison, KernelRange, Requires};
 use crate::place::Span;
-use crate::yaml::reader::Reader;
 use crate::yaml::tree::{Node, NodeRef};
+
+use super::case_reader::CaseReader;
 
 pub(super) const KEYS: &[&str] = &[
     "kernel",
@@ -31,7 +32,7 @@ const COMPARISONS: &[(&str, Comparison)] = &[
     ("=", Comparison::Equal),
 ];
 
-impl Reader {
+impl CaseReader<'_> {
     /// Everything under a `requires` or `when`.
     pub(crate) fn requires(&mut self, node: &Node) -> Option<Requires> {
         let entries = &*self.mapping(node, "a mapping of requirements", KEYS)?;
@@ -43,9 +44,9 @@ impl Reader {
                 "kernel" => self.kernel_range(value).map(|range| {
                     requires.kernel = Some(self.placed(value.span, range));
                 }),
-                "arch" => self.several(value, Reader::arch).map(|list| requires.arch = list),
+                "arch" => self.several(value, Self::arch).map(|list| requires.arch = list),
                 "capabilities" => self.capabilities(value).map(|list| requires.capabilities = list),
-                "config" => self.several(value, Reader::config).map(|list| requires.config = list),
+                "config" => self.several(value, Self::config).map(|list| requires.config = list),
                 "privileged" => self.truth(value).map(|truth| requires.privileged = Some(truth)),
                 key => self.setting(key, value, &mut requires.settings),
             };
@@ -69,7 +70,7 @@ impl Reader {
     pub(super) fn several<T>(
         &mut self,
         node: &NodeRef,
-        read: impl Fn(&mut Reader, &Node) -> Option<T>,
+        read: impl Fn(&mut Self, &Node) -> Option<T>,
     ) -> Option<Vec<T>> {
         let all: Vec<_> = self.one_or_many(node).iter().map(|item| read(self, item)).collect();
         all.into_iter().collect()

@@ -4,8 +4,10 @@ use kconform_plan::{Lockdown, SYSCTLS, dots_and_slashes_swapped, known_sysctl};
 
 use crate::place::Span;
 use crate::settings::{SettingsWant, SysctlValues, SysctlWant};
-use crate::yaml::reader::{Reader, find};
+use crate::yaml::reader::find;
 use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
+
+use super::case_reader::CaseReader;
 
 /// A sysctl with at most so many mistakes is meant to be one of the table; there are many others.
 const MISTAKES: usize = 3;
@@ -13,24 +15,22 @@ const MISTAKES: usize = 3;
 /// The keys of a range.
 const RANGE: &[&str] = &["min", "max"];
 
-impl Reader {
+impl CaseReader<'_> {
     /// The value of one of the keys that speak of settings; nothing for any other key.
     pub(super) fn setting(&mut self, key: &str, node: &NodeRef, want: &mut SettingsWant) -> Option<()> {
         match key {
             "sysctl" => self.sysctl_wants(node).map(|wants| want.sysctl = wants),
             "jit" => self.truth(node).map(|truth| want.jit = Some(truth)),
-            "lockdown" => self.several(node, Reader::lockdown).map(|levels| want.lockdown = levels),
+            "lockdown" => self.several(node, Self::lockdown).map(|levels| want.lockdown = levels),
             "lsm" => {
                 let help = "write bpf, or !selinux for a kernel where it is not active";
-                let read =
-                    |reader: &mut Reader, item: &Node| reader.negatable(item, "an LSM", help, is_module);
+                let read = |reader: &mut Self, item: &Node| reader.negatable(item, "an LSM", help, is_module);
                 self.several(node, read).map(|names| want.lsm = names)
             }
             "cmdline" => {
                 let help = "write nokaslr, lsm=bpf, or !nokaslr for a kernel booted without it";
-                let read = |reader: &mut Reader, item: &Node| {
-                    reader.negatable(item, "a boot option", help, is_option)
-                };
+                let read =
+                    |reader: &mut Self, item: &Node| reader.negatable(item, "a boot option", help, is_option);
                 self.several(node, read).map(|options| want.cmdline = options)
             }
             _ => Some(()),

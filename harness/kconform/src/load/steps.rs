@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use crate::case::{CallStep, Outcome, Save, Step, StepKind};
 use crate::place::Span;
-use crate::yaml::reader::{Reader, find, mended};
+use crate::yaml::reader::{find, mended};
 use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 
 use super::call::CALLS;
+use super::case_reader::CaseReader;
 use super::expr::{Fit, literal};
 use super::names::Kept;
 use super::outputs::{Output, Outputs};
@@ -33,7 +34,7 @@ struct Run {
 /// Keys of a step that speak of the call's outputs.
 const OF_OUTPUTS: &[&str] = &["expect", "except", "save"];
 
-impl Reader {
+impl CaseReader<'_> {
     /// The steps of a case or probe, numbered from 0.
     pub(crate) fn steps(&mut self, node: &Node) -> Option<Vec<Step>> {
         self.next_step = 0;

@@ -13,7 +13,7 @@ use crate::place::Span;
 use crate::yaml::reader::{Reader, find, mended};
 use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 
-use super::names::Names;
+use super::case_reader::CaseReader;
 use super::probes::Probes;
 
 pub(super) const FILE_KEYS: &[&str] = &["about", "source", "requires", "let", "probes", "cases"];
@@ -79,7 +79,8 @@ pub(crate) fn cases(
 ) -> Vec<Case> {
     let about = find(entries, "about").map(|e| reader.texts(&e.value, "text").join(" "));
     let source = find(entries, "source").map(|e| reader.texts(&e.value, "a source")).unwrap_or_default();
-    let requires = find(entries, "requires").and_then(|e| reader.requires(&e.value));
+    let requires = find(entries, "requires");
+    let requires = requires.and_then(|e| CaseReader::new(reader, None, None).requires(&e.value));
     let suite = Suite { name: name.clone(), about, source, requires, probes };
     let Some(list) = find(entries, "cases") else { return Vec::new() };
     let Some(items) = reader.list(&list.value, "cases") else { return Vec::new() };
@@ -201,13 +202,14 @@ fn case(
     let before = reader.hits;
     let used: Vec<_> = variant.params.iter().map(|_| Cell::new(false)).collect();
     let filled = fill(reader, body, &variant.params, &used);
-    reader.case = find(body.entries()?, "name").map(|name| (body.span, name.value.span));
     ever_used.note(&variant.params, &used);
     let (node, more) = filled?;
     *words = words.saturating_add(more);
     let entries = &*reader.mapping(&node, "a case", CASE_KEYS)?;
     let steps = find(entries, "steps").map(|steps| &*steps.value);
-    reader.names = Names::with_params(variant.params.iter().map(|p| p.name.clone()).collect(), steps);
+    reader.params = variant.params.iter().map(|p| p.name.clone()).collect();
+    let at = find(body.entries()?, "name").map(|name| (body.span, name.value.span));
+    let reader = &mut CaseReader::new(reader, at, steps);
     let flag = |reader: &mut Reader, key: &str| {
         find(entries, key).and_then(|e| reader.truth(&e.value)).unwrap_or(false)
     };
@@ -215,8 +217,6 @@ fn case(
     let fresh = flag(reader, "fresh");
     let (exclusive, guest_only) = (exclusive || fresh, guest_only || fresh);
     reader.may_set_sysctls = exclusive && guest_only;
-    reader.btf.clear();
-    reader.sysctls.clear();
 
     let name_node = find(entries, "name")?.value.clone();
     let name = reader.word(&name_node, "a name")?.trim().to_owned();
@@ -320,7 +320,7 @@ fn needs(reader: &mut Reader, node: &NodeRef, suite: &Suite<'_>) -> Vec<Arc<Prob
     found
 }
 
-fn known_issues(reader: &mut Reader, node: &NodeRef) -> Vec<KnownIssue> {
+fn known_issues(reader: &mut CaseReader<'_>, node: &NodeRef) -> Vec<KnownIssue> {
     let mut issues = Vec::new();
     for item in reader.one_or_many(node) {
         let Some(entries) = reader.mapping(item, "a known issue", &["when", "because"]) else { continue };

@@ -8,8 +8,8 @@ use crate::case::{
 };
 use crate::limits::{AT_ONCE, CASE, CONTENTS, PARTS, REPORT, amount};
 use crate::place::{Place, Span};
-use crate::yaml::reader::Reader;
 
+use super::case_reader::CaseReader;
 use super::sizes::{Measure, Size, most};
 
 /// The kernel refuses what is longer than a page; memory follows an explicit size no further than this.
@@ -45,7 +45,7 @@ struct Totals {
     saved: HashMap<String, u64>,
 }
 
-impl Reader {
+impl CaseReader<'_> {
     /// Notes what the steps of a case ask too much of. Nothing else is wrong with them.
     pub(crate) fn in_limits(&mut self, steps: &[Step]) {
         let mut totals = Totals::default();
@@ -55,12 +55,12 @@ impl Reader {
 }
 
 impl Totals {
-    fn steps(&mut self, reader: &mut Reader, steps: &[Step], times: u64) -> u64 {
+    fn steps(&mut self, reader: &mut CaseReader<'_>, steps: &[Step], times: u64) -> u64 {
         steps.iter().map(|step| self.step(reader, step, times)).max().unwrap_or(0)
     }
 
     /// Adds a step that runs so many times; gives the threads and processes that it adds to those that are there.
-    fn step(&mut self, reader: &mut Reader, step: &Step, times: u64) -> u64 {
+    fn step(&mut self, reader: &mut CaseReader<'_>, step: &Step, times: u64) -> u64 {
         let times = match &step.kind {
             StepKind::Call(call) => {
                 self.call(reader, call, times);
@@ -89,7 +89,7 @@ impl Totals {
         }
     }
 
-    fn call(&mut self, reader: &mut Reader, step: &CallStep, times: u64) {
+    fn call(&mut self, reader: &mut CaseReader<'_>, step: &CallStep, times: u64) {
         let saved = std::mem::take(&mut self.saved);
         let mut measure = Measure::with(&saved);
         let buffers = buffers(&mut measure, &step.call);
@@ -145,7 +145,7 @@ impl Totals {
         self.parts.add(wants.iter().map(|want| want.parts).max().unwrap_or(0), PARTS, &step.key);
     }
 
-    fn tell(self, reader: &mut Reader) {
+    fn tell(self, reader: &mut CaseReader<'_>) {
         let all = [
             (
                 self.memory,

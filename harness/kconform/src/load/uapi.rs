@@ -8,9 +8,10 @@ use kconform_abi::{Arch, Member, MemberKind};
 use crate::case::{Arg, Expr, Piece, PieceKind, Term};
 use crate::place::{Placed, Span};
 use crate::uapi::{Layout, LayoutError, LayoutWant, member_names, members, parse};
-use crate::yaml::reader::{Reader, mended};
+use crate::yaml::reader::mended;
 use crate::yaml::tree::{Entry, Kind, Node};
 
+use super::case_reader::CaseReader;
 use super::expr::Fit;
 use super::outcome::value;
 use super::outputs::{Outputs, size};
@@ -53,7 +54,7 @@ fn amount(bytes: u64) -> String {
     if bytes == 1 { "1 byte".to_owned() } else { format!("{bytes} bytes") }
 }
 
-impl Reader {
+impl CaseReader<'_> {
     /// The members of a structure that the tables have.
     pub(crate) fn uapi(&mut self, name: &str, entries: &[Entry], outputs: &mut Outputs) -> Option<PieceKind> {
         let known = member_names(name);

@@ -4,9 +4,6 @@ use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::Arc;
 
-use kconform_plan::BtfQuery;
-
-use crate::load::names::Names;
 use crate::place::{File, Mistake, Place, Placed, Span};
 
 use super::names::is_name;
@@ -19,35 +16,14 @@ pub(crate) struct Reader {
     seen: HashSet<(Span, String)>,
     /// Mistakes so far, those counted too that another row of a table had already.
     pub(crate) hits: usize,
-    /// What `$names` mean in the case being read.
-    pub(crate) names: Names,
-    /// The number of the next step.
-    pub(crate) next_step: u32,
-    /// Where the case being read stands, and its name.
-    pub(crate) case: Option<(Span, Span)>,
-    /// Whether the case is exclusive, and never on the host.
-    pub(crate) may_set_sysctls: bool,
-    /// What the case being read asks of the kernel's types.
-    pub(crate) btf: Vec<BtfQuery>,
-    /// The sysctls that its conditions speak of.
-    pub(crate) sysctls: Vec<String>,
+    /// The parameters of what is being read, which were filled in before.
+    pub(crate) params: Vec<Arc<str>>,
 }
 
 impl Reader {
     /// For a file of which nothing is read yet.
     pub(crate) fn new(file: Arc<File>) -> Reader {
-        Reader {
-            file,
-            mistakes: Vec::new(),
-            seen: HashSet::new(),
-            hits: 0,
-            names: Names::default(),
-            next_step: 0,
-            case: None,
-            may_set_sysctls: false,
-            btf: Vec::new(),
-            sysctls: Vec::new(),
-        }
+        Reader { file, mistakes: Vec::new(), seen: HashSet::new(), hits: 0, params: Vec::new() }
     }
 
     /// The file.
@@ -101,13 +77,6 @@ impl Reader {
         self.note(span, text.into(), || (help, see));
     }
 
-    /// Notes a mistake that a case makes of what is written for many (an alias): it says which case.
-    pub(crate) fn wrong_in_case(&mut self, span: Span, text: impl Into<String>, help: Option<String>) {
-        let outside = |(case, _): &(Span, Span)| span.end <= case.start || case.end <= span.start;
-        let see = self.case.filter(outside).map(|(_, name)| (self.place(name), "in this case".to_owned()));
-        self.note(span, text.into(), || (help, see));
-    }
-
     /// Notes an unknown word. The nearest known one is looked for only when the mistake is new.
     pub(crate) fn unknown<'w>(
         &mut self,
@@ -123,7 +92,8 @@ impl Reader {
         });
     }
 
-    fn note(
+    /// Notes a mistake; what goes with it is only made when the mistake is new.
+    pub(crate) fn note(
         &mut self,
         span: Span,
         text: String,
@@ -187,6 +157,16 @@ impl Reader {
             return None;
         }
         Some(text)
+    }
+
+    /// `$name` where only a parameter may stand, and none of this name is there.
+    fn not_a_parameter(&mut self, name: &str, span: Span) {
+        let params = std::mem::take(&mut self.params);
+        let known = params.iter().map(|p| &**p);
+        let near = kconform_abi::nearest(name, known).map(|n| format!("did you mean ${n}?"));
+        let otherwise = "what is saved by a step cannot stand here".to_owned();
+        self.wrong_help(span, format!("${name} is not a parameter"), near.unwrap_or(otherwise));
+        self.params = params;
     }
 
     /// Text of a scalar, with nothing missing.
