@@ -7,7 +7,7 @@ use super::args::SchemaOf;
 
 pub(super) fn schema(of: SchemaOf) -> Result<u8, CliError> {
     let text = match of {
-        SchemaOf::Cases => crate::load::schema::schema(),
+        SchemaOf::Cases => crate::schema::schema(),
         SchemaOf::Report => crate::report::schema(),
     };
     std::io::stdout().write_all(text.as_bytes())?;

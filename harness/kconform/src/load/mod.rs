@@ -15,7 +15,6 @@ mod piece;
 mod probes;
 mod prototype;
 mod requires;
-pub(crate) mod schema;
 mod settings;
 mod sizes;
 mod steps;

@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::load::schema::{schema, value};
 use crate::load::{outcome, piece, probes, requires, steps, suite};
+use crate::schema::{schema, value};
 
 fn here(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

@@ -24,7 +24,7 @@ const NUMBER: &str = r"^\s*(-?[0-9][0-9A-Za-z_]*|\$[A-Za-z_][A-Za-z0-9_]*|(btf_(
 /// The schema as it is kept in the repository.
 pub(crate) fn schema() -> String {
     // A schema is plain JSON.
-    crate::report::json::lines(&value()).unwrap_or_default()
+    crate::json_lines::lines(&value()).unwrap_or_default()
 }
 
 /// The schema.
