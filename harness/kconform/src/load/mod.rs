@@ -52,6 +52,13 @@ pub struct SuiteFile {
     pub file: Arc<File>,
 }
 
+impl SuiteFile {
+    /// What tells it from other files: the name of its suite, and its text.
+    pub fn name_and_text(&self) -> (&str, &str) {
+        (&self.suite, &self.file.text)
+    }
+}
+
 /// Whether a key of a step has a meaning of its own, whatever system call has that name.
 pub(crate) fn is_word_of_steps(key: &str) -> bool {
     [steps::KEYS, steps::BLOCKS, call::CALLS].iter().any(|words| words.contains(&key))

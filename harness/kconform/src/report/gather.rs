@@ -17,7 +17,6 @@ use super::settings::Settings;
 use super::strace::{Line, LineKind, Rounds, lines};
 use crate::case::{self, StepKind};
 use crate::judge::{self, Verdict};
-use crate::load::SuiteFile as LoadedFile;
 use crate::lower::Lowered;
 use crate::place::{self, File};
 use crate::run::TargetRun;
@@ -56,13 +55,13 @@ pub fn gather(
     }
 }
 
-/// The identity of case files that hold so many cases.
-pub fn identity(files: &[LoadedFile], cases: usize) -> SuiteIdentity {
-    let name = |file: &LoadedFile| SuiteFile {
-        name: format!("{}.yaml", file.suite),
-        sha256: hex(&Sha256::digest(file.file.text.as_bytes())),
+/// The identity of case files, each the name of its suite and its text, that hold `cases` cases.
+pub fn identity<'f>(files: impl Iterator<Item = (&'f str, &'f str)>, cases: usize) -> SuiteIdentity {
+    let name = |(suite, text): (&str, &str)| SuiteFile {
+        name: format!("{suite}.yaml"),
+        sha256: hex(&Sha256::digest(text.as_bytes())),
     };
-    let mut files: Vec<SuiteFile> = files.iter().map(name).collect();
+    let mut files: Vec<SuiteFile> = files.map(name).collect();
     files.sort();
     let mut all = Sha256::new();
     for file in &files {

@@ -71,7 +71,7 @@ fn cases() -> (Arc<[Case]>, SuiteIdentity) {
     let files = [SuiteFile { suite: "sample".into(), file }];
     let loaded = load(&files);
     assert_eq!(loaded.mistakes, []);
-    let identity = identity(&files, loaded.cases.len());
+    let identity = identity(files.iter().map(SuiteFile::name_and_text), loaded.cases.len());
     (loaded.cases.into(), identity)
 }
 
@@ -144,11 +144,7 @@ fn a_target_that_never_came_is_a_whole_report_that_says_so() {
 
 #[test]
 fn the_suites_identity_is_what_sha256sum_says() {
-    let file = |path: &str, text: &str| SuiteFile {
-        suite: path.into(),
-        file: Arc::new(File { path: path.into(), text: text.into() }),
-    };
-    let identity = identity(&[file("b", "two\n"), file("a/x", "one\n")], 2);
+    let identity = identity([("b", "two\n"), ("a/x", "one\n")].into_iter(), 2);
     assert_eq!(identity.files[0].name, "a/x.yaml");
     assert_eq!(identity.files[1].sha256, "27dd8ed44a83ff94d557f9fd0412ed5a8cbca69ea04922d88c01184a07300a5a");
     // (cd cases; sha256sum a/x.yaml b.yaml | sha256sum)
