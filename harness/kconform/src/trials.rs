@@ -19,8 +19,9 @@ use crate::cli::{CliError, guests_required, images, load_suites};
 use crate::guest::qemu::wait_for_ended;
 use crate::interrupt;
 use crate::judge::Verdict;
-use crate::report::{Style, failures};
+use crate::report::failures;
 use crate::run::TargetRun;
+use crate::style::Style;
 use crate::targets::{Leaks, Target, Unusable, Worker};
 
 /// The targets of `cargo test`, unless `KCONFORM_TARGETS` names others, separated by commas.

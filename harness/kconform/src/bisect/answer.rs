@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::document::{CaseResult, Status};
+use crate::document::{CaseResult, Status};
 
 /// What is known of a case on a kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

@@ -7,10 +7,10 @@ use std::sync::Arc;
 
 use wildmatch::WildMatch;
 
+use crate::document::diff::{Change, compare};
+use crate::document::{Case, CaseResult, Document, Status, Target as TargetReport};
 use crate::guest::own_kernel::{OwnKernelError, own_kernel};
 use crate::guest::{Image, Images, Start};
-use crate::report::diff::{Change, compare};
-use crate::report::document::{Case, CaseResult, Document, Status, Target as TargetReport};
 use crate::targets::Target;
 
 /// Why kernels cannot be had.

@@ -5,6 +5,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::case::Case;
+use crate::document::{CaseResult, Document, SuiteIdentity, gather};
+use crate::guest::own_kernel::{OwnKernelError, own_kernel};
+use crate::guest::{Image, Images, Start, cache_dir};
+use crate::interrupt;
+use crate::run::{Options, run as run_cases};
+use crate::targets::{Leaks, Target};
+
 use super::answer::Answer;
 use super::boot::{BootError, boots};
 use super::build::{BuildError, Built, Recipe, Site};
@@ -13,14 +21,6 @@ use super::process::run as run_program;
 use super::search::{Case as Wanted, Lab, Ran};
 use super::state::State;
 use super::table::{CaseRecord, Made, Record};
-use crate::case::Case;
-use crate::guest::own_kernel::{OwnKernelError, own_kernel};
-use crate::guest::{Image, Images, Start, cache_dir};
-use crate::interrupt;
-use crate::report::document::{CaseResult, Document, SuiteIdentity};
-use crate::report::gather;
-use crate::run::{Options, run as run_cases};
-use crate::targets::{Leaks, Target};
 
 /// Why nothing can be said of any commit.
 #[derive(Debug, thiserror::Error)]
@@ -207,5 +207,5 @@ impl Lab for KernelLab<'_> {
 }
 
 fn nothing() -> CaseResult {
-    CaseResult::bare("", crate::report::document::Status::Lost)
+    CaseResult::bare("", crate::document::Status::Lost)
 }

@@ -5,11 +5,12 @@
 
 use std::time::Instant;
 
+use crate::document::Status;
+
 use super::answer::Answer;
 use super::git::GitError;
 use super::lab::LabError;
 use super::table::{CaseRecord, Made, Record, Table};
-use crate::report::document::Status;
 
 /// A history that is searched: `git bisect`, or a test's.
 pub trait History {

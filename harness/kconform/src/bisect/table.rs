@@ -5,8 +5,9 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::document::{CaseResult, Status};
+
 use super::answer::Answer;
-use crate::report::document::{CaseResult, Status};
 
 /// The version of the form that it has on disk.
 pub const VERSION: u32 = 1;

@@ -5,11 +5,6 @@ use std::path::PathBuf;
 
 use kconform_abi::Arch;
 
-use super::args::SuiteArgs;
-use super::bisect_args::{BisectArgs, BuildingArgs};
-use super::bisect_images::between_kernels;
-use super::bisect_text::{Teller, endings};
-use super::{CliError, FAILED, LOST, Styles, USAGE, load_suites};
 use crate::bisect::build::Recipe;
 use crate::bisect::git::{Bisection, GitError, Limits, Repository};
 use crate::bisect::lab::{KernelLab, LabError, Trial};
@@ -18,8 +13,14 @@ use crate::bisect::state::{Identity, State, StateError, default_folder, hex};
 use crate::case::Case;
 use crate::guest::Images;
 use crate::interrupt;
-use crate::report::Style;
 use crate::select::Selection;
+use crate::style::Style;
+
+use super::args::SuiteArgs;
+use super::bisect_args::{BisectArgs, BuildingArgs};
+use super::bisect_images::between_kernels;
+use super::bisect_text::{Teller, endings};
+use super::{CliError, FAILED, LOST, Styles, USAGE, load_suites};
 
 /// The exit status when a search stops before its end.
 pub(super) fn status(error: &SearchError) -> u8 {

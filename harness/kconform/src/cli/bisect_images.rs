@@ -4,17 +4,19 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use crate::bisect::kernels::{Between, Found, Series, series};
+use crate::case::Case;
+use crate::document::{Document, SuiteIdentity, gather};
+use crate::guest::{Images, cache_dir};
+use crate::interrupt;
+use crate::report::Progress;
+use crate::run::{Options, run as run_cases};
+use crate::style::Style;
+use crate::targets::{Leaks, Target};
+
 use super::bisect_args::BisectArgs;
 use super::diff::{says, steps};
 use super::{CliError, FAILED, LOST, Styles};
-use crate::bisect::kernels::{Between, Found, Series, series};
-use crate::case::Case;
-use crate::guest::{Images, cache_dir};
-use crate::interrupt;
-use crate::report::document::{Document, SuiteIdentity};
-use crate::report::{Progress, Style, gather};
-use crate::run::{Options, run as run_cases};
-use crate::targets::{Leaks, Target};
 
 pub(super) fn between_kernels(args: &BisectArgs, cases: Vec<Case>, styles: Styles) -> Result<u8, CliError> {
     if let Some(option) = args.building.given() {
@@ -89,7 +91,7 @@ pub(super) fn text(document: &Document, all: &[Series], style: Style) -> String 
 
 fn change(between: &Between) -> String {
     let Between { before, after, change } = between;
-    let word = |status: Option<crate::report::document::Status>| status.map_or("not there", |s| s.word());
+    let word = |status: Option<crate::document::Status>| status.map_or("not there", |s| s.word());
     let verdict = match (word(change.before), word(change.after)) {
         (was, is) if was == is => format!("{is} both times, by another observation"),
         (was, is) => format!("{was}, then {is}"),

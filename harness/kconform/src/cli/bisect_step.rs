@@ -7,9 +7,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use super::CliError;
-use super::bisect::{recipe, selected};
-use super::bisect_args::BisectStepArgs;
 use crate::bisect::answer::Answer;
 use crate::bisect::build::{Built, Site};
 use crate::bisect::git::Repository;
@@ -19,8 +16,12 @@ use crate::bisect::state::hex;
 use crate::case::Case;
 use crate::guest::{Images, cache_dir};
 use crate::interrupt;
-use crate::report::Style;
 use crate::select::Selection;
+use crate::style::Style;
+
+use super::CliError;
+use super::bisect::{recipe, selected};
+use super::bisect_args::BisectStepArgs;
 
 const GOOD: u8 = 0;
 const BAD: u8 = 1;

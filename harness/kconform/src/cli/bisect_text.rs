@@ -10,7 +10,8 @@ use crate::bisect::git::{GitError, Repository, short};
 use crate::bisect::search::{Ending, Event, Question};
 use crate::bisect::state::State;
 use crate::bisect::table::{Made, Record, Table};
-use crate::report::{Style, seconds, side_by_side};
+use crate::report::{seconds, side_by_side};
+use crate::style::Style;
 
 /// Tells on standard error what happens.
 pub(super) struct Teller<'a> {

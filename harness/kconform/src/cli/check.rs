@@ -2,12 +2,13 @@
 
 use std::io::Write;
 
+use crate::load;
+use crate::style::Style;
+
 use super::args::{CheckArgs, Format};
 use super::bounds::bounds;
 use super::suites::Suites;
 use super::{CliError, USAGE, load_suites};
-use crate::load;
-use crate::report::Style;
 
 pub(super) fn check(args: &CheckArgs, style: Style) -> Result<u8, CliError> {
     let paths: Vec<_> = args.paths.iter().chain(&args.suite.paths).cloned().collect();

@@ -4,6 +4,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::case::Case;
+use crate::document::diff::{Difference, diff};
+use crate::document::{Document, Status};
+use crate::interrupt;
+use crate::select::Selection;
+use crate::style::Style;
+use crate::targets::Target;
+
 use super::args::Format;
 use super::bisect::selected;
 use super::bisect_args::CompareArgs;
@@ -11,13 +19,6 @@ use super::bisect_images::observe;
 use super::choose::choose;
 use super::diff::text;
 use super::{CliError, FAILED, LOST, Styles, images};
-use crate::case::Case;
-use crate::interrupt;
-use crate::report::Style;
-use crate::report::diff::{Difference, diff};
-use crate::report::document::{Document, Status};
-use crate::select::Selection;
-use crate::targets::Target;
 
 pub(super) fn compare(args: &CompareArgs, styles: Styles) -> Result<u8, CliError> {
     let style = styles.out;

@@ -2,10 +2,11 @@
 
 use std::io::Write;
 
+use crate::coverage::{coverage, json, markdown, text};
+use crate::style::Style;
+
 use super::args::CoverageArgs;
 use super::{CliError, load_suites};
-use crate::coverage::{coverage, json, markdown, text};
-use crate::report::Style;
 
 pub(super) fn print(args: &CoverageArgs, style: Style) -> Result<u8, CliError> {
     let cases = load_suites(&args.suite.paths)?.right(style.color)?;

@@ -2,12 +2,13 @@
 
 use std::io::Write;
 
+use crate::document::diff::{Change, Difference, Kind, diff as compare};
+use crate::document::{SettingChange, Status};
+use crate::style::Style;
+
 use super::args::{DiffArgs, Format};
 use super::report::read;
 use super::{CliError, FAILED};
-use crate::report::diff::{Change, Difference, Kind, diff as compare};
-use crate::report::document::Status;
-use crate::report::{SettingChange, Style};
 
 pub(super) fn diff(args: &DiffArgs, style: Style) -> Result<u8, CliError> {
     let difference = compare(&read(&args.before)?, &read(&args.after)?, &args.targets)?;

@@ -10,16 +10,17 @@ use std::sync::Arc;
 
 use kconform_abi::Arch;
 
+use findings::{Finding, Section, State};
+
+use crate::guest::image::Image;
+use crate::guest::qemu::accel::{self, Accel};
+use crate::guest::{Hears, cache_dir, snapshot};
+use crate::style::Style;
+use crate::targets::{Opened, Target, TargetKind, Unusable, guest};
+
 use super::args::TargetsArgs;
 use super::choose::default_targets;
 use super::{CliError, LOST, images};
-use crate::guest::image::Image;
-use crate::guest::qemu::accel::{self, Accel};
-use crate::guest::snapshot;
-use crate::guest::{Hears, cache_dir};
-use crate::report::Style;
-use crate::targets::{Opened, Target, TargetKind, Unusable, guest};
-use findings::{Finding, Section, State};
 
 pub(super) fn doctor(args: &TargetsArgs, style: Style) -> Result<u8, CliError> {
     let images = images(args.images.as_deref())?;

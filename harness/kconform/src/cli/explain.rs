@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use kconform_abi::Arch;
 
-use super::args::ExplainArgs;
-use super::{CliError, images, load_suites};
 use crate::case::Case;
 use crate::interrupt;
-use crate::report::{Style, explain as words, layouts, prototypes, verdicts};
+use crate::report::{explain as words, layouts, prototypes, verdicts};
 use crate::run::{Options, run};
 use crate::select::{NothingSelected, Selection};
+use crate::style::Style;
 use crate::targets::{Target, TargetKind};
+
+use super::args::ExplainArgs;
+use super::{CliError, images, load_suites};
 
 /// How many cases are explained at once.
 const MOST: usize = 5;

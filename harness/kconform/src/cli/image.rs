@@ -4,14 +4,15 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::args::{ImageCommand, TargetsArgs};
-use super::{CliError, images};
 use crate::guest::commands::{FetchCommandError, Wanted, fetch_images, list};
 use crate::guest::image::{Image, Images};
 use crate::guest::prune::prune;
 use crate::guest::{ImageError, cache_dir};
-use crate::report::Style;
+use crate::style::Style;
 use crate::targets::Target;
+
+use super::args::{ImageCommand, TargetsArgs};
+use super::{CliError, images};
 
 pub(super) fn image(command: &ImageCommand) -> Result<u8, CliError> {
     let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;

@@ -2,11 +2,12 @@
 
 use std::io::Write;
 
+use crate::case::Case;
+use crate::select::Selection;
+use crate::style::Style;
+
 use super::args::{Format, ListArgs, SelectArgs};
 use super::{CliError, load_suites};
-use crate::case::Case;
-use crate::report::Style;
-use crate::select::Selection;
 
 impl From<&SelectArgs> for Selection {
     fn from(args: &SelectArgs) -> Selection {

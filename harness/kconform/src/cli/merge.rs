@@ -2,13 +2,14 @@
 
 use std::io::Write;
 
+use crate::document::merge::merge as join;
+use crate::document::{Document, Status, TroubleKind};
+use crate::report::{Outputs, outline};
+
 use super::args::MergeArgs;
 use super::report::read;
 use super::run::write_reports;
 use super::{CliError, FAILED, LOST, Styles};
-use crate::report::document::{Document, Status, TroubleKind};
-use crate::report::merge::merge as join;
-use crate::report::{Outputs, outline};
 
 pub(super) fn merge(args: &MergeArgs, styles: Styles) -> Result<u8, CliError> {
     let mut outputs = Outputs::open(&args.reports)?;

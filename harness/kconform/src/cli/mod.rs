@@ -34,10 +34,11 @@ use std::sync::Arc;
 
 use clap::{CommandFactory, Parser};
 
+use args::{Cli, Color, Command};
+
 use crate::guest::image::{Image, ImageError, Images};
 use crate::guest::qemu::wait_for_ended;
-use crate::report::Style;
-use args::{Cli, Color, Command};
+use crate::style::Style;
 pub(crate) use choose::guests_required;
 pub use suites::{SuiteError, Suites, default_folder, load_suites};
 
@@ -99,20 +100,20 @@ pub enum CliError {
         /// The file.
         path: std::path::PathBuf,
         /// Why not.
-        error: crate::report::json::ReadError,
+        error: crate::document::json::ReadError,
     },
     /// There is no such shard.
     #[error("--shard: {0}")]
     Shard(#[from] crate::shard::ShardError),
     /// Reports cannot be joined.
     #[error(transparent)]
-    Merge(#[from] crate::report::merge::MergeError),
+    Merge(#[from] crate::document::merge::MergeError),
     /// A report cannot be submitted.
     #[error(transparent)]
     Kcidb(#[from] crate::report::kcidb::SubmissionError),
     /// Reports cannot be compared.
     #[error(transparent)]
-    Diff(#[from] crate::report::diff::DiffError),
+    Diff(#[from] crate::document::diff::DiffError),
     /// A search for a commit.
     #[error(transparent)]
     Search(#[from] crate::bisect::search::SearchError),
@@ -144,7 +145,7 @@ impl CliError {
             | CliError::Usage(_)
             | CliError::Diff(_) => USAGE,
             // A shard whose report is not there may have been lost.
-            CliError::Merge(crate::report::merge::MergeError::Missing(_)) => LOST,
+            CliError::Merge(crate::document::merge::MergeError::Missing(_)) => LOST,
             CliError::Merge(_) => USAGE,
             CliError::Search(error) => bisect::status(error),
             CliError::Fetch(_) | CliError::Output(_) | CliError::Report { .. } => LOST,

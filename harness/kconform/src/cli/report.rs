@@ -3,12 +3,14 @@
 use std::io::Read;
 use std::path::Path;
 
+use crate::document::{Document, Status, json};
+use crate::report::kcidb::Submission;
+use crate::report::{Destination, Outputs, WantedError};
+use crate::style::Style;
+
 use super::CliError;
 use super::args::ReportArgs;
 use super::run::write_reports;
-use crate::report::document::{Document, Status};
-use crate::report::kcidb::Submission;
-use crate::report::{Destination, Outputs, Style, WantedError, json};
 
 pub(super) fn report(args: &ReportArgs, style: Style) -> Result<u8, CliError> {
     let mut outputs = Outputs::open(&args.reports)?;

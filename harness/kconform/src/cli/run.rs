@@ -4,18 +4,20 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::args::{Isolate, RunArgs};
-use super::choose::choose;
-use super::{CliError, Styles, load_suites, shard};
 use crate::case::Case;
+use crate::document::{Document, SuiteIdentity, Trouble, TroubleKind};
 use crate::guest::Start;
 use crate::interrupt;
-use crate::report::document::{Document, SuiteIdentity, Trouble, TroubleKind};
-use crate::report::{Outputs, Progress, Run, Style, failures, passes, set_up, summary};
+use crate::report::{Outputs, Progress, Run, failures, passes, set_up, summary};
 use crate::run::enough::{self, Demands, Lack};
 use crate::run::{Options, TargetRun, exit_status, run as run_cases};
 use crate::select::Selection;
+use crate::style::Style;
 use crate::targets::{EarlyGuests, Leaks, Target};
+
+use super::args::{Isolate, RunArgs};
+use super::choose::choose;
+use super::{CliError, Styles, load_suites, shard};
 
 pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
     let mut outputs = Outputs::open(&args.reports)?;

@@ -8,7 +8,7 @@ use super::args::SchemaOf;
 pub(super) fn schema(of: SchemaOf) -> Result<u8, CliError> {
     let text = match of {
         SchemaOf::Cases => crate::schema::schema(),
-        SchemaOf::Report => crate::report::schema(),
+        SchemaOf::Report => crate::document::schema(),
     };
     std::io::stdout().write_all(text.as_bytes())?;
     Ok(0)

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::time::Duration;
 
+use crate::case::Case;
+use crate::document::{Document, Shard, selection};
+use crate::shard::Wish;
+
 use super::CliError;
 use super::report::read;
-use crate::case::Case;
-use crate::report::document::{Document, Shard};
-use crate::report::selection;
-use crate::shard::Wish;
 
 /// Keeps the shard's cases, and says which they are.
 pub(super) fn keep(wish: Wish, times: Option<&Path>, cases: &mut Vec<Case>) -> Result<Shard, CliError> {
@@ -35,7 +35,7 @@ pub(super) fn keep(wish: Wish, times: Option<&Path>, cases: &mut Vec<Case>) -> R
 
 /// How long each case took on all targets together. One that did not run took no time.
 fn case_times(report: &Document) -> HashMap<String, Duration> {
-    let time = |case: &crate::report::document::Case| {
+    let time = |case: &crate::document::Case| {
         Duration::from_nanos(case.results.iter().map(|result| result.duration_ns).sum())
     };
     report.cases.iter().map(|case| (case.id.clone(), time(case))).collect()

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use crate::case::Case;
+use crate::document::SuiteIdentity;
 use crate::load::{self, Loaded, SuiteFile, carried, files};
-use crate::report::document::SuiteIdentity;
 use crate::targets::guest::checkout;
 
 /// Why there are no cases to run.
@@ -48,7 +48,7 @@ pub fn load_suites(paths: &[PathBuf]) -> Result<Suites, SuiteError> {
         (paths, _) => files::read_each(paths)?,
     };
     let loaded = load::load(&found);
-    let identity = crate::report::identity(found.iter().map(SuiteFile::name_and_text), loaded.cases.len());
+    let identity = crate::document::identity(found.iter().map(SuiteFile::name_and_text), loaded.cases.len());
     Ok(Suites { loaded, files: found.len(), identity })
 }
 

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use rstest::rstest;
 
-use super::{Coverage, State, coverage, json, markdown, text};
 use crate::load::{SuiteFile, files, load, message};
 use crate::place::File;
-use crate::report::Style;
+use crate::style::Style;
+
+use super::{Coverage, State, coverage, json, markdown, text};
 
 /// Coverage by a case of these steps, each written as a line of YAML.
 fn of(steps: &[&str]) -> Coverage {

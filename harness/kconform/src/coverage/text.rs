@@ -1,7 +1,8 @@
 //! For people at a terminal, in 80 columns: a line a section, then what is missing.
 
+use crate::style::Style;
+
 use super::report::{Coverage, Row, Section, State};
-use crate::report::Style;
 
 const WIDTH: usize = 80;
 

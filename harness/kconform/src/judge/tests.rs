@@ -7,12 +7,13 @@ use rstest::rstest;
 
 use kconform_plan::{ChildEnd, End, Facts, Observation, Record, RecordKind, SetSysctl, Trouble};
 
-use super::{Verdict, judge};
 use crate::case::Case;
 use crate::kernel::Kernel;
 use crate::load::{SuiteFile, load};
 use crate::lower::{Lowered, lower};
 use crate::place::File;
+
+use super::{Verdict, judge};
 
 fn case(steps: &str) -> Case {
     let text = format!(
@@ -228,7 +229,7 @@ fn rounds_that_are_not_kept(
     assert!(all.starts_with(told), "{all}");
     // The last round is what is shown of many, here with those before it that are not kept.
     if kept == [9] {
-        let lines = crate::report::transcript(&case.steps, &lowered, &seen, None);
+        let lines = crate::strace::transcript(&case.steps, &lowered, &seen, None);
         assert_eq!(lines[0], "  repeat: rounds 0 to 8 went as expected");
     }
 }

@@ -2,14 +2,15 @@
 
 use annotate_snippets::{AnnotationKind, Level, Snippet};
 
-use super::plain::set_for_the_case;
-use super::{Style, transcript};
 use crate::case::Case;
+use crate::document::plain::set_for_the_case;
 use crate::health::excerpt;
 use crate::interrupt;
 use crate::judge::{Failure, FailureKind, Verdict};
 use crate::place::Place;
 use crate::run::TargetRun;
+use crate::strace::transcript;
+use crate::style::Style;
 use crate::targets::CaseResult;
 
 /// How many lines of the kernel's log are shown with a case that did not crash it.

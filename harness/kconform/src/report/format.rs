@@ -4,8 +4,9 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use super::document::Document;
-use super::{DestinationError, github, html, json, jsonl, junit, ktap, tap};
+use crate::document::{Document, json, jsonl};
+
+use super::{DestinationError, github, html, junit, ktap, tap};
 
 /// A format of reports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,8 +4,9 @@
 
 use std::io::{self, Write};
 
-use super::document::{Case, CaseResult, Document, Place, Status, TroubleKind};
-use super::plain::{counts, headline, kernel, one_line, transcript};
+use crate::document::lines::one_line;
+use crate::document::plain::{counts, headline, kernel, transcript};
+use crate::document::{Case, CaseResult, Document, Place, Status, TroubleKind};
 
 /// Writes the document.
 ///

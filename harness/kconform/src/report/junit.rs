@@ -9,8 +9,9 @@ use std::time::Duration;
 use chrono::{DateTime, FixedOffset};
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::document::{Case, CaseResult, Document, Status, Target, Trouble};
-use super::plain::{details, headline, lines, one_line, settings};
+use crate::document::lines::{lines, one_line};
+use crate::document::plain::{details, headline, settings};
+use crate::document::{Case, CaseResult, Document, Status, Target, Trouble};
 
 /// Writes the document.
 ///

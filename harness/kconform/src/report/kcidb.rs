@@ -9,9 +9,10 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use super::document::{Case, CaseResult, Document, Status, Target, Trouble};
-use super::gather::hex;
-use super::plain::{details, headline, kernel, lines, one_line};
+use crate::document::lines::{lines, one_line};
+use crate::document::plain::{details, headline, kernel};
+use crate::document::{Case, CaseResult, Document, Status, Target, Trouble};
+use crate::hex::hex;
 
 /// What the schema allows of a log's excerpt, in bytes to be on the safe side.
 const MOST_LOG: usize = 16384;

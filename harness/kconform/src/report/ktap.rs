@@ -3,8 +3,9 @@
 
 use std::io::{self, Write};
 
-use super::document::{Case, CaseResult, Document, Status, Target, Trouble};
-use super::plain::{counts, details, headline, kernel, one_line, settings};
+use crate::document::lines::one_line;
+use crate::document::plain::{counts, details, headline, kernel, settings};
+use crate::document::{Case, CaseResult, Document, Status, Target, Trouble};
 
 /// Writes the document.
 ///

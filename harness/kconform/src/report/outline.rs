@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
-use super::document::{Document, Status, Target};
-use super::plain::{counts, headline, one_line, said_once};
-use super::{Style, seconds};
+use crate::document::lines::one_line;
+use crate::document::plain::{counts, headline, said_once};
+use crate::document::{Document, Status, Target};
+use crate::style::Style;
+
+use super::seconds;
 
 /// The cases that are not as they should be, a line each, and how many cases each target has of which verdict.
 pub fn outline(document: &Document, style: Style) -> String {

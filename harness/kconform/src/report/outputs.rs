@@ -4,12 +4,13 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::SystemTime;
 
-use super::document::{Document, Shard, SuiteIdentity};
-use super::gather::{Places, gather};
-use super::{Destination, Format, Wanted, WantedError, jsonl};
 use crate::case::Case;
+use crate::document::gather::{Places, gather};
+use crate::document::{Document, Shard, SuiteIdentity, jsonl};
 use crate::run::{Event, TargetRun};
 use crate::targets::{Note, Target};
+
+use super::{Destination, Format, Wanted, WantedError};
 
 /// All reports that are asked for; each can be written where it shall be.
 pub struct Outputs {

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle};
 
-use super::Style;
 use crate::case::Case;
 use crate::guest::Doing;
 use crate::run::Event;
+use crate::style::Style;
 use crate::targets::{Note, Target};
 
 /// How often a line is drawn though nothing happened: the time that is left goes on.

@@ -4,8 +4,8 @@ use std::fmt::Write;
 
 use kconform_abi::{Arch, HEADERS, Param, ParamKind, Prototype, gives_fd, prototype};
 
-use super::Style;
 use crate::case::{Call, Case, Step, StepKind};
+use crate::style::Style;
 
 /// How many cases that make a call are named.
 const MOST: usize = 3;

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{CaseResult, Step};
-use super::plain::{headline, lines, one_line};
+use crate::document::lines::{lines, one_line};
+use crate::document::plain::headline;
+use crate::document::{CaseResult, Step};
 
 /// How many lines of the kernel's log are shown.
 const MOST_LINES: usize = 20;

@@ -4,7 +4,8 @@ use std::fmt::Write;
 
 use kconform_abi::{Arch, Member, MemberKind, Structure, structure};
 
-use super::Style;
+use crate::style::Style;
+
 use super::prototype::join;
 
 /// A structure's members with their places, and an example; `arch` is whose layout is shown first.

@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::plain::{counted, noted, said_once};
-use super::settings::Settings;
-use super::{Style, seconds};
 use crate::case::Case;
+use crate::document::plain::{noted, said_once};
+use crate::document::{Settings, counted};
 use crate::judge::Verdict;
 use crate::run::TargetRun;
+use crate::style::Style;
 use crate::targets::CaseResult;
+
+use super::seconds;
 
 /// The words that are counted, in the order in which they are said.
 const WORDS: &[&str] = &[

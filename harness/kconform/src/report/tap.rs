@@ -2,8 +2,9 @@
 
 use std::io::{self, Write};
 
-use super::document::{Case, CaseResult, Document, Status, Trouble};
-use super::plain::{counts, details, headline, kernel, lines, one_line};
+use crate::document::lines::{lines, one_line};
+use crate::document::plain::{counts, details, headline, kernel};
+use crate::document::{Case, CaseResult, Document, Status, Trouble};
 
 /// Writes the document.
 ///

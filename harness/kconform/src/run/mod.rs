@@ -13,8 +13,10 @@ use crate::guest::qemu::end_all;
 use crate::interrupt;
 use crate::judge::Verdict;
 use crate::kernel::Kernel;
-use crate::report::NO_RESULT;
 use crate::targets::{CaseResult, Leaks, Note, Target, Unusable, Worker};
+
+/// What is said of a case whose result is not there.
+pub(crate) const NO_RESULT: &str = "no result came";
 
 /// What came of the cases on one target.
 #[derive(Clone, Debug)]

@@ -2,8 +2,8 @@
 
 use std::process::Child;
 
-use kconform::report::document::{CaseResult, Document, Status};
-use kconform::report::json;
+use kconform::document::json;
+use kconform::document::{CaseResult, Document, Status};
 use rstest::rstest;
 
 use crate::guests::is_set_up;

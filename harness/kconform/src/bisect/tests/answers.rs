@@ -1,8 +1,10 @@
 use rstest::rstest;
 
-use super::result;
 use crate::bisect::answer::Answer;
-use crate::report::document::Status::{self, *};
+use crate::document::Status;
+use crate::document::Status::*;
+
+use super::result;
 
 #[rstest]
 #[case::passed(Passed, "good")]
@@ -50,6 +52,6 @@ fn a_step_has_one_answer_for_all_cases(#[case] words: &[&str], #[case] word: &st
 
 #[test]
 fn what_was_lost_without_a_word_is_not_told_to_git() {
-    let lost = crate::report::document::CaseResult::bare("k", Lost);
+    let lost = crate::document::CaseResult::bare("k", Lost);
     assert_eq!(Answer::of(&lost), Answer::Skip("lost: no reason was given".into()));
 }

@@ -1,7 +1,7 @@
 use rstest::rstest;
 
 use crate::bisect::kernels::{series, version};
-use crate::report::document::{Case, CaseResult, Document, Place, Status, Step, SuiteIdentity, Target};
+use crate::document::{Case, CaseResult, Document, Place, Status, Step, SuiteIdentity, Target};
 
 #[rstest]
 #[case(&["5.10.0-39-amd64", "6.1.0-50-amd64", "6.9.1", "6.12.107+deb13-amd64", "7.2-amd64"])]

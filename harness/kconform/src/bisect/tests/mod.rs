@@ -10,8 +10,9 @@ mod states;
 
 use std::path::Path;
 
+use crate::document::{CaseResult, Status};
+
 use super::git::{Repository, git};
-use crate::report::document::{CaseResult, Status};
 
 /// A repository with a commit for each of these lines, oldest first.
 pub(crate) fn history(folder: &Path, subjects: &[&str]) -> (Repository, Vec<String>) {

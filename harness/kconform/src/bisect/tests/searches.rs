@@ -2,13 +2,14 @@ use std::collections::BTreeMap;
 
 use rstest::rstest;
 
-use super::{history, result};
 use crate::bisect::answer::Answer;
 use crate::bisect::git::{Bisection, Limits, Repository};
 use crate::bisect::lab::LabError;
 use crate::bisect::search::{Case, Ending, Event, Lab, Question, Ran, Search, SearchError};
 use crate::bisect::table::{CaseRecord, Made, Record, Table};
-use crate::report::document::Status;
+use crate::document::Status;
+
+use super::{history, result};
 
 /// Builds nothing, and reads what came of it in the commit's message: `a` where the rule of that name is broken, `BUILD`
 /// where it does not build, `BOOT` where it does not boot, `a?` where the case is flaky.

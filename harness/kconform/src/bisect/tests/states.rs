@@ -1,14 +1,15 @@
 use rstest::rstest;
 
-use super::result;
 use crate::bisect::answer::Answer;
 use crate::bisect::build::Recipe;
 use crate::bisect::lab::{KernelLab, Trial};
 use crate::bisect::search::{Lab, Ran};
 use crate::bisect::state::{Identity, State};
 use crate::bisect::table::{CaseRecord, Made, Record, Table};
+use crate::document::Status;
 use crate::guest::Images;
-use crate::report::document::Status;
+
+use super::result;
 
 fn identity() -> Identity {
     Identity {

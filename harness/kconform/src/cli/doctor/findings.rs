@@ -14,7 +14,7 @@ use crate::guest::image::{DEFAULT_IMAGES, Image};
 use crate::guest::qemu::{Accel, Accelerator};
 use crate::guest::snapshot::Listed;
 use crate::kernel::{Kernel, end_of, refuser};
-use crate::report::Style;
+use crate::style::Style;
 use crate::targets::Unusable;
 
 /// How many capabilities are named before it is shorter to name the others.

@@ -9,16 +9,17 @@ use std::sync::Arc;
 use kconform_abi::Arch;
 use kconform_plan::{Facts, Refusal, Refuser};
 
-use super::findings::{self, Finding, Section};
 use crate::guest::GuestError;
 use crate::guest::cache::at;
 use crate::guest::image::{Image, Images};
 use crate::guest::qemu::{Accel, Accelerator, not_installed};
 use crate::guest::snapshot::Listed;
 use crate::kernel::Kernel;
-use crate::report::Style;
+use crate::style::Style;
 use crate::targets::Unusable;
 use crate::targets::guest::{no_agent, stale, unusable};
+
+use super::findings::{self, Finding, Section};
 
 const PLAIN: Style = Style { color: false };
 

@@ -2,16 +2,17 @@
 
 use std::path::Path;
 
-use super::super::args::Command;
-use super::super::bisect::question;
-use super::super::bisect_text::{Teller, begins, endings};
-use super::{PLAIN, parsed};
 use crate::bisect::answer::Answer;
 use crate::bisect::git::{Repository, short};
 use crate::bisect::search::{Case, Ending, Event, Question};
 use crate::bisect::table::{CaseRecord, Made, Record, Table};
 use crate::bisect::tests::{history, result};
-use crate::report::document::{Status, Step};
+use crate::document::{Status, Step};
+
+use super::super::args::Command;
+use super::super::bisect::question;
+use super::super::bisect_text::{Teller, begins, endings};
+use super::{PLAIN, parsed};
 
 const SUBJECTS: &[&str] =
     &["map: Base", "map: First half", "map: Second half", "map: Refuse it", "map: Last"];

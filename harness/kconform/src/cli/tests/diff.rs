@@ -1,12 +1,13 @@
 //! All of what `kconform diff` and `kconform compare` print.
 
+use crate::document::diff::{Difference, Kind, diff};
+use crate::document::tests::sample::document;
+use crate::document::{CaseResult, Document, Status};
+use crate::style::Style;
+
 use super::super::compare::lost;
 use super::super::diff::text;
 use super::{PLAIN, without_colors};
-use crate::report::Style;
-use crate::report::diff::{Difference, Kind, diff};
-use crate::report::document::{CaseResult, Document, Status};
-use crate::report::tests::sample::document;
 
 /// A report in which something of every kind is not as it was.
 fn after() -> Document {

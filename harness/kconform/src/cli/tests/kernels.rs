@@ -2,13 +2,14 @@
 
 use rstest::rstest;
 
+use crate::bisect::kernels::series;
+use crate::bisect::tests::kernels::document;
+use crate::document::{Document, LostTarget, Status};
+
 use super::super::args::Command;
 use super::super::bisect_images::{between_kernels, text};
 use super::super::{CliError, Styles};
 use super::{PLAIN, parsed};
-use crate::bisect::kernels::series;
-use crate::bisect::tests::kernels::document;
-use crate::report::document::{Document, LostTarget, Status};
 
 /// Cases of these names on the same kernels.
 fn joined(all: &[(&str, Document)]) -> Document {

@@ -9,9 +9,10 @@ use std::ffi::OsString;
 use clap::Parser;
 use rstest::rstest;
 
+use crate::style::Style;
+
 use super::args::{Cli, Color, Command};
 use super::colors;
-use crate::report::Style;
 
 const PLAIN: Style = Style { color: false };
 

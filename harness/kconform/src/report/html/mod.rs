@@ -9,8 +9,9 @@ use std::io::{self, Write};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::document::{Case, CaseResult, Document, Status, Target};
-use super::plain::{headline, lines, one_line, transcript, with_sysctls};
+use crate::document::lines::{lines, one_line};
+use crate::document::plain::{headline, transcript, with_sysctls};
+use crate::document::{Case, CaseResult, Document, Status, Target};
 
 const PAGE: &str = include_str!("page.html");
 const STYLE: &str = include_str!("style.css");
@@ -156,8 +157,8 @@ impl<'a> Data<'a> {
 fn target(target: &Target) -> Value {
     json!({
         "name": target.name,
-        "kernel": super::plain::kernel(target),
-        "settings": super::plain::settings(target),
+        "kernel": crate::document::plain::kernel(target),
+        "settings": crate::document::plain::settings(target),
         "lost": target.lost.as_ref().map(|lost| {
             let mend = lost.mend.iter().map(|mend| format!(" (to mend it: {mend})"));
             one_line(&format!("{}{}", lost.why, mend.collect::<String>()))

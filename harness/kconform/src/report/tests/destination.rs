@@ -7,8 +7,9 @@ use std::path::Path;
 
 use rstest::rstest;
 
+use crate::document::tests::sample::document;
+
 use super::super::{Destination, Format, Outputs, Wanted};
-use super::sample::document;
 use super::written;
 
 fn folder() -> tempfile::TempDir {

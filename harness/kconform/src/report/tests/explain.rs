@@ -7,7 +7,8 @@ use rstest::rstest;
 
 use crate::load::{SuiteFile, load};
 use crate::place::File;
-use crate::report::{Style, explain};
+use crate::report::explain;
+use crate::style::Style;
 
 const CASE: &str = r#"
 cases:

@@ -5,10 +5,11 @@ use std::collections::BTreeMap;
 use rstest::rstest;
 use serde_json::{Value, json};
 
-use super::sample::{NASTY, document};
-use super::{readers, written};
+use crate::document::tests::sample::{NASTY, document};
+use crate::document::{Document, Status};
 use crate::report::Format;
-use crate::report::document::{Document, Status};
+
+use super::{readers, written};
 
 #[test]
 fn nothing_in_it_is_fetched_and_nothing_ends_the_data() {

@@ -1,9 +1,10 @@
 //! What is written as results come is read back, whole or cut anywhere.
 
-use super::super::{Format, json};
-use super::sample::document;
+use crate::document::tests::sample::document;
+use crate::document::{Document, Status, json};
+
+use super::super::Format;
 use super::written;
-use crate::report::document::{Document, Status};
 
 fn lines() -> Vec<String> {
     written(Format::Jsonl, &document()).lines().map(|line| format!("{line}\n")).collect()

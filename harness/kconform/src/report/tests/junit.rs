@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
-use super::sample::document;
-use super::{readers, written};
+use crate::document::tests::sample::document;
 use crate::report::Format;
+
+use super::{readers, written};
 
 /// Every kind of character that no XML may hold, in every text of a report, also where texts are attributes; and control
 /// characters, which XML may hold but nobody wants.

@@ -5,9 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use rstest::rstest;
 use serde_json::Value;
 
-use super::readers;
-use super::sample::document;
+use crate::document::tests::sample::document;
 use crate::report::kcidb::{Submission, SubmissionError};
+
+use super::readers;
 
 fn submission(builds: &[(&str, &str)]) -> Submission {
     let builds = builds.iter().map(|(target, id)| ((*target).to_owned(), (*id).to_owned()));

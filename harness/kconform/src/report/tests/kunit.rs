@@ -1,10 +1,11 @@
 //! The kernel's own KTAP parser reads what `--report ktap` writes.
 
-use super::readers;
-use super::sample::document;
-use super::written;
+use crate::document::tests::sample::document;
+use crate::document::{Status, Trouble};
 use crate::report::Format;
-use crate::report::document::{Status, Trouble};
+
+use super::readers;
+use super::written;
 
 #[test]
 fn the_kernels_parser_reads_it() {

@@ -1,7 +1,6 @@
 //! Every format from one hand-made report, and reports of real runs.
 
 mod destination;
-mod diff;
 mod explain;
 mod html;
 mod jsonl;
@@ -11,7 +10,6 @@ mod kunit;
 mod observed;
 #[path = "../../../tests/readers/mod.rs"]
 mod readers;
-pub(crate) mod sample;
 mod schema;
 mod side_by_side;
 mod summary;
@@ -19,9 +17,10 @@ mod trouble;
 
 use rstest::rstest;
 
-use super::document::Document;
-use super::{Format, Wanted, json};
-use sample::document;
+use crate::document::tests::sample::document;
+use crate::document::{Document, json};
+
+use super::{Format, Wanted};
 
 fn written(format: Format, document: &Document) -> String {
     let mut out = Vec::new();

@@ -8,15 +8,16 @@ use kconform_abi::Arch;
 use kconform_plan::{End, Facts, Observation, Record, RecordKind};
 
 use crate::case::Case;
+use crate::document::plain::details;
+use crate::document::{SuiteIdentity, gather};
 use crate::judge::judge;
 use crate::kernel::Kernel;
 use crate::load::{SuiteFile, load};
 use crate::lower::lower;
 use crate::place::File;
-use crate::report::document::SuiteIdentity;
-use crate::report::plain::details;
-use crate::report::{Style, failures, gather};
+use crate::report::failures;
 use crate::run::TargetRun;
+use crate::style::Style;
 use crate::targets::CaseResult;
 
 const PLAIN: Style = Style { color: false };

@@ -4,15 +4,16 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use super::super::{Format, gather, identity, json};
-use super::sample::document;
-use super::written;
 use crate::case::Case;
+use crate::document::tests::sample::document;
+use crate::document::{Document, Status, SuiteIdentity, gather, identity, json};
 use crate::load::{SuiteFile, load};
 use crate::place::File;
-use crate::report::document::{Document, Status, SuiteIdentity};
 use crate::run::{Options, TargetRun, run};
 use crate::targets::{Leaks, Target};
+
+use super::super::Format;
+use super::written;
 
 /// Cases that any user can run on any kernel: passing, failing, skipped, killed, with every kind of step.
 const CASES: &str = r#"
@@ -93,7 +94,7 @@ fn check(document: &Document) {
 fn the_schema_in_the_repository_is_not_stale() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("report.schema.json");
     let there = std::fs::read_to_string(&path).unwrap_or_default();
-    let text = crate::report::schema();
+    let text = crate::document::schema();
     assert!(there == text, "stale; write it again: kconform schema report > {}", path.display());
 }
 

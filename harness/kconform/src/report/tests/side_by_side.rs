@@ -1,7 +1,7 @@
 //! What two kernels did with one case.
 
-use super::sample::{NASTY, document};
-use crate::report::document::Status;
+use crate::document::Status;
+use crate::document::tests::sample::{NASTY, document};
 use crate::report::side_by_side;
 
 #[test]

@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::case::Case;
+use crate::document::{SuiteIdentity, gather};
 use crate::judge::{Failure, FailureKind, Verdict};
 use crate::load::{SuiteFile, load};
 use crate::place::File;
-use crate::report::document::SuiteIdentity;
-use crate::report::{Style, failures, gather, outline, summary, verdicts};
+use crate::report::{failures, outline, summary, verdicts};
 use crate::run::TargetRun;
+use crate::style::Style;
 use crate::targets::{CaseResult, Unusable};
 
 const CASES: &str = "cases:

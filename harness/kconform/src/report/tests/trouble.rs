@@ -2,13 +2,13 @@
 
 use rstest::rstest;
 
-use super::readers;
-use super::sample::document;
-use super::written;
+use crate::document::tests::sample::document;
+use crate::document::{Document, LostTarget, Shard, Status, Trouble, TroubleKind, json};
 use crate::report::Format;
-use crate::report::document::{Document, LostTarget, Shard, Status, Trouble, TroubleKind};
-use crate::report::json;
 use crate::report::kcidb::Submission;
+
+use super::readers;
+use super::written;
 
 /// The sample with the cases that passed everywhere, of two suites: all is as it should be.
 fn green() -> Document {

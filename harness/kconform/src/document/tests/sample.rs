@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::report::document::{
+use crate::document::{
     Also, Argument, Case, CaseResult, Document, FORMAT, Failure, FailureKind, LostTarget, Output, Place,
-    Status, Step, SuiteFile, SuiteIdentity, Target, Trouble, TroubleKind, VERSION,
+    Settings, Status, Step, SuiteFile, SuiteIdentity, Target, Trouble, TroubleKind, VERSION,
 };
-use crate::report::settings::Settings;
 
 const FILE: &str = "cases/bpf/map/array.yaml";
 
@@ -57,7 +56,7 @@ fn failure(kind: FailureKind) -> Failure {
 
 /// What text may hold that no format may stumble over: colours, a NUL, markup, percent signs, a lone surrogate's
 /// replacement, what is no character, the end of a CDATA section, the beginning of a directive.
-pub(super) const NASTY: &str = "\u{1b}[31moops\u{1b}[0m \0 </script><b>&amp; ]]> 100% # SKIP ::error::\u{fffd} \u{fffe}\u{ffff}\u{85} Grüße\r\nsecond line\u{7f}";
+pub(crate) const NASTY: &str = "\u{1b}[31moops\u{1b}[0m \0 </script><b>&amp; ]]> 100% # SKIP ::error::\u{fffd} \u{fffe}\u{ffff}\u{85} Grüße\r\nsecond line\u{7f}";
 
 fn result(target: &str, status: Status) -> CaseResult {
     let mut result = CaseResult::bare(target, status);

@@ -6,9 +6,10 @@ use kconform_plan::{Sysctl, known_sysctl};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::plain::one_line;
 use crate::kernel::Kernel;
 use crate::settings::boot_options;
+
+use super::lines::one_line;
 
 /// How a target is set up, as far as it is known: what changes the answers of bpf(2) beside the kernel's version and config.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -133,7 +134,7 @@ pub struct SettingChange {
 
 impl Settings {
     /// Those of a kernel that was reached.
-    pub(super) fn of(kernel: &Kernel) -> Settings {
+    pub(crate) fn of(kernel: &Kernel) -> Settings {
         let told = &*kernel.settings;
         let value = |(name, value): (&String, &Sysctl)| match value {
             Sysctl::Is(value) => Some((name.clone(), one_line(value))),
@@ -173,7 +174,7 @@ impl Settings {
     }
 
     /// What is out of the ordinary, on one line; `None` where nothing is.
-    pub(super) fn unusual(&self) -> Option<String> {
+    pub(crate) fn unusual(&self) -> Option<String> {
         let is_unusual = |(name, value): &(&String, &String)| {
             let usual = known_sysctl(name).map_or(&[][..], |known| known.usual);
             !usual.is_empty() && !value.parse().is_ok_and(|value: i64| usual.contains(&value))

@@ -1,7 +1,7 @@
 //! What calls left in memory, compared: whether it is the same as far as it can be, and if not, what is to be seen of that.
 
-use super::document::Output;
-use super::plain::one_line;
+use super::Output;
+use super::lines::one_line;
 
 /// How much of a line of text is shown, in characters.
 const LINE: usize = 160;

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::document::{Case, Document, Shard, Target, nothing_ran};
-use super::gather::selection;
 use crate::shard::MOST_SHARDS;
+
+use super::gather::selection;
+use super::{Case, Document, Shard, Target, nothing_ran};
 
 /// How many missing shards are named before only their number is told.
 const MOST_NAMED: usize = 20;

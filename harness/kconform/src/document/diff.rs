@@ -5,9 +5,11 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Serialize;
 
 use super::contents;
-use super::document::{Case, CaseResult, Document, Output, Status, Step};
-use super::plain::{headline, one_line};
-use super::settings::{self, SettingChange};
+use super::lines::one_line;
+use super::plain::headline;
+use super::settings;
+use super::settings::SettingChange;
+use super::{Case, CaseResult, Document, Output, Status, Step};
 
 /// What became of a case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -3,14 +3,26 @@
 //! The form is versioned: within a version fields are only added, and what is read may leave out any field that has a
 //! default. `harness/kconform/report.schema.json` says the same to other programs; `docs/reports.md` to people.
 
+mod contents;
+pub mod diff;
+pub(crate) mod gather;
+pub mod json;
+pub(crate) mod jsonl;
+pub(crate) mod lines;
+pub mod merge;
+pub(crate) mod plain;
+mod settings;
+#[cfg(test)]
+pub(crate) mod tests;
+mod trouble;
+
+pub use gather::{gather, identity, selection};
+pub use settings::{SettingChange, Settings};
+
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-use super::plain::counted;
-use super::settings::Settings;
-pub use super::trouble::{Trouble, TroubleKind};
 
 /// The version of the form.
 pub const VERSION: u32 = 1;
@@ -51,6 +63,36 @@ pub struct Document {
     pub targets: Vec<Target>,
     /// The cases that were selected, in the order of their files.
     pub cases: Vec<Case>,
+}
+
+/// Something that was wrong with a run, or with one of its targets, whatever the cases came to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Trouble {
+    /// What kind of trouble.
+    pub kind: TroubleKind,
+    /// The target that it is of; missing: the run as a whole.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// What is to be said of it.
+    pub text: String,
+}
+
+/// What kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum TroubleKind {
+    /// A target could not be used, or no more: `targets[].lost` says it.
+    LostTarget,
+    /// The run did not come to its end: `partial` says it.
+    Partial,
+    /// No case ran on any target, for all were skipped: `nothing_ran` says it.
+    NothingRan,
+    /// Something of the run could not be removed from the machine.
+    NotRemoved,
+    /// Cases were skipped, and none may be (`--fail-on-skip`).
+    Skipped,
+    /// Fewer cases ran than must (`--min-run`).
+    TooFew,
 }
 
 /// Which part of the selected cases a report holds.
@@ -150,7 +192,7 @@ impl Target {
 }
 
 /// Whether no case ran on any of these targets.
-pub(super) fn nothing_ran(targets: &[Target]) -> bool {
+fn nothing_ran(targets: &[Target]) -> bool {
     targets.iter().all(|target| target.ran() == 0)
 }
 
@@ -545,6 +587,24 @@ impl Document {
         }
         suites
     }
+}
+
+/// The JSON Schema of [`Document`], as it is kept in the repository.
+pub fn schema() -> String {
+    let schema = schemars::schema_for!(Document);
+    // A schema is plain JSON.
+    serde_json::to_string_pretty(&schema).map(|text| text + "\n").unwrap_or_default()
+}
+
+/// So many cases that came to a verdict: `2 failed`, `1 expected failure`, `3 expected failures`.
+pub(crate) fn counted(count: u64, word: &str) -> String {
+    let plural = match word {
+        _ if count == 1 => "",
+        word if word.ends_with("failure") => "s",
+        word if word.ends_with("pass") => "es",
+        _ => "",
+    };
+    format!("{count} {word}{plural}")
 }
 
 fn is_zero(n: &u64) -> bool {

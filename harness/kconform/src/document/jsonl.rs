@@ -9,14 +9,12 @@ use std::io::{self, Write};
 
 use serde::{Deserialize, Serialize};
 
-use super::document::{CaseResult, Document, Status, Target, Trouble, nothing_ran};
+use crate::case;
+use crate::run::{NO_RESULT, TargetRun};
+
 use super::gather::{self, Places, gather_result};
 use super::json::{self, ReadError};
-use crate::case;
-use crate::run::TargetRun;
-
-/// What is said of a case whose result is not there.
-pub(crate) const NO_RESULT: &str = "no result came";
+use super::{CaseResult, Document, Status, Target, Trouble, nothing_ran};
 
 /// A line, as it is written.
 #[derive(Serialize)]
@@ -58,19 +56,19 @@ fn line(line: &Line<'_>) -> io::Result<String> {
 }
 
 /// What is known before anything ran: the document without results.
-pub(super) fn head(mut document: Document) -> Document {
+pub(crate) fn head(mut document: Document) -> Document {
     document.cases.iter_mut().for_each(|case| case.results.clear());
     document.targets.iter_mut().for_each(|target| target.counts.clear());
     Document { partial: true, nothing_ran: true, trouble: Vec::new(), ..document }
 }
 
 /// Begins a report.
-pub(super) fn begin(head: &Document, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn begin(head: &Document, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(line(&Line::Report(head))?.as_bytes())
 }
 
 /// What is known of a target by now.
-pub(super) fn target(run: &TargetRun) -> io::Result<String> {
+pub(crate) fn target(run: &TargetRun) -> io::Result<String> {
     let mut target = gather::target(run);
     // Those that have no result yet would be among them.
     target.counts.clear();
@@ -78,7 +76,7 @@ pub(super) fn target(run: &TargetRun) -> io::Result<String> {
 }
 
 /// What is known of a case on a target by now.
-pub(super) fn result(
+pub(crate) fn result(
     case: &case::Case,
     nth: usize,
     run: &TargetRun,
@@ -89,7 +87,7 @@ pub(super) fn result(
 }
 
 /// Ends a report.
-pub(super) fn end(document: &Document) -> io::Result<String> {
+pub(crate) fn end(document: &Document) -> io::Result<String> {
     line(&Line::End(End {
         partial: document.partial,
         trouble: document.trouble.clone(),
@@ -101,7 +99,7 @@ pub(super) fn end(document: &Document) -> io::Result<String> {
 ///
 /// # Errors
 /// What the writer says.
-pub(super) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     begin(&head(document.clone()), out)?;
     for case in &document.cases {
         for result in &case.results {
@@ -116,7 +114,7 @@ pub(super) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> 
 ///
 /// # Errors
 /// A line is none of a report.
-pub(super) fn read(text: &str) -> Option<Result<Document, ReadError>> {
+pub(crate) fn read(text: &str) -> Option<Result<Document, ReadError>> {
     #[derive(Deserialize)]
     struct First {
         report: serde_json::Value,

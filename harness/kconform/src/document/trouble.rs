@@ -1,44 +1,11 @@
 //! What was wrong with a run beside what its cases came to: each of it makes the exit status another than 0, so each format has
 //! a result for it that whoever reads the format counts.
 
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
-
-use super::document::{Document, Status};
-
-/// Something that was wrong with a run, or with one of its targets, whatever the cases came to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Trouble {
-    /// What kind of trouble.
-    pub kind: TroubleKind,
-    /// The target that it is of; missing: the run as a whole.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub target: Option<String>,
-    /// What is to be said of it.
-    pub text: String,
-}
-
-/// What kind of trouble.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum TroubleKind {
-    /// A target could not be used, or no more: `targets[].lost` says it.
-    LostTarget,
-    /// The run did not come to its end: `partial` says it.
-    Partial,
-    /// No case ran on any target, for all were skipped: `nothing_ran` says it.
-    NothingRan,
-    /// Something of the run could not be removed from the machine.
-    NotRemoved,
-    /// Cases were skipped, and none may be (`--fail-on-skip`).
-    Skipped,
-    /// Fewer cases ran than must (`--min-run`).
-    TooFew,
-}
+use super::{Document, Status, Trouble, TroubleKind};
 
 impl TroubleKind {
     /// The name of the test that fails where there is such trouble.
-    pub(super) fn test(self) -> &'static str {
+    pub(crate) fn test(self) -> &'static str {
         match self {
             TroubleKind::LostTarget => "the target is not lost",
             TroubleKind::Partial => "the run came to its end",
@@ -55,7 +22,7 @@ impl TroubleKind {
     }
 
     /// `lost`, or `failed`.
-    pub(super) fn word(self) -> &'static str {
+    pub(crate) fn word(self) -> &'static str {
         if self.is_loss() { Status::Lost.word() } else { Status::Failed.word() }
     }
 }

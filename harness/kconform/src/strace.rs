@@ -16,7 +16,7 @@ use crate::place::Placed;
 
 /// The steps that were begun, one line each, blocks indented; the line of `failed` (a step's number and its place in
 /// the enclosing `repeat` blocks) starts with `>`.
-pub fn transcript(
+pub(crate) fn transcript(
     steps: &[Step],
     lowered: &Lowered,
     seen: &Observation,
@@ -32,7 +32,7 @@ pub fn transcript(
 
 /// Which rounds of `repeat` blocks are wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Rounds {
+pub(crate) enum Rounds {
     /// The last one that was begun.
     Last,
     /// All.
@@ -41,20 +41,20 @@ pub(super) enum Rounds {
 
 /// A step that was begun.
 #[derive(Debug)]
-pub(super) struct Line<'a> {
+pub(crate) struct Line<'a> {
     /// The step.
-    pub(super) step: &'a Step,
+    pub(crate) step: &'a Step,
     /// Its place in the enclosing `repeat` blocks.
-    pub(super) iteration: Vec<u32>,
+    pub(crate) iteration: Vec<u32>,
     /// How many blocks it is in.
-    pub(super) depth: usize,
+    pub(crate) depth: usize,
     /// A call with its arguments, or a block.
-    pub(super) shown: LineKind,
+    pub(crate) shown: LineKind,
 }
 
 /// What a line says.
 #[derive(Debug)]
-pub(super) enum LineKind {
+pub(crate) enum LineKind {
     /// A call and what came back.
     Call {
         /// `bpf`, `fcntl`, `peek`.
@@ -75,7 +75,7 @@ pub(super) enum LineKind {
 
 impl Line<'_> {
     /// The line as it is read.
-    pub(super) fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match &self.shown {
             LineKind::Call { name, args, back } => format!("{name}({}) = {back}", args.join(", ")),
             LineKind::Block { name, note } if note.is_empty() => format!("{name}:"),
@@ -85,7 +85,7 @@ impl Line<'_> {
 }
 
 /// The steps that were begun, in the order of the case.
-pub(super) fn lines<'a>(
+pub(crate) fn lines<'a>(
     steps: &'a [Step],
     lowered: &'a Lowered,
     seen: &'a Observation,

@@ -1,27 +1,10 @@
-//! Text of kernels and cases as lines that any terminal and any program can take, and what is said of a result.
+//! What is said of a result and of a target, in words that every format uses.
 
-use super::document::{Case, CaseResult, Place, Status};
 use crate::targets::guest::EMULATED;
 
-/// Control characters as `\x1b`, and what no XML and no YAML may hold as `\ufffe`; what ends a line ends one here, too.
-pub(super) fn lines(text: &str) -> Vec<String> {
-    text.lines().map(|line| line.chars().fold(String::new(), shown)).collect()
-}
-
-/// The same on one line.
-pub(super) fn one_line(text: &str) -> String {
-    lines(text).join(" ")
-}
-
-fn shown(mut line: String, c: char) -> String {
-    match c {
-        '\t' => line.push(' '),
-        c if c.is_control() => line.push_str(&format!("\\x{:02x}", u32::from(c))),
-        '\u{fffe}' | '\u{ffff}' => line.push_str(&format!("\\u{:04x}", u32::from(c))),
-        c => line.push(c),
-    }
-    line
-}
+use super::counted;
+use super::lines::{lines, one_line};
+use super::{Case, CaseResult, Place, Status};
 
 impl std::fmt::Display for Place {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -30,7 +13,7 @@ impl std::fmt::Display for Place {
 }
 
 /// One line of what came of a case; empty where that it passed is all.
-pub(super) fn headline(result: &CaseResult) -> String {
+pub(crate) fn headline(result: &CaseResult) -> String {
     let said = one_line(result.says().unwrap_or_default());
     let said = match result.status {
         Status::Passed => String::new(),
@@ -48,7 +31,7 @@ pub(super) fn headline(result: &CaseResult) -> String {
 }
 
 /// All that is to be said of a case that was not as it should be.
-pub(super) fn details(case: &Case, result: &CaseResult) -> Vec<String> {
+pub(crate) fn details(case: &Case, result: &CaseResult) -> Vec<String> {
     let mut out = vec![headline(result)];
     let place = result.failure.as_ref().map_or(&case.place, |failure| &failure.place);
     out.push(format!("at {place}"));
@@ -77,12 +60,12 @@ pub(super) fn details(case: &Case, result: &CaseResult) -> Vec<String> {
 }
 
 /// What was set for a case: `with net.core.bpf_jit_harden=0, set for the case`.
-pub(super) fn with_sysctls(result: &CaseResult) -> Option<String> {
+pub(crate) fn with_sysctls(result: &CaseResult) -> Option<String> {
     set_for_the_case(result.sysctls.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
 /// The same of names and values.
-pub(super) fn set_for_the_case<'a>(set: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
+pub(crate) fn set_for_the_case<'a>(set: impl Iterator<Item = (&'a str, &'a str)>) -> Option<String> {
     let set: Vec<String> = set.map(|(name, value)| format!("{name}={}", one_line(value))).collect();
     (!set.is_empty()).then(|| format!("with {}, set for the case", set.join(", ")))
 }
@@ -91,9 +74,9 @@ pub(super) fn set_for_the_case<'a>(set: impl Iterator<Item = (&'a str, &'a str)>
 const TOLD: (usize, usize) = (12, 24);
 
 /// The steps as strace prints them; `>` marks the one that failed. Of many, the first and the last.
-pub(super) fn transcript(result: &CaseResult) -> Vec<String> {
+pub(crate) fn transcript(result: &CaseResult) -> Vec<String> {
     let failed = result.failed_step();
-    let line = |(nth, step): (usize, &super::document::Step)| {
+    let line = |(nth, step): (usize, &super::Step)| {
         let mark = if failed == Some(nth) { '>' } else { ' ' };
         format!("{mark} {}{}", "  ".repeat(step.depth as usize), one_line(&step.text()))
     };
@@ -110,7 +93,7 @@ pub(super) fn transcript(result: &CaseResult) -> Vec<String> {
 
 /// What is remarked of each of a run's targets, in a terminal: why they are emulated is said once, and not again where it is
 /// the same reason.
-pub(super) fn said_once<'a>(remarks: impl IntoIterator<Item = Option<&'a str>>) -> Vec<Option<String>> {
+pub(crate) fn said_once<'a>(remarks: impl IntoIterator<Item = Option<&'a str>>) -> Vec<Option<String>> {
     let mut said = Vec::new();
     let mut once = |remark: &str| {
         let (first, rest) = remark.split_at(remark.find("; ").unwrap_or(remark.len()));
@@ -124,7 +107,7 @@ pub(super) fn said_once<'a>(remarks: impl IntoIterator<Item = Option<&'a str>>) 
 }
 
 /// `Linux 6.12.94+deb13-amd64 on x86_64, 2 CPUs (TCG)`, as far as it is known.
-pub(super) fn kernel(target: &super::document::Target) -> String {
+pub(crate) fn kernel(target: &super::Target) -> String {
     let Some(release) = &target.release else { return "never reached".into() };
     let mut text = format!("Linux {}", one_line(release));
     if let Some(arch) = &target.arch {
@@ -140,23 +123,12 @@ pub(super) fn kernel(target: &super::document::Target) -> String {
 }
 
 /// What of a target's settings is out of the ordinary: `net.core.bpf_jit_harden=2, lockdown integrity`.
-pub(super) fn settings(target: &super::document::Target) -> Option<String> {
+pub(crate) fn settings(target: &super::Target) -> Option<String> {
     target.settings.as_ref()?.unusual()
 }
 
-/// So many cases that came to a verdict: `2 failed`, `1 expected failure`, `3 expected failures`.
-pub(super) fn counted(count: u64, word: &str) -> String {
-    let plural = match word {
-        _ if count == 1 => "",
-        word if word.ends_with("failure") => "s",
-        word if word.ends_with("pass") => "es",
-        _ => "",
-    };
-    format!("{count} {word}{plural}")
-}
-
 /// `914 passed, 2 failed`.
-pub(super) fn counts(target: &super::document::Target) -> String {
+pub(crate) fn counts(target: &super::Target) -> String {
     let counted: Vec<String> = Status::ALL
         .iter()
         .filter_map(|status| Some(counted(*target.counts.get(status)?, status.word())))
@@ -166,13 +138,13 @@ pub(super) fn counts(target: &super::document::Target) -> String {
 }
 
 /// So many cases of which something is to be noted: `2 with a note`.
-pub(super) fn noted(count: u64) -> String {
+pub(crate) fn noted(count: u64) -> String {
     format!("{count} with a note")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::super::document::Step;
+    use super::super::Step;
     use super::*;
 
     #[test]

@@ -3,9 +3,10 @@
 use proptest::prelude::*;
 use rstest::rstest;
 
+use crate::document::diff::{Change, Difference, Kind, compare, diff};
+use crate::document::{CaseResult, Document, Output, Status, Step};
+
 use super::sample::document;
-use crate::report::diff::{Change, Difference, Kind, compare, diff};
-use crate::report::document::{CaseResult, Document, Output, Status, Step};
 
 fn compared(change: impl Fn(&mut Document)) -> Difference {
     let mut after = document();

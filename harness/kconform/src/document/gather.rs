@@ -9,18 +9,20 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use kconform_plan::{End, Observation, Op, RecordKind, Step as PlanStep, Value, is_error};
 use sha2::{Digest, Sha256};
 
-use super::document::{
-    Also, Argument, Case, CaseResult, Document, FORMAT, Failure, FailureKind, LostTarget, Output, Place,
-    Status, Step, SuiteFile, SuiteIdentity, Target, VERSION, nothing_ran,
-};
-use super::settings::Settings;
-use super::strace::{Line, LineKind, Rounds, lines};
 use crate::case::{self, StepKind};
+use crate::hex::hex;
 use crate::judge::{self, Verdict};
 use crate::lower::Lowered;
 use crate::place::{self, File};
 use crate::run::TargetRun;
+use crate::strace::{Line, LineKind, Rounds, lines};
 use crate::targets::CaseResult as Ran;
+
+use super::settings::Settings;
+use super::{
+    Also, Argument, Case, CaseResult, Document, FORMAT, Failure, FailureKind, LostTarget, Output, Place,
+    Status, Step, SuiteFile, SuiteIdentity, Target, VERSION, nothing_ran,
+};
 
 /// How many lines of the words that were not kept go into the report.
 const MOST_LINES: usize = 3;
@@ -77,16 +79,7 @@ pub fn selection<'a>(ids: impl Iterator<Item = &'a str>) -> String {
     hex(&all.finalize())
 }
 
-pub(super) fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
-}
-
-pub(super) fn target(run: &TargetRun) -> Target {
+pub(crate) fn target(run: &TargetRun) -> Target {
     let mut counts = BTreeMap::new();
     for result in &run.results {
         *counts.entry(Status::from(&result.verdict)).or_default() += 1;
@@ -130,7 +123,7 @@ fn gather_case(case: &case::Case, nth: usize, runs: &[TargetRun], places: &mut P
 }
 
 /// What is known of a case on a target by now; `nth` is its index in the run.
-pub(super) fn gather_result(
+pub(crate) fn gather_result(
     case: &case::Case,
     nth: usize,
     run: &TargetRun,
@@ -366,7 +359,7 @@ impl From<&Verdict> for Status {
 
 /// Finds lines in files of thousands of rows without counting them from the top each time.
 #[derive(Default)]
-pub(super) struct Places {
+pub(crate) struct Places {
     /// Where the lines of a file begin; the file is held so that its address stays its own.
     files: HashMap<*const File, (Arc<File>, String, Vec<usize>)>,
 }

@@ -7,7 +7,7 @@ use serde_json::ser::Serializer;
 
 use crate::json_lines::Lines;
 
-use super::document::{Document, FORMAT, VERSION, nothing_ran};
+use super::{Document, FORMAT, VERSION, nothing_ran};
 
 /// Writes the document.
 ///

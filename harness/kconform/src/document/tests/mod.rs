@@ -1,0 +1,4 @@
+//! A report made by hand, and what differs between two.
+
+mod diff;
+pub(crate) mod sample;
