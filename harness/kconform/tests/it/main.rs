@@ -9,6 +9,7 @@ mod check;
 mod colors;
 mod command_line;
 mod compare;
+mod docs;
 mod doctor;
 mod editors;
 mod enough;

@@ -51,6 +51,10 @@ fn text(path: &str) -> String {
 #[case("actionlint", &[], "ci/github-example.yml")]
 #[case("check-jsonschema", &["--builtin-schema", "vendor.gitlab-ci"], "ci/gitlab-example.yml")]
 #[case("kubernetes-validate", &["--strict"], "ci/lab/kubernetes-job.yaml")]
+#[case("check-jsonschema", &["--builtin-schema", "vendor.github-issue-forms"], ".github/ISSUE_TEMPLATE/missing-case.yml")]
+#[case("check-jsonschema", &["--builtin-schema", "vendor.github-issue-forms"], ".github/ISSUE_TEMPLATE/trouble.yml")]
+#[case("check-jsonschema", &["--builtin-schema", "vendor.github-issue-forms"], ".github/ISSUE_TEMPLATE/wrong-verdict.yml")]
+#[case("check-jsonschema", &["--builtin-schema", "vendor.github-issue-config"], ".github/ISSUE_TEMPLATE/config.yml")]
 fn their_validators_take_them(#[case] program: &str, #[case] arguments: &[&str], #[case] file: &str) {
     let Some(program) = validator(program) else { return };
     let output = Command::new(program).args(arguments).arg(checkout().join(file)).output().expect("it runs");
