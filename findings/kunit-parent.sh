@@ -21,6 +21,8 @@ cd "$scratch"
 apt-get download -qq -o APT::Sandbox::User=root linux-source-6.1=6.1.176-1 >&2 || missing "linux-source-6.1 6.1.176-1"
 (dpkg-deb --fsys-tarfile linux-source-6.1_*.deb | tar --extract --to-stdout --wildcards '*/linux-source-6.1.tar.xz' |
     tar --extract --xz --strip-components=1 --wildcards 'linux-source-6.1/tools/testing/kunit/*') || missing "kunit.py"
+# Node.js knows only CAs of its own.
+export NODE_EXTRA_CA_CERTS="${NODE_EXTRA_CA_CERTS:-/etc/ssl/certs/ca-certificates.crt}"
 timeout 100 npm install --silent --no-audit --no-fund --prefix npm tap-parser@18.3.4 >&2 || missing "tap-parser 18.3.4"
 
 cat >fails-with-cases.ktap <<'EOF'
