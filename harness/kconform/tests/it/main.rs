@@ -20,6 +20,7 @@ mod faults;
 mod format;
 mod guests;
 mod help;
+mod kernel_bugs;
 mod kernels;
 mod kvm;
 mod leftovers;

@@ -1,6 +1,6 @@
 //! Commands on objects of every kind: pins, IDs, information, statistics, tokens.
 
-use super::{MEMORY, OFFLOAD, RACE, Return, Returns, can, cannot, of};
+use super::{LEFT_OUT, MEMORY, OFFLOAD, RACE, Return, Returns, can, cannot, of};
 
 pub(super) const RETURNS: &[Returns] = &[
     of("BPF_OBJ_PIN", PIN),
@@ -141,7 +141,7 @@ const TOKEN_CREATE: &[Return] = &[
     can("EBADF", "bpf_token_create"),
     can("EFAULT", "__sys_bpf"),
     can("EINVAL", "token_create, bpf_token_create (not the root of a bpffs)"),
-    can("EMFILE", "bpf_token_create"),
+    cannot("EMFILE", "bpf_token_create", LEFT_OUT),
     can("ENOENT", "bpf_token_create (nothing is delegated)"),
     cannot("ENOMEM", "bpf_token_create", MEMORY),
     can("EOPNOTSUPP", "bpf_token_create (in the first user namespace)"),
