@@ -5,9 +5,10 @@ use kconform_plan::{Call, Expect, Function, Last, Op, Plan, Ret, Save, Source, S
 use crate::case::apart::Place;
 use crate::case::{Cases, Outcome};
 use crate::signals::Signals;
-use crate::start::setup::{self, Failed};
+use crate::start::setup;
 use crate::sys;
 use crate::traces::look::Namespaces;
+use crate::trouble::{Failed, failed};
 
 /// How many runs are timed at once; the time is then theirs on average.
 const AT_ONCE: u64 = 20;
@@ -28,7 +29,7 @@ pub fn bench(times: usize, scratch: &str) -> i32 {
 }
 
 fn measure(times: usize, scratch: &str) -> Result<(u64, u64), Failed> {
-    let signals = Signals::take().map_err(setup::failed("signalfd"))?;
+    let signals = Signals::take().map_err(failed("signalfd"))?;
     setup::be_guest_of_the_machine();
     let mut cases = setup::cases(signals, scratch, Place::Machine, Namespaces::now().shared(true))?;
     let plan = two_calls();
@@ -56,9 +57,9 @@ fn median(mut times: Vec<u64>) -> u64 {
 }
 
 fn fork_and_wait() -> Result<(), Failed> {
-    match sys::fork().map_err(setup::failed("fork"))? {
+    match sys::fork().map_err(failed("fork"))? {
         0 => sys::exit(0),
-        child => sys::wait(child, 0).map(drop).map_err(setup::failed("wait")),
+        child => sys::wait(child, 0).map(drop).map_err(failed("wait")),
     }
 }
 

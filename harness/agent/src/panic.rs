@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicI32, Ordering};
 use kconform_plan::{FromAgent, Trouble, write_frame};
 
 use crate::log::Log;
-use crate::stream::write_some;
+use crate::sys::write_some;
 
 /// Messages for people go here: the agent's stderr, or a guest's console.
 static MESSAGES: AtomicI32 = AtomicI32::new(2);

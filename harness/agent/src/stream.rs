@@ -105,25 +105,10 @@ impl Read for Stream {
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        write_some(self.output, bytes)
+        sys::write_some(self.output, bytes)
     }
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-/// write(2), waiting for room where the fd would not wait by itself.
-pub(crate) fn write_some(fd: i32, bytes: &[u8]) -> io::Result<usize> {
-    loop {
-        match sys::write(fd, bytes) {
-            Ok(written) => return Ok(written),
-            Err(libc::EINTR) => {}
-            Err(libc::EAGAIN) => {
-                let mut room = [libc::pollfd { fd, events: libc::POLLOUT, revents: 0 }];
-                sys::poll(&mut room, None).map_err(io::Error::from_raw_os_error)?;
-            }
-            Err(errno) => return Err(io::Error::from_raw_os_error(errno)),
-        }
     }
 }

@@ -4,8 +4,8 @@
 use kconform_plan::Trouble;
 
 use crate::reach::Reach;
-use crate::steps::runner::trouble;
 use crate::sys;
+use crate::trouble::trouble;
 
 /// Where the agent is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,7 @@
 //! is looked at after each case that may have; what cannot be put back ends the agent, and a fresh one takes over.
 //!
 //! Not here, since no other process can change it: the umask, the working directory, dispositions of signals, timers,
-//! personality, securebits. The score for the OOM killer is written anew for each case ([`crate::case::OomScore`]).
+//! personality, securebits. The score for the OOM killer is written anew for each case ([`crate::case::child::OomScore`]).
 
 use crate::case::apart::Place;
 use crate::reach::Reach;

@@ -1,6 +1,7 @@
 //! Runs one case: a process for it, its time, and what it leaves behind.
 
 pub(crate) mod apart;
+pub(crate) mod child;
 pub(crate) mod ground;
 pub(crate) mod leftovers;
 pub(crate) mod scratch;
@@ -14,12 +15,12 @@ use crate::log::{Log, State};
 use crate::memory::heap;
 use crate::panic;
 use crate::reach::Reach;
-use crate::signals::{self, Signals};
-use crate::steps::runner::Runner;
+use crate::signals::Signals;
 use crate::sys::{self, Ended};
 use crate::traces::look::Shares;
 use crate::traces::objects::Objects;
 use apart::Place;
+use child::{OomScore, be_clean, run_steps};
 use ground::Ground;
 use leftovers::Swept;
 use scratch::Scratch;
@@ -39,29 +40,6 @@ pub(crate) struct Cases {
     /// The next case's process, if there is one already.
     pub(crate) spare: Option<Spare>,
     pub(crate) objects: Objects,
-}
-
-/// The agent's /proc/self/oom_score_adj, open, and what it says.
-pub(crate) struct OomScore(Option<(i32, Vec<u8>)>);
-
-impl OomScore {
-    pub(crate) fn open() -> OomScore {
-        const PATH: &str = "/proc/self/oom_score_adj";
-        let own = sys::read_file(PATH).ok();
-        OomScore(own.and_then(|own| Some((sys::open(&sys::c_string(PATH), libc::O_WRONLY).ok()?, own))))
-    }
-
-    /// Forks a child that goes first when memory runs out. The score is inherited, and two writes here to an open fd are
-    /// cheaper than one open in each child.
-    pub(crate) fn fork(&self) -> sys::Result<libc::pid_t> {
-        let Some((fd, own)) = &self.0 else { return sys::fork() };
-        let _ = sys::write_start(*fd, b"1000");
-        let forked = sys::fork();
-        if forked != Ok(0) {
-            let _ = sys::write_start(*fd, own);
-        }
-        forked
-    }
 }
 
 /// What became of a case.
@@ -234,18 +212,6 @@ fn hindrance(stuck: bool, tidied: sys::Result<()>) -> Option<String> {
     }
 }
 
-/// The case itself, in its process.
-pub(crate) fn run_steps(log: Log, plan: &Plan, began: u64, place: Place) -> ! {
-    if let Err(trouble) = apart::enter(Reach::of(&plan.steps), place) {
-        let step = plan.steps.first().map_or(0, |step| step.index);
-        log.trouble(step, &[], 0, trouble);
-        log.first().set(State::Troubled);
-        sys::exit(0)
-    }
-    let slots = vec![None; plan.slots as usize];
-    Runner { alone: true, ..Runner::new(log, began, slots, Vec::new()) }.run(&plan.steps)
-}
-
 /// Reaps all that has ended; how the case's own process did, if it is among that.
 fn reap(case: libc::pid_t) -> Option<(Ended, Left)> {
     let mut main = None;
@@ -256,28 +222,6 @@ fn reap(case: libc::pid_t) -> Option<(Ended, Left)> {
             Ok(None) => return main.map(|ended| (ended, Left::Something)),
             Err(_) => return main.map(|ended| (ended, Left::Nothing)),
         }
-    }
-}
-
-/// The agent's own fds are all below this.
-pub(crate) const MOST_OWN: i32 = 32;
-
-/// Makes a freshly forked process what each case begins with. (umask, limits, the working directory and the signals'
-/// dispositions are the agent's own since its start.)
-pub(crate) fn be_clean() {
-    sys::close_from(0, MOST_OWN);
-    be_clean_but_for_fds();
-}
-
-/// As [`be_clean`], where fds from 3 on are seen to by somebody else.
-pub(crate) fn be_clean_but_for_fds() {
-    signals::unblock();
-    sys::new_session();
-    let _ = sys::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as u64, 0);
-    // Three fds of one description, opened here so that no case can change another's.
-    if sys::open_kept(c"/dev/null", libc::O_RDWR) == Ok(0) {
-        let _ = sys::dup(0);
-        let _ = sys::dup(0);
     }
 }
 

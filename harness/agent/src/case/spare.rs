@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use kconform_plan::{ToAgent, read_frame};
 
 use crate::case::apart::Place;
-use crate::case::{Cases, MOST_OWN, be_clean_but_for_fds, run_steps};
+use crate::case::child::{MOST_OWN, OomScore, be_clean_but_for_fds, run_steps};
 use crate::log::Log;
 use crate::memory::heap;
 use crate::memory::populate::Pages;
@@ -36,14 +36,14 @@ pub(crate) struct Spare {
 impl Spare {
     /// Forks it, and waits until all that is left to it is to hear of its case. `None` where that fails: then cases have
     /// processes of their own.
-    pub(crate) fn fork(cases: &Cases) -> Option<Spare> {
+    pub(crate) fn fork(log: Log, oom_score: &OomScore) -> Option<Spare> {
         let letter = sys::map(LETTER, Map::Shared).ok()?;
         let (read, ready) = sys::pipe().ok()?;
         let heard = Vec::with_capacity(LETTER);
-        let pages = Pages::find(cases.log);
-        let forked = cases.oom_score.fork();
+        let pages = Pages::find(log);
+        let forked = oom_score.fork();
         if forked == Ok(0) {
-            wait_for_plan(cases.log, &pages, letter, ready);
+            wait_for_plan(log, &pages, letter, ready);
         }
         sys::close(ready);
         // Nothing comes but its end, which the process brings about.

@@ -1,8 +1,8 @@
-//! Sysctls that are set for a case, `sysctl` blocks, and what must be put back after a case, whatever became of it.
+//! Sysctls that are set for a case, and what must be put back after it, whatever became of it.
 
-use kconform_plan::{End, Op, SetSysctl, Step, Trouble, Value, sysctl_path};
+use kconform_plan::{End, Op, SetSysctl, Step, Trouble, sysctl_path};
 
-use crate::steps::runner::{Flow, Runner, Tried, trouble};
+use crate::steps::sysctl::place;
 use crate::sys;
 
 /// The values that sysctls had before a case that sets them.
@@ -104,46 +104,6 @@ fn is_same(a: &[u8], b: &[u8]) -> bool {
         text.split_whitespace().map(word).collect::<Vec<_>>()
     };
     words(a) == words(b)
-}
-
-fn place(name: &str) -> String {
-    format!("/proc/sys/{name}")
-}
-
-impl Runner {
-    /// Runs steps with sysctls set. A process that does not come to putting them back leaves that to the agent.
-    pub(crate) fn with_sysctls(
-        &mut self,
-        step: u32,
-        settings: &[(String, Value)],
-        steps: &[Step],
-    ) -> Tried<Flow> {
-        let mut old = Vec::with_capacity(settings.len());
-        let mut set = Ok(());
-        for (name, value) in settings {
-            let path = place(name);
-            set = self.set_sysctl(&path, value).map(|before| old.push((path, before)));
-            if set.is_err() {
-                break;
-            }
-        }
-        let flow = set.map(|()| self.steps(steps));
-        for (path, before) in old.iter().rev() {
-            if let Err(errno) = sys::write_file(path, before) {
-                self.report(step, Trouble { what: format!("put back {path}"), errno });
-                return Ok(Flow::Troubled);
-            }
-        }
-        flow
-    }
-
-    fn set_sysctl(&self, path: &str, value: &Value) -> Tried<Vec<u8>> {
-        let value = self.number(value)? as i64;
-        let before = sys::read_file(path).map_err(trouble(format!("read {path}")))?;
-        sys::write_file(path, value.to_string().as_bytes())
-            .map_err(trouble(format!("write {value} to {path}")))?;
-        Ok(before)
-    }
 }
 
 #[cfg(test)]

@@ -2,12 +2,13 @@
 
 use crate::case::apart::Place;
 use crate::facts::settings;
-use crate::serve::session;
+use crate::session::session;
 use crate::signals::Signals;
 use crate::start::modules;
-use crate::start::setup::{self, Failed, failed};
+use crate::start::setup;
 use crate::stream::{Kind, Stream};
 use crate::traces::look::Namespaces;
+use crate::trouble::{Failed, failed};
 use crate::{panic, sys};
 
 /// The virtio-serial port to the host.

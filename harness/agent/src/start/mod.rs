@@ -3,4 +3,5 @@
 pub(crate) mod guest;
 mod machine;
 mod modules;
+pub(crate) mod native;
 pub(crate) mod setup;

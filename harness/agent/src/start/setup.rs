@@ -1,9 +1,10 @@
 //! What the agent makes of its process before the first case, natively and in a guest alike.
 
+use crate::case::Cases;
 use crate::case::apart::Place;
+use crate::case::child::OomScore;
 use crate::case::ground::Ground;
 use crate::case::scratch::Scratch;
-use crate::case::{Cases, OomScore};
 use crate::kernel_log::KernelLog;
 use crate::log::{self, Log};
 use crate::memory::{areas, heap};
@@ -13,20 +14,13 @@ use crate::start::machine;
 use crate::sys::{self, Ended};
 use crate::traces::look::Shares;
 use crate::traces::objects::Objects;
+use crate::trouble::{Failed, failed};
 
 /// Bytes of private memory that a native case may use: enough for any case, too little to hurt the machine.
 const NATIVE_DATA: u64 = 1 << 30;
 
 /// Where an old kernel's agent stops looking for inherited fds: the usual RLIMIT_NOFILE.
 const MOST_INHERITED: i32 = 1024;
-
-/// What went wrong, in words.
-pub(crate) type Failed = String;
-
-/// An errno in words.
-pub(crate) fn failed(what: &str) -> impl FnOnce(i32) -> Failed + '_ {
-    move |errno| format!("{what}: errno {errno}")
-}
 
 /// The fds of a native agent's stream, moved out of the way of 0 to 2.
 pub(crate) struct Fds {

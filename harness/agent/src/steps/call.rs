@@ -9,8 +9,9 @@ use kconform_plan::{
 use crate::log::State;
 use crate::memory::buffers::Buffers;
 use crate::steps::raw;
-use crate::steps::runner::{Flow, Runner, Tried};
+use crate::steps::runner::{Flow, Runner};
 use crate::sys;
+use crate::trouble::Tried;
 
 /// The first pause between the attempts of an `eventually` step, and the longest.
 const PAUSES_NS: (u64, u64) = (50_000, 20_000_000);

@@ -8,8 +8,9 @@ use kconform_plan::{Saved, Step, Trouble, decode, encode};
 use crate::log::{Cell, Cursor, Log, State};
 use crate::memory::areas;
 use crate::panic;
-use crate::steps::runner::{Flow, Runner, Tried, trouble};
+use crate::steps::runner::{Flow, Runner};
 use crate::sys::{self, Ended, Map};
+use crate::trouble::{Tried, trouble};
 
 /// The first argument of the agent when it is the image of an `exec` block; the second is the memfd's number.
 pub const EXEC_WORD: &str = "--go-on-after-exec";

@@ -3,5 +3,7 @@
 mod block;
 mod call;
 pub(crate) mod exec;
+mod privileges;
 mod raw;
 pub(crate) mod runner;
+pub(crate) mod sysctl;

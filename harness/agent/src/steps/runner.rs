@@ -7,7 +7,9 @@ use kconform_plan::{Op, Record, RecordKind, Step, Trouble, Value};
 
 use crate::log::{Cell, Log, State};
 use crate::memory::buffers::{Area, Slots, number};
+use crate::steps::privileges::drop_privileges;
 use crate::sys;
+use crate::trouble::Tried;
 
 /// A thread's steps did not go as expected, so the others of its process stop too. Each forked child clears its copy.
 static STOP: AtomicBool = AtomicBool::new(false);
@@ -35,15 +37,6 @@ impl Flow {
             Flow::Troubled => State::Troubled,
         }
     }
-}
-
-/// What a step was stopped by.
-pub(crate) type Tried<T> = Result<T, Trouble>;
-
-/// Trouble from an errno, for `map_err`.
-pub(crate) fn trouble(what: impl Into<String>) -> impl FnOnce(i32) -> Trouble {
-    let what = what.into();
-    move |errno| Trouble { what, errno }
 }
 
 /// One process (or thread) on its way through its steps.
@@ -102,7 +95,7 @@ impl Runner {
             Op::Fork(steps) => self.in_child(nth, |_| Ok(()), steps),
             Op::Exec(steps) => self.in_new_image(nth, steps),
             Op::Unprivileged { capabilities, steps } => {
-                self.in_child(nth, |_| crate::steps::block::drop_privileges(*capabilities), steps)
+                self.in_child(nth, |_| drop_privileges(*capabilities), steps)
             }
             Op::Parallel(lists) => self.in_threads(lists),
             Op::Repeat { times, slot, steps } => self.repeat(nth, times, *slot, steps),

@@ -1,6 +1,7 @@
 //! Fds and what is read and written through them.
 
 use std::ffi::CStr;
+use std::io;
 
 use libc::c_int;
 
@@ -179,4 +180,19 @@ pub(crate) fn memory_file(length: usize) -> Result<c_int> {
     // SAFETY: no memory is involved.
     check(unsafe { libc::ftruncate(fd, length as libc::off_t) }).inspect_err(|_| close(fd))?;
     Ok(fd)
+}
+
+/// write(2), waiting for room where the fd would not wait by itself.
+pub(crate) fn write_some(fd: i32, bytes: &[u8]) -> io::Result<usize> {
+    loop {
+        match write(fd, bytes) {
+            Ok(written) => return Ok(written),
+            Err(libc::EINTR) => {}
+            Err(libc::EAGAIN) => {
+                let mut room = [libc::pollfd { fd, events: libc::POLLOUT, revents: 0 }];
+                poll(&mut room, None).map_err(io::Error::from_raw_os_error)?;
+            }
+            Err(errno) => return Err(io::Error::from_raw_os_error(errno)),
+        }
+    }
 }

@@ -6,8 +6,10 @@ use kconform_plan::{Call, Left, Piece, Place, Step, Trace, Value, calls};
 
 use crate::reach::{BPF_PROG_ATTACH, BPF_PROG_DETACH};
 use crate::sys::{self, Closing};
-use crate::traces::objects::{KINDS, describe, program};
-use crate::traces::places::{ATTACH_TYPES, directories, is_named_program, words};
+use crate::traces::kinds::{KINDS, describe, program};
+use crate::traces::places::ATTACH_TYPES;
+use crate::traces::trees::directories;
+use crate::traces::words::{is_named_program, words};
 
 /// Of `enum bpf_cmd` (linux/bpf.h).
 const OBJ_GET: u64 = 7;

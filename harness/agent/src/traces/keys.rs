@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use kconform_plan::{KeyChange, Left, Step, Trace, calls};
 
 use crate::sys;
-use crate::traces::places::words;
+use crate::traces::words::words;
 
 /// Keys of more users are not looked at.
 const MOST_USERS: usize = 64;

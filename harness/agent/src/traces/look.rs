@@ -3,7 +3,7 @@
 
 use crate::sys;
 use crate::traces::keys::Keys;
-use crate::traces::{places, wide};
+use crate::traces::{trees, wide};
 
 /// What the agent shares with the machine: of what is its own, nothing stays.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,7 +59,7 @@ pub(crate) fn look(shares: Shares) -> Vec<(String, String)> {
     found.extend(names.map(|name| (name, String::new())));
     let mut add = |what: &str, path: String| found.push((format!("{what} {path}"), String::new()));
     wide::made_directories().into_iter().for_each(|path| add("the directory", path));
-    for (path, _) in places::mounts("bpf").iter().flat_map(|top| places::walk(top)) {
+    for (path, _) in trees::mounts("bpf").iter().flat_map(|top| trees::walk(top)) {
         add("the pin", path);
     }
     if shares.ipc {

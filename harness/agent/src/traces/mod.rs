@@ -2,8 +2,11 @@
 
 mod attached;
 mod keys;
+mod kinds;
 pub(crate) mod look;
 mod named;
 pub(crate) mod objects;
 mod places;
+mod trees;
 mod wide;
+mod words;

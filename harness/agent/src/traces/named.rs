@@ -7,8 +7,8 @@ use kconform_plan::{Left, Step, Trace};
 use crate::reach::Reach;
 use crate::reach::stray::{strays, texts_of};
 use crate::sys;
-use crate::traces::places::words;
 use crate::traces::wide;
+use crate::traces::words::words;
 
 const SYSCTLS: &str = "/proc/sys/";
 const SYSFS: &str = "/sys/";

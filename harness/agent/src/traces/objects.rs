@@ -4,23 +4,15 @@
 //! Much of it goes by itself a little later (what a program uses is freed after a grace period of RCU), so nothing is waited
 //! for here: what lingers is looked at again after later cases, or when the host asks.
 
-use kconform_plan::{Left, ObjectKind, Piece, Place, Step, Trace, calls};
+use kconform_plan::{Left, Place, Step, Trace, calls};
 
 use crate::reach::Reach;
-use crate::sys::{self, Ids};
+use crate::sys;
 use crate::traces::attached::Attachments;
 use crate::traces::keys::Keys;
+use crate::traces::kinds::{KINDS, Object, PROGRAM, describe, is_the_kernel_s, is_there};
 use crate::traces::named::Named;
-use crate::traces::places;
-
-/// The kinds, with their commands (`enum bpf_cmd`). Maps and BTF are held by programs, programs by links: these come first,
-/// so that what holds is there before what is held.
-pub(crate) const KINDS: [(ObjectKind, Ids); 4] = [
-    (ObjectKind::Link, Ids { next: 31, open: 30 }),
-    (ObjectKind::Program, Ids { next: 11, open: 13 }),
-    (ObjectKind::Map, Ids { next: 12, open: 14 }),
-    (ObjectKind::Btf, Ids { next: 23, open: 19 }),
-];
+use crate::traces::{places, words};
 
 /// When what lingers is looked at for the first time; then after twice as long, and so on up to the longest pause.
 const FIRST_NS: u64 = 20_000_000;
@@ -31,17 +23,6 @@ const OTHERS_NS: u64 = 200_000_000;
 const PATIENCE_NS: u64 = 5_000_000_000;
 /// More words of a plan are not kept.
 const MOST_WORDS: usize = 256;
-
-/// An object.
-pub(crate) type Object = (usize, u32);
-
-/// The program of that id.
-pub(crate) fn program(id: u32) -> Object {
-    (PROGRAM, id)
-}
-
-/// Where programs are in [`KINDS`].
-const PROGRAM: usize = 1;
 
 /// What is known of the kernel's objects.
 #[derive(Default)]
@@ -114,7 +95,7 @@ impl Objects {
         let lingers = !objects.is_empty();
         if lingers {
             let mut words = Vec::new();
-            places::words(steps, MOST_WORDS, &mut words);
+            words::words(steps, MOST_WORDS, &mut words);
             let since = sys::now();
             let (pause, due) = (FIRST_NS, since + FIRST_NS);
             self.lingering.push(Lingering { case, objects, words, since, pause, due });
@@ -188,7 +169,7 @@ impl Objects {
     /// What is left, named; and undone as far as it is surely the case's: all where nobody else is there, else what is pinned
     /// where the case says.
     fn traces(&self, lingering: &Lingering, held: Vec<Vec<Place>>) -> Vec<Trace> {
-        let named = |place: &Place| !self.shared || places::is_named(place, &lingering.words);
+        let named = |place: &Place| !self.shared || words::is_named(place, &lingering.words);
         let objects = lingering.objects.iter().zip(held);
         // All are asked for their names before one is undone: others may go with it.
         let described: Vec<_> =
@@ -210,39 +191,5 @@ impl Objects {
             }
         }
         news
-    }
-}
-
-fn is_there(kind: usize, id: u32) -> bool {
-    sys::next_object(KINDS[kind].1, id - 1) == Ok(id)
-}
-
-/// BTF of the kernel's own modules comes when one is loaded, and has no other owner (`kernel_btf` of `struct bpf_btf_info`).
-fn is_the_kernel_s((kind, id): Object) -> bool {
-    let open = || sys::open_object(KINDS[kind].1, id).map(sys::Closing);
-    KINDS[kind].0 == ObjectKind::Btf
-        && open().is_ok_and(|fd| sys::object_info(fd.0).is_ok_and(|info| info.word(28) == 1))
-}
-
-/// The number of an object's type, and its name; `None` when it has just gone.
-pub(crate) fn describe((kind, id): Object) -> Option<(u32, String)> {
-    let fd = sys::Closing(sys::open_object(KINDS[kind].1, id).ok()?);
-    let info = sys::object_info(fd.0).ok()?;
-    Some(match KINDS[kind].0 {
-        ObjectKind::Map => (info.word(0), info.name(24)),
-        ObjectKind::Program => (info.word(0), info.name(64)),
-        ObjectKind::Link => (info.word(0), String::new()),
-        ObjectKind::Btf => (0, String::new()),
-    })
-}
-
-/// A piece of a buffer that may be a name.
-pub(crate) fn word(piece: &Piece) -> Option<&[u8]> {
-    match piece {
-        Piece::Bytes(bytes) => {
-            let end = bytes.iter().position(|&b| b == 0).unwrap_or(bytes.len());
-            Some(&bytes[..end]).filter(|word| !word.is_empty() && word.iter().all(u8::is_ascii_graphic))
-        }
-        _ => None,
     }
 }

@@ -1,12 +1,11 @@
 //! What keeps a BPF object that nobody has an fd of, and how that is undone.
 
-use kconform_plan::{ObjectKind, Place, Step, calls};
+use kconform_plan::{ObjectKind, Place};
 
 use crate::sys::{self, Closing};
-use crate::traces::objects::{KINDS, Object, describe, program, word};
+use crate::traces::kinds::{KINDS, Object};
+use crate::traces::trees::{directories, mounts, walk};
 
-/// A directory tree with more in it is not gone through to its end.
-const MOST_FILES: usize = 20_000;
 /// Attach types (`enum bpf_attach_type`) that a cgroup may have: those that it has not are refused.
 pub(crate) const ATTACH_TYPES: std::ops::Range<u32> = 0..64;
 /// `BPF_TCX_INGRESS`, `BPF_TCX_EGRESS`, `BPF_NETKIT_PRIMARY`, `BPF_NETKIT_PEER`.
@@ -34,33 +33,6 @@ pub(crate) fn find(objects: &[Object]) -> Vec<Vec<Place>> {
     objects.iter().map(of).collect()
 }
 
-/// The words of a plan that may be names of files.
-pub(crate) fn words(steps: &[Step], most: usize, found: &mut Vec<Vec<u8>>) {
-    for buffer in calls(steps).flat_map(|call| &call.buffers) {
-        let overlaid = buffer.overlays.iter().map(|overlay| &overlay.piece);
-        let words = buffer.pieces.iter().chain(overlaid).filter_map(word);
-        found.extend(words.take(most.saturating_sub(found.len())).map(<[u8]>::to_vec));
-    }
-}
-
-/// Whether a plan names a pin's file.
-pub(crate) fn is_named(place: &Place, words: &[Vec<u8>]) -> bool {
-    let Place::Pin(path) = place else { return false };
-    is_named_file(path, words)
-}
-
-/// Whether a program may be one that a plan loads: it has no name, or a name of the plan's.
-pub(crate) fn is_named_program(id: u32, words: &[Vec<u8>]) -> bool {
-    let name = describe(program(id)).unwrap_or_default().1;
-    name.is_empty() || words.iter().any(|word| word.as_slice() == name.as_bytes())
-}
-
-/// Whether the last part of a path is that of a word.
-pub(crate) fn is_named_file(path: &str, words: &[Vec<u8>]) -> bool {
-    let last = |path: &[u8]| path.rsplit(|&b| b == b'/').next().unwrap_or_default().to_vec();
-    words.iter().any(|word| last(word) == last(path.as_bytes()))
-}
-
 /// Undoes all that keeps an object; `false` when something cannot be undone.
 pub(crate) fn undo(kind: usize, id: u32, places: &[Place]) -> bool {
     let program = || sys::open_object(KINDS[kind].1, id).map(Closing);
@@ -86,48 +58,6 @@ fn program_of_link((kind, id): Object) -> Option<(u32, u32)> {
     }
     let fd = Closing(sys::open_object(KINDS[kind].1, id).ok()?);
     Some((id, sys::object_info(fd.0).ok()?.word(8)))
-}
-
-/// Mount points of a kind of file system.
-pub(crate) fn mounts(kind: &str) -> Vec<String> {
-    let all = sys::read_file("/proc/self/mountinfo").unwrap_or_default();
-    let all = String::from_utf8_lossy(&all);
-    // proc(5): the mount point is the fifth field, the kind follows the separator.
-    let of = |line: &str| {
-        let (front, back) = line.split_once(" - ")?;
-        (back.split(' ').next() == Some(kind)).then(|| front.split(' ').nth(4).map(str::to_owned))?
-    };
-    let mut mounts: Vec<String> = all.lines().filter_map(of).collect();
-    mounts.sort_unstable();
-    mounts.dedup();
-    mounts
-}
-
-/// All directories of file systems of a kind.
-pub(crate) fn directories(kind: &str) -> Vec<String> {
-    let below =
-        |top: &String| walk(top).into_iter().filter_map(|(path, is_directory)| is_directory.then_some(path));
-    mounts(kind).iter().flat_map(|top| std::iter::once(top.clone()).chain(below(top))).collect()
-}
-
-/// Everything below a directory, with whether it is one itself.
-pub(crate) fn walk(top: &str) -> Vec<(String, bool)> {
-    let mut found = Vec::new();
-    let mut next = vec![top.to_owned()];
-    while let Some(directory) = next.pop() {
-        for entry in std::fs::read_dir(&directory).into_iter().flatten().flatten() {
-            let path = entry.path().to_string_lossy().into_owned();
-            let is_directory = entry.file_type().is_ok_and(|kind| kind.is_dir());
-            if is_directory {
-                next.push(path.clone());
-            }
-            found.push((path, is_directory));
-            if found.len() > MOST_FILES {
-                return found;
-            }
-        }
-    }
-    found
 }
 
 /// All that is pinned where the agent sees it: kind, id and path.

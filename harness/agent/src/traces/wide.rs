@@ -2,7 +2,7 @@
 //! plans do not tell where they write ([`crate::reach::stray`]).
 
 use crate::sys;
-use crate::traces::places::{directories, mounts, walk};
+use crate::traces::trees::{directories, mounts, walk};
 
 const SYSCTLS: &str = "/proc/sys/";
 

@@ -4,49 +4,19 @@ use kconform_plan::{
     FromAgent, Op, Plan, Step, Sysctl, ToAgent, Value, WIRE_VERSION, WireError, read_frame, write_frame,
 };
 
-use crate::case::apart::Place;
 use crate::case::spare::Spare;
 use crate::case::{Cases, Outcome};
 use crate::facts::{btf, facts, settings};
-use crate::signals::{self, Signals};
-use crate::start::setup::{self, Failed, Fds};
+use crate::signals;
 use crate::stream::{Kind, Stream};
-use crate::traces::look::{Namespaces, look};
-use crate::{panic, sys};
+use crate::sys;
+use crate::traces::look::look;
+use crate::trouble::Failed;
 
 /// How long a guest rests before it is ready.
 const SETTLING_NS: u64 = 20_000_000;
 /// How long a case that does nothing may take.
 const REHEARSAL_MS: u64 = 10_000;
-
-/// Serves the host at the other end of fd 0 (and 1) until it says `Quit` or goes away; `scratch` is the directory in
-/// which cases may leave files. The exit status: 0, or 1 when the agent could not go on.
-pub fn serve(scratch: &str) -> i32 {
-    panic::set_hook();
-    // Before the agent is in namespaces of its own.
-    let sysctls = settings::sysctls();
-    let end = set_up(scratch).and_then(|(stream, cases, remarks)| session(stream, cases, sysctls, remarks));
-    match end {
-        Ok(()) => 0,
-        Err(text) => {
-            panic::fail(&text);
-            1
-        }
-    }
-}
-
-fn set_up(scratch: &str) -> Result<(Stream, Cases, Vec<String>), Failed> {
-    let fds = setup::move_fds()?;
-    panic::tell_host(fds.output);
-    let signals = Signals::take().map_err(setup::failed("signalfd"))?;
-    let before = Namespaces::now();
-    let (remarks, sealed) = setup::enter_namespaces(&fds, &signals, scratch);
-    let shares = before.shared(sealed);
-    let Fds { input, output } = fds;
-    setup::be_guest_of_the_machine();
-    let cases = setup::cases(signals, scratch, Place::Machine, shares)?;
-    Ok((Stream::new(input, output, Kind::Host, signals), cases, remarks))
-}
 
 /// Says `Ready` and runs what comes, until the host says `Quit` or goes away.
 pub(crate) fn session(
@@ -59,7 +29,7 @@ pub(crate) fn session(
     cases.objects.blind = facts.refusals.iter().any(|refusal| refusal.call == libc::SYS_bpf as u64);
     if stream.kind != Kind::Host {
         rehearse(&mut cases);
-        cases.spare = Spare::fork(&cases);
+        cases.spare = Spare::fork(cases.log, &cases.oom_score);
         // What the kernel puts off until a grace period is over had better be done before the guest's snapshot.
         sys::pause_ns(SETTLING_NS);
     }
