@@ -3,8 +3,8 @@
 use kconform_abi::bpf::{Field, FieldKind, Use, field_use};
 
 use super::seen::{Ends, FieldFact, Seen};
-use super::walk::{Thing, Written, number};
-use crate::case::{Address, Arg, CallStep, Expr, PieceKind};
+use super::written::{Thing, Written, number, value};
+use crate::case::{Address, Arg, CallStep, Expr};
 
 /// What is asked of a field.
 pub(super) fn asked(usage: Use, field: &Field) -> Vec<FieldFact> {
@@ -99,19 +99,6 @@ fn not_zero(arg: &Arg) -> bool {
         Arg::Expr(expr) => number(expr) != Some(0),
         Arg::Buffer(_) => true,
         Arg::Address(address) => *address != Address::Null,
-    }
-}
-
-/// The same text for the same value; `None` where it is not known before a run.
-fn value(arg: &Arg) -> Option<String> {
-    match arg {
-        Arg::Expr(expr) => number(expr).map(|number| format!("{number:#x}")),
-        Arg::Buffer(piece) => match &piece.kind {
-            PieceKind::Str(text) => Some(format!("{:?}", text.parts)),
-            PieceKind::Hex(bytes) => Some(format!("{bytes:?}")),
-            _ => None,
-        },
-        Arg::Address(_) => None,
     }
 }
 

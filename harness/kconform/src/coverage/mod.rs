@@ -23,6 +23,7 @@ mod seen;
 mod tests;
 mod text;
 mod walk;
+mod written;
 
 pub use json::json;
 pub use markdown::markdown;

@@ -2,33 +2,15 @@
 
 use std::collections::HashMap;
 
-use kconform_abi::bpf::{self, Command, ElementCommand, Field};
+use kconform_abi::bpf::{self, ElementCommand};
 use kconform_abi::{Arch, constant};
 
 use super::fields;
 use super::seen::{Ends, Seen};
+use super::written::{Thing, Written, thing};
 use crate::arguments;
-use crate::case::{
-    Arg, Attr, AttrField, AttrSlot, Call, CallStep, Case, Expr, PieceKind, Step, StepKind, Term, TextPart,
-};
+use crate::case::{Arg, Attr, Call, CallStep, Case, Expr, Step, StepKind, Term};
 use crate::place::Placed;
-
-/// What an fd is of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Thing {
-    /// A map of that type, where it is known.
-    Map(Option<&'static str>),
-    /// A program of that type, where it is known.
-    Program(Option<&'static str>),
-    /// A link.
-    Link,
-    /// BTF.
-    Btf,
-    /// Nothing any more.
-    Closed,
-    /// Anything else.
-    Other,
-}
 
 /// Goes through all cases.
 pub(super) fn walk(cases: &[Case]) -> Seen {
@@ -200,68 +182,6 @@ impl Walk<'_> {
     fn thing(&self, expr: &Expr) -> Thing {
         thing(&self.names, expr)
     }
-}
-
-fn thing(names: &HashMap<String, Thing>, expr: &Expr) -> Thing {
-    match &expr.terms[..] {
-        [Term::Saved(name)] => names.get(name).copied().unwrap_or(Thing::Other),
-        // 0 to 2 are /dev/null; nothing else is open.
-        _ => match number(expr) {
-            Some(0..=2) | None => Thing::Other,
-            Some(_) => Thing::Closed,
-        },
-    }
-}
-
-/// An attr as written.
-pub(super) struct Written<'a> {
-    pub(super) command: &'static Command,
-    pub(super) fields: &'a [AttrField],
-}
-
-impl Written<'_> {
-    /// The fields that are written by name.
-    pub(super) fn each(&self) -> impl Iterator<Item = (&'static Field, &Arg)> {
-        self.fields.iter().filter_map(|field| match field.slot {
-            AttrSlot::Field(slot) => Some((slot, &field.value.value)),
-            AttrSlot::Offset(_) => None,
-        })
-    }
-
-    fn expr(&self, name: &str) -> Option<&Expr> {
-        self.each().find(|(field, _)| field.name == name).and_then(|(_, arg)| match arg {
-            Arg::Expr(expr) => Some(expr),
-            _ => None,
-        })
-    }
-
-    fn number(&self, name: &str) -> Option<u64> {
-        self.expr(name).and_then(number)
-    }
-
-    /// `pathname`, where it is the same in every run.
-    fn path(&self) -> Option<String> {
-        let (_, Arg::Buffer(piece)) = self.each().find(|(field, _)| field.name == "pathname")? else {
-            return None;
-        };
-        let PieceKind::Str(text) = &piece.kind else { return None };
-        let literal = |part: &TextPart| match part {
-            TextPart::Literal(text) => Some(text.clone()),
-            TextPart::Saved(_) => None,
-        };
-        text.parts.iter().map(literal).collect()
-    }
-}
-
-/// The value of an expression without saved values.
-pub(super) fn number(expr: &Expr) -> Option<u64> {
-    let value = |term: &Term| match term {
-        Term::Number(number) => Some(*number),
-        Term::Constant(name) => Arch::ALL.iter().find_map(|&arch| constant(arch, name)),
-        Term::Layout(layout) => layout.everywhere(),
-        Term::Saved(_) | Term::Btf(_) => None,
-    };
-    expr.terms.iter().map(value).try_fold(0, |all, term| Some(all | term?))
 }
 
 fn is(name: &str, number: u64) -> bool {
