@@ -3,13 +3,13 @@
 //! [`search`] decides which commit is tested next and what follows: git is asked through [`search::History`], commits are
 //! built and tried through [`search::Lab`], so that its rules can be tested without either. [`git`] is the history that
 //! `git bisect` leads through; [`lab`] builds a commit ([`build`]) and boots it ([`boot`]). What is known is a [`table`] of
-//! commits and cases, kept on disk ([`state`]) after every step. [`kernels`] are those that are built already.
+//! commits and cases, kept on disk ([`state`]) after every step. [`between`] finds changes between kernels that are built already.
 
 pub mod answer;
+pub mod between;
 pub mod boot;
 pub mod build;
 pub mod git;
-pub mod kernels;
 pub mod lab;
 pub mod process;
 pub mod search;

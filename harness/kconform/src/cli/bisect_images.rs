@@ -4,7 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use crate::bisect::kernels::{Between, Found, Series, series};
+use crate::bisect::between::{Between, Found, Series, series};
 use crate::case::Case;
 use crate::document::{Document, SuiteIdentity, gather};
 use crate::guest::{Images, cache_dir};

@@ -119,7 +119,7 @@ pub enum CliError {
     Search(#[from] crate::bisect::search::SearchError),
     /// Kernels to search through.
     #[error(transparent)]
-    Kernels(#[from] crate::bisect::kernels::KernelsError),
+    Kernels(#[from] crate::bisect::between::KernelsError),
     /// Arguments that do not go together.
     #[error("{0}")]
     Usage(String),

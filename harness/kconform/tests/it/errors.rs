@@ -8,10 +8,10 @@ use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
+use kconform::bisect::between::KernelsError;
 use kconform::bisect::boot::BootError;
 use kconform::bisect::build::BuildError;
 use kconform::bisect::git::GitError;
-use kconform::bisect::kernels::KernelsError;
 use kconform::bisect::lab::LabError;
 use kconform::bisect::state::StateError;
 use kconform::cli::{CliError, SuiteError};

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
-pub(crate) mod kernels;
+pub(crate) mod between;
+
 mod processes;
 mod searches;
 mod states;

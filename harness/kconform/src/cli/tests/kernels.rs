@@ -2,8 +2,8 @@
 
 use rstest::rstest;
 
-use crate::bisect::kernels::series;
-use crate::bisect::tests::kernels::document;
+use crate::bisect::between::series;
+use crate::bisect::tests::between::document;
 use crate::document::{Document, LostTarget, Status};
 
 use super::super::args::Command;

@@ -1,6 +1,6 @@
 use rstest::rstest;
 
-use crate::bisect::kernels::{series, version};
+use crate::bisect::between::{series, version};
 use crate::document::{Case, CaseResult, Document, Place, Status, Step, SuiteIdentity, Target};
 
 #[rstest]
