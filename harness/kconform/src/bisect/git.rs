@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use super::answer::Answer;
-use super::search::{History, Next};
+use super::search::{History, Next, SearchError};
 
 /// What git complains of.
 #[derive(Debug, thiserror::Error)]
@@ -43,9 +43,10 @@ pub enum GitError {
     Mute(String),
 }
 
-/// The first letters of an id.
-pub fn short(commit: &str) -> &str {
-    commit.get(..12).unwrap_or(commit)
+impl<L, K> From<GitError> for SearchError<GitError, L, K> {
+    fn from(error: GitError) -> Self {
+        SearchError::History(error)
+    }
 }
 
 /// Settings that keep git from doing what the user set it up to do elsewhere, and from leaving processes behind.
@@ -289,6 +290,8 @@ fn steps(text: &str) -> u32 {
 }
 
 impl History for Bisection {
+    type Error = GitError;
+
     fn start(&mut self) -> Result<Next, GitError> {
         said(&self.worktree, &["bisect", "reset", "HEAD"])?;
         let mut words = vec!["start".to_owned(), "--no-checkout".into()];

@@ -16,9 +16,10 @@ use crate::targets::{Leaks, Target};
 use super::answer::Answer;
 use super::boot::{BootError, boots};
 use super::build::{BuildError, Built, Recipe, Site};
+use super::commit::short;
 use super::git::git;
 use super::process::run as run_program;
-use super::search::{Case as Wanted, Lab, Ran};
+use super::search::{Case as Wanted, Lab, Ran, SearchError};
 use super::state::State;
 use super::table::{CaseRecord, Made, Record};
 
@@ -53,6 +54,12 @@ pub enum LabError {
     /// There is no machine for the kernel.
     #[error(transparent)]
     Kernel(#[from] OwnKernelError),
+}
+
+impl<H, K> From<LabError> for SearchError<H, LabError, K> {
+    fn from(error: LabError) -> Self {
+        SearchError::Lab(error)
+    }
 }
 
 /// Runs cases on a kernel, so many times, each time in a fresh guest.
@@ -160,6 +167,8 @@ impl KernelLab<'_> {
 }
 
 impl Lab for KernelLab<'_> {
+    type Error = LabError;
+
     fn build(&mut self, commit: &str) -> Result<Made, LabError> {
         let keep = self.folder(commit)?;
         let worktree = self.state.worktree();
@@ -192,7 +201,7 @@ impl Lab for KernelLab<'_> {
         let log = self.folder(commit)?.join("boot.log");
         // What has booted once is only booted for cases that were added.
         let log = record.release.is_none().then_some(log.as_path());
-        match self.trial.run(super::git::short(commit), kernel, &cases, log)? {
+        match self.trial.run(short(commit), kernel, &cases, log)? {
             Tried::NotBooted(how) => Ok(Ran::NotBooted(how)),
             Tried::Cases(release, results) => {
                 let record = |(wanted, results): (&Wanted, Vec<CaseResult>)| CaseRecord {

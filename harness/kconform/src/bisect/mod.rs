@@ -9,11 +9,16 @@ pub mod answer;
 pub mod between;
 pub mod boot;
 pub mod build;
+pub mod commit;
 pub mod git;
 pub mod lab;
 pub mod process;
 pub mod search;
 pub mod state;
 pub mod table;
+
+/// Why a bisection stops: git, a build or a boot, or the disk.
+pub type BisectError = search::SearchError<git::GitError, lab::LabError, state::StateError>;
+
 #[cfg(test)]
 pub(crate) mod tests;

@@ -8,29 +8,31 @@ use std::time::Instant;
 use crate::document::Status;
 
 use super::answer::Answer;
-use super::git::GitError;
-use super::lab::LabError;
+use super::commit::short;
 use super::table::{CaseRecord, Made, Record, Table};
 
 /// A history that is searched: `git bisect`, or a test's.
 pub trait History {
+    /// What can be wrong with it.
+    type Error;
+
     /// Begins a new search, which knows of the two ends alone.
     ///
     /// # Errors
-    /// What git complains of.
-    fn start(&mut self) -> Result<Next, GitError>;
+    /// It cannot be searched.
+    fn start(&mut self) -> Result<Next, Self::Error>;
 
     /// Tells what a commit is.
     ///
     /// # Errors
-    /// What git complains of.
-    fn tell(&mut self, commit: &str, answer: &Answer) -> Result<Next, GitError>;
+    /// It cannot be searched.
+    fn tell(&mut self, commit: &str, answer: &Answer) -> Result<Next, Self::Error>;
 
     /// All that was told, as `git bisect log` has it.
     ///
     /// # Errors
-    /// What git complains of.
-    fn log(&self) -> Result<String, GitError>;
+    /// It cannot be searched.
+    fn log(&self) -> Result<String, Self::Error>;
 }
 
 /// What the history wants to know next.
@@ -51,17 +53,20 @@ pub enum Next {
 
 /// Builds commits and tries them: with make and QEMU, or as a test says.
 pub trait Lab {
+    /// Trouble that is not a commit's.
+    type Error;
+
     /// Builds a commit.
     ///
     /// # Errors
     /// Trouble that is not the commit's.
-    fn build(&mut self, commit: &str) -> Result<Made, LabError>;
+    fn build(&mut self, commit: &str) -> Result<Made, Self::Error>;
 
     /// Boots a commit's kernel and runs cases, given by their ids.
     ///
     /// # Errors
     /// Trouble that is not the commit's.
-    fn run(&mut self, commit: &str, record: &Record, cases: &[Case]) -> Result<Ran, LabError>;
+    fn run(&mut self, commit: &str, record: &Record, cases: &[Case]) -> Result<Ran, Self::Error>;
 }
 
 /// What came of a kernel.
@@ -172,25 +177,28 @@ pub enum Event<'a> {
     Ended(&'a Ending),
 }
 
-/// Why a search stops before its end. What was found out by then is kept.
+/// Why a search stops before its end: what its history, its lab or what keeps it says. What was found out by then is kept.
 #[derive(Debug, thiserror::Error)]
-pub enum SearchError {
-    /// git.
+pub enum SearchError<H, L, K> {
+    /// The history.
     #[error(transparent)]
-    Git(#[from] GitError),
+    History(H),
     /// Building or booting.
     #[error(transparent)]
-    Lab(#[from] LabError),
+    Lab(L),
     /// What is known cannot be kept.
     #[error(transparent)]
-    State(#[from] super::state::StateError),
+    Kept(K),
 }
 
 /// Keeps what is known, after every step.
-pub type Keep<'a> = &'a mut dyn FnMut(&Table) -> Result<(), super::state::StateError>;
+pub type Keep<'a, K> = &'a mut dyn FnMut(&Table) -> Result<(), K>;
+
+/// The result of a part of a search.
+type Searched<T, H, L, K> = Result<T, SearchError<<H as History>::Error, <L as Lab>::Error, K>>;
 
 /// A search at work.
-pub struct Search<'a, H, L> {
+pub struct Search<'a, H, L, K> {
     /// The history.
     pub history: &'a mut H,
     /// What builds and tries commits.
@@ -198,17 +206,17 @@ pub struct Search<'a, H, L> {
     /// What is known.
     pub table: &'a mut Table,
     /// Keeps it.
-    pub keep: Keep<'a>,
+    pub keep: Keep<'a, K>,
     /// Hears what happens.
     pub tell: &'a mut dyn FnMut(Event<'_>),
 }
 
-impl<H: History, L: Lab> Search<'_, H, L> {
+impl<H: History, L: Lab, K> Search<'_, H, L, K> {
     /// Searches for each case, in their order.
     ///
     /// # Errors
     /// [`SearchError`]; the same search, begun again with the same table, goes on where it was.
-    pub fn run(&mut self, question: &Question) -> Result<Vec<Ending>, SearchError> {
+    pub fn run(&mut self, question: &Question) -> Searched<Vec<Ending>, H, L, K> {
         for (commit, _) in question.ends() {
             self.test(commit, &question.cases, None)?;
         }
@@ -239,22 +247,22 @@ impl<H: History, L: Lab> Search<'_, H, L> {
                 Some(answer) => format!("and is {}", answer.word()),
                 None => "and was not tested".into(),
             };
-            let why = format!("{} should be {} {why}", super::git::short(commit), wanted.word());
+            let why = format!("{} should be {} {why}", short(commit), wanted.word());
             Some((why, record.is_some_and(is_lost)))
         })
     }
 
-    fn case(&mut self, question: &Question, case: &Case) -> Result<Ending, SearchError> {
-        let mut next = self.history.start()?;
+    fn case(&mut self, question: &Question, case: &Case) -> Searched<Ending, H, L, K> {
+        let mut next = self.history.start().map_err(SearchError::History)?;
         // The last commit that was found to be as the older end is.
         let mut before = question.old.clone();
         loop {
             let (commit, steps) = match next {
                 Next::Test { commit, steps } => (commit, steps),
                 Next::Found(commit) => {
-                    return Ok(Ending::Found { commit, before, log: self.history.log()? });
+                    return Ok(Ending::Found { commit, before, log: self.log()? });
                 }
-                Next::OneOf(commits) => return Ok(Ending::OneOf { commits, log: self.history.log()? }),
+                Next::OneOf(commits) => return Ok(Ending::OneOf { commits, log: self.log()? }),
             };
             self.test(&commit, &question.cases, Some(steps))?;
             let record = self.table.commits.get(&commit);
@@ -264,12 +272,16 @@ impl<H: History, L: Lab> Search<'_, H, L> {
             if answer == question.ends()[1].1 {
                 before = commit.clone();
             }
-            next = self.history.tell(&commit, &answer)?;
+            next = self.history.tell(&commit, &answer).map_err(SearchError::History)?;
         }
     }
 
+    fn log(&self) -> Searched<String, H, L, K> {
+        self.history.log().map_err(SearchError::History)
+    }
+
     /// Finds out what is not known yet of a commit.
-    fn test(&mut self, commit: &str, cases: &[Case], steps: Option<u32>) -> Result<(), SearchError> {
+    fn test(&mut self, commit: &str, cases: &[Case], steps: Option<u32>) -> Searched<(), H, L, K> {
         let missing = self.missing(commit, cases);
         if missing.is_empty() {
             return Ok(());
@@ -279,17 +291,17 @@ impl<H: History, L: Lab> Search<'_, H, L> {
         (self.tell)(Event::Testing { commit, builds, steps, step_seconds });
         if builds {
             let begun = Instant::now();
-            let made = self.lab.build(commit)?;
+            let made = self.lab.build(commit).map_err(SearchError::Lab)?;
             let record = Record::new(made, begun.elapsed().as_secs_f64());
             self.table.commits.insert(commit.to_owned(), record);
-            (self.keep)(self.table)?;
+            (self.keep)(self.table).map_err(SearchError::Kept)?;
         }
         let missing = self.missing(commit, cases);
         if let Some(record) = self.table.commits.get_mut(commit)
             && !missing.is_empty()
         {
             let begun = Instant::now();
-            match self.lab.run(commit, record, &missing)? {
+            match self.lab.run(commit, record, &missing).map_err(SearchError::Lab)? {
                 Ran::NotBooted(why) => record.made = Made::NotBooted(why),
                 Ran::Cases { release, records } => {
                     record.release = release;
@@ -297,7 +309,7 @@ impl<H: History, L: Lab> Search<'_, H, L> {
                 }
             }
             record.run_seconds += begun.elapsed().as_secs_f64();
-            (self.keep)(self.table)?;
+            (self.keep)(self.table).map_err(SearchError::Kept)?;
         }
         if let Some(record) = self.table.commits.get(commit) {
             (self.tell)(Event::Tested { commit, record });

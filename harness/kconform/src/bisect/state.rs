@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::commit::short;
 use super::process::end_marked;
+use super::search::SearchError;
 use super::table::{Table, VERSION};
 
 /// Why a search cannot be kept.
@@ -43,6 +45,12 @@ pub enum StateError {
         /// What that one looks for.
         found: String,
     },
+}
+
+impl<H, L> From<StateError> for SearchError<H, L, StateError> {
+    fn from(error: StateError) -> Self {
+        SearchError::Kept(error)
+    }
 }
 
 /// Where searches are kept: `$XDG_STATE_HOME/kconform/bisect`, else `~/.local/state/kconform/bisect`.
@@ -141,8 +149,7 @@ impl State {
                     .map_err(|source| StateError::Damaged { path: path.clone(), source })?;
                 if saved.identity != state.identity {
                     let Identity { old, new, arch, .. } = saved.identity;
-                    let found =
-                        format!("{} to {} on {arch}", super::git::short(&old), super::git::short(&new));
+                    let found = format!("{} to {} on {arch}", short(&old), short(&new));
                     return Err(StateError::Another { path: state.folder.clone(), found });
                 }
                 Some(saved.table.without_lost())

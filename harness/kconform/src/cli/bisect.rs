@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use kconform_abi::Arch;
 
+use crate::bisect::BisectError;
 use crate::bisect::build::Recipe;
 use crate::bisect::git::{Bisection, GitError, Limits, Repository};
 use crate::bisect::lab::{KernelLab, LabError, Trial};
-use crate::bisect::search::{Case as Wanted, Ending, Question, Search, SearchError};
+use crate::bisect::search::{Case as Wanted, Ending, Question, Search};
 use crate::bisect::state::{Identity, State, StateError, default_folder, hex};
 use crate::case::Case;
 use crate::guest::Images;
@@ -23,11 +24,11 @@ use super::bisect_text::{Teller, endings};
 use super::{CliError, FAILED, LOST, Styles, USAGE, load_suites};
 
 /// The exit status when a search stops before its end.
-pub(super) fn status(error: &SearchError) -> u8 {
+pub(super) fn status(error: &BisectError) -> u8 {
     match error {
-        SearchError::Lab(LabError::Interrupted) => interrupt::STATUS,
-        SearchError::Git(GitError::NoRepository { .. } | GitError::NoCommit { .. })
-        | SearchError::State(StateError::Busy(_) | StateError::Another { .. } | StateError::NoPlace) => USAGE,
+        BisectError::Lab(LabError::Interrupted) => interrupt::STATUS,
+        BisectError::History(GitError::NoRepository { .. } | GitError::NoCommit { .. })
+        | BisectError::Kept(StateError::Busy(_) | StateError::Another { .. } | StateError::NoPlace) => USAGE,
         _ => LOST,
     }
 }
@@ -37,7 +38,7 @@ pub(super) fn bisect(args: &BisectArgs, styles: Styles) -> Result<u8, CliError> 
     interrupt::watch()?;
     match (&args.tree, &args.good, &args.bad) {
         (Some(tree), Some(good), Some(bad)) => {
-            let repository = Repository::open(tree).map_err(SearchError::from)?;
+            let repository = Repository::open(tree).map_err(BisectError::from)?;
             in_tree(args, &repository, [good, bad], cases, styles)
         }
         _ => between_kernels(args, cases, styles),
@@ -72,7 +73,7 @@ fn in_tree(
     cases: Vec<Case>,
     styles: Styles,
 ) -> Result<u8, CliError> {
-    let lab_error = |error: LabError| CliError::from(SearchError::from(error));
+    let lab_error = |error: LabError| CliError::from(BisectError::from(error));
     let recipe = recipe(&args.building)?;
     let question = question(args, repository, [good, bad], &cases)?;
     let identity = Identity {
@@ -90,14 +91,14 @@ fn in_tree(
             .chain(args.first_parent.then(|| "--first-parent".into()))
             .collect(),
     };
-    let (state, mut table) = open(args, identity).map_err(SearchError::from)?;
+    let (state, mut table) = open(args, identity).map_err(BisectError::from)?;
     let mut teller = Teller::new(repository, styles.err, args.quiet);
     teller.begins(&state, &recipe.notes(), &table);
     let worktree = state.worktree();
     if args.restart {
-        repository.remove_worktree(&worktree).map_err(SearchError::from)?;
+        repository.remove_worktree(&worktree).map_err(BisectError::from)?;
     }
-    repository.worktree(&worktree, &question.new).map_err(SearchError::from)?;
+    repository.worktree(&worktree, &question.new).map_err(BisectError::from)?;
     let mut history =
         Bisection::new(&worktree, &question.old, &question.new, limits(args), question.expect_fail);
     let trial = Trial { images: Images::built_in()?, confirm: args.building.confirm.get() };
@@ -111,13 +112,13 @@ fn in_tree(
     }
     .run(&question)?;
     // What stays is what can be looked up: the kernels, the logs, what is known.
-    repository.remove_worktree(&worktree).map_err(SearchError::from)?;
-    state.remove("build").map_err(SearchError::from)?;
+    repository.remove_worktree(&worktree).map_err(BisectError::from)?;
+    state.remove("build").map_err(BisectError::from)?;
     let mut out = std::io::stdout().lock();
     write!(
         out,
         "{}",
-        endings(repository, &question, &found, &table, styles.out).map_err(SearchError::from)?
+        endings(repository, &question, &found, &table, styles.out).map_err(BisectError::from)?
     )?;
     writeln!(out, "{}", styles.out.dim(&format!("logs and kernels: {}", state.folder().display())))?;
     Ok(exit_status(&found))
@@ -138,14 +139,14 @@ pub(super) fn question(
     [good, bad]: [&String; 2],
     cases: &[Case],
 ) -> Result<Question, CliError> {
-    let resolve = |rev: &str| repository.resolve(rev).map_err(SearchError::from);
+    let resolve = |rev: &str| repository.resolve(rev).map_err(BisectError::from);
     let (good_id, bad_id) = (resolve(good)?, resolve(bad)?);
     if good_id == bad_id {
         return Err(CliError::Usage(format!("{good} and {bad} are the same commit")));
     }
     let expect_fail = args.building.expect_fail;
     let (old, new) = if expect_fail { (bad_id, good_id) } else { (good_id, bad_id) };
-    if repository.is_ancestor(&new, &old).map_err(SearchError::from)? {
+    if repository.is_ancestor(&new, &old).map_err(BisectError::from)? {
         return Err(CliError::Usage(match expect_fail {
             false => format!("{good} comes after {bad}; to find the commit that fixed it, add --expect-fail"),
             true => format!(

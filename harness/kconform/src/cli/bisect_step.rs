@@ -7,11 +7,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use crate::bisect::BisectError;
 use crate::bisect::answer::Answer;
 use crate::bisect::build::{Built, Site};
 use crate::bisect::git::Repository;
 use crate::bisect::lab::{LabError, Trial, Tried};
-use crate::bisect::search::SearchError;
 use crate::bisect::state::hex;
 use crate::case::Case;
 use crate::guest::{Images, cache_dir};
@@ -65,7 +65,7 @@ fn told(answer: &Answer, expect_fail: bool) -> u8 {
 fn step(args: &BisectStepArgs, style: Style) -> Result<Answer, CliError> {
     let cases: Arc<[Case]> = selected(&args.suite, Selection::from(&args.select), style)?.into();
     interrupt::watch()?;
-    let lab_error = |error: LabError| CliError::from(SearchError::from(error));
+    let lab_error = |error: LabError| CliError::from(BisectError::from(error));
     let folder = folder(args)?;
     let kernel = match &args.kernel {
         Some(kernel) => kernel.clone(),
@@ -113,7 +113,7 @@ fn folder(args: &BisectStepArgs) -> Result<PathBuf, CliError> {
 fn build(args: &BisectStepArgs, folder: &std::path::Path) -> Result<Built, CliError> {
     let source = std::env::current_dir()?;
     let commit = Repository::open(&source).and_then(|repository| repository.resolve("HEAD"));
-    let commit = commit.map_err(SearchError::from)?;
+    let commit = commit.map_err(BisectError::from)?;
     let keep = folder.join("kept");
     // A kernel of the step before must not be taken for this one's.
     let _ = fs::remove_dir_all(&keep);
@@ -121,5 +121,5 @@ fn build(args: &BisectStepArgs, folder: &std::path::Path) -> Result<Built, CliEr
     let build = folder.join("build");
     let site = Site { source: &source, build: &build, keep: &keep, state: folder, commit: &commit };
     let built = recipe(&args.building)?.build(&site);
-    Ok(built.map_err(|error| SearchError::from(LabError::from(error)))?)
+    Ok(built.map_err(|error| BisectError::from(LabError::from(error)))?)
 }

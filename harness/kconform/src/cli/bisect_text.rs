@@ -6,7 +6,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use crate::bisect::answer::Answer;
-use crate::bisect::git::{GitError, Repository, short};
+use crate::bisect::commit::short;
+use crate::bisect::git::{GitError, Repository};
 use crate::bisect::search::{Ending, Event, Question};
 use crate::bisect::state::State;
 use crate::bisect::table::{Made, Record, Table};

@@ -116,7 +116,7 @@ pub enum CliError {
     Diff(#[from] crate::document::diff::DiffError),
     /// A search for a commit.
     #[error(transparent)]
-    Search(#[from] crate::bisect::search::SearchError),
+    Search(#[from] crate::bisect::BisectError),
     /// Kernels to search through.
     #[error(transparent)]
     Kernels(#[from] crate::bisect::between::KernelsError),

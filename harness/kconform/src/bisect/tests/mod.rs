@@ -4,7 +4,6 @@
 
 mod answers;
 pub(crate) mod between;
-
 mod processes;
 mod searches;
 mod states;

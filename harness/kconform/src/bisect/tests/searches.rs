@@ -1,10 +1,10 @@
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 
 use rstest::rstest;
 
 use crate::bisect::answer::Answer;
-use crate::bisect::git::{Bisection, Limits, Repository};
-use crate::bisect::lab::LabError;
+use crate::bisect::git::{Bisection, GitError, Limits, Repository};
 use crate::bisect::search::{Case, Ending, Event, Lab, Question, Ran, Search, SearchError};
 use crate::bisect::table::{CaseRecord, Made, Record, Table};
 use crate::document::Status;
@@ -28,10 +28,16 @@ impl Reader<'_> {
     }
 }
 
+/// The user has enough.
+#[derive(Debug)]
+struct Enough;
+
 impl Lab for Reader<'_> {
-    fn build(&mut self, commit: &str) -> Result<Made, LabError> {
+    type Error = Enough;
+
+    fn build(&mut self, commit: &str) -> Result<Made, Enough> {
         if self.patience == 0 {
-            return Err(LabError::Interrupted);
+            return Err(Enough);
         }
         self.patience -= 1;
         self.built.push(commit.to_owned());
@@ -41,7 +47,7 @@ impl Lab for Reader<'_> {
         })
     }
 
-    fn run(&mut self, commit: &str, _: &Record, cases: &[Case]) -> Result<Ran, LabError> {
+    fn run(&mut self, commit: &str, _: &Record, cases: &[Case]) -> Result<Ran, Enough> {
         self.ran.push((commit.to_owned(), cases.iter().map(|case| case.id.clone()).collect()));
         if self.says(commit, "BOOT") {
             return Ok(Ran::NotBooted("its kernel panicked".into()));
@@ -73,7 +79,7 @@ struct Bench {
 
 /// What a search came to, and what it did.
 struct Outcome {
-    endings: Result<Vec<Ending>, SearchError>,
+    endings: Result<Vec<Ending>, SearchError<GitError, Enough, Infallible>>,
     built: Vec<String>,
     ran: Vec<(String, Vec<String>)>,
     told: BTreeMap<&'static str, usize>,
@@ -180,7 +186,7 @@ fn a_stopped_search_goes_on() {
     for stop in 0..builds.len() {
         let mut bench = Bench::new(TWO_RULES, &["a", "b"]);
         let first = bench.search(stop);
-        assert!(matches!(first.endings, Err(SearchError::Lab(LabError::Interrupted))));
+        assert!(matches!(first.endings, Err(SearchError::Lab(Enough))));
         // What is known has been on disk meanwhile.
         let text = serde_json::to_vec(&bench.table).unwrap();
         bench.table = serde_json::from_slice(&text).unwrap();
@@ -273,11 +279,13 @@ fn the_users_checkout_is_left_alone() {
 struct Mute(Vec<String>);
 
 impl Lab for Mute {
-    fn build(&mut self, _: &str) -> Result<Made, LabError> {
+    type Error = Infallible;
+
+    fn build(&mut self, _: &str) -> Result<Made, Infallible> {
         Ok(Made::Kernel("kernel".into()))
     }
 
-    fn run(&mut self, commit: &str, _: &Record, cases: &[Case]) -> Result<Ran, LabError> {
+    fn run(&mut self, commit: &str, _: &Record, cases: &[Case]) -> Result<Ran, Infallible> {
         let Some(nth) = self.0.iter().position(|known| known == commit) else {
             return Ok(Ran::Cases { release: None, records: vec![] });
         };
@@ -300,7 +308,7 @@ fn what_is_not_run_is_no_answer(#[case] known: &[usize], #[case] says: &str, #[c
         history: &mut history,
         lab: &mut Mute(known.iter().map(|nth| bench.ids[*nth].clone()).collect()),
         table: &mut bench.table,
-        keep: &mut |_| Ok(()),
+        keep: &mut |_| Ok::<(), Infallible>(()),
         tell: &mut |event| {
             if let Event::Told { answer: Answer::Skip(why), .. } = event {
                 skipped.push(why.clone());

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use crate::bisect::answer::Answer;
-use crate::bisect::git::{Repository, short};
+use crate::bisect::commit::short;
+use crate::bisect::git::Repository;
 use crate::bisect::search::{Case, Ending, Event, Question};
 use crate::bisect::table::{CaseRecord, Made, Record, Table};
 use crate::bisect::tests::{history, result};
