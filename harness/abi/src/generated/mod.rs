@@ -1,4 +1,4 @@
-//! Tables written by `ci/abi-tables`, `ci/syscall-tables` and `ci/uapi-structs`.
+//! Tables written by `tools/abi-tables`, `tools/syscall-tables` and `tools/uapi-structs`.
 
 #[rustfmt::skip]
 pub(crate) mod constants;

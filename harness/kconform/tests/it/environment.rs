@@ -122,7 +122,7 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 fn read() -> Read {
     let mut all = Read::new();
-    for folder in ["harness", "ci", ".ci"] {
+    for folder in ["harness", "ci", ".ci", "tools"] {
         for path in files(&root().join(folder)) {
             let name = path.strip_prefix(root()).expect("below it").display().to_string();
             // Scripts of other clusters' jobs, and this file, which names what is searched for.

@@ -1,4 +1,4 @@
-//! What every error says, each made by hand: a person may meet any of them, most of them seldom. `ci/messages` tells when
+//! What every error says, each made by hand: a person may meet any of them, most of them seldom. `tools/messages` tells when
 //! one is missing here.
 
 use std::fmt::Display;

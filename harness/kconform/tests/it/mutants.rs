@@ -1,22 +1,22 @@
-//! `ci/mutants`, as far as it needs neither a kernel's source nor a guest.
+//! `tools/mutants`, as far as it needs neither a kernel's source nor a guest.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use crate::program::not_here;
 
-fn ci() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ci")
+fn tools() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools")
 }
 
 /// Python, which has `tomllib` from 3.11 on.
 fn python(arguments: &[&str]) -> Option<Output> {
     let found = Command::new("python3").args(["-c", "import tomllib"]).output();
     if !found.is_ok_and(|output| output.status.success()) {
-        not_here("ci/mutants, which needs Python 3.11 or newer");
+        not_here("tools/mutants, which needs Python 3.11 or newer");
         return None;
     }
-    Some(Command::new("python3").current_dir(ci()).arg("-B").args(arguments).output().expect("python3"))
+    Some(Command::new("python3").current_dir(tools()).arg("-B").args(arguments).output().expect("python3"))
 }
 
 fn said(output: &Output) -> String {

@@ -1,4 +1,4 @@
-//! `ci/never-run`: which cases were skipped by every target.
+//! `tools/never-run`: which cases were skipped by every target.
 
 use std::path::Path;
 use std::process::Command;
@@ -19,7 +19,7 @@ cases:
 
 /// What it says of these reports, and its exit status.
 fn said(place: &Place, reports: &[&str]) -> Option<(String, Option<i32>)> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../ci/never-run");
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/never-run");
     let output =
         Command::new("python3").arg("-B").arg(script).args(reports).current_dir(place.here()).output();
     match output {
@@ -28,7 +28,7 @@ fn said(place: &Place, reports: &[&str]) -> Option<(String, Option<i32>)> {
             Some((String::from_utf8_lossy(&text).into_owned(), output.status.code()))
         }
         Err(_) => {
-            not_here("ci/never-run, which needs Python");
+            not_here("tools/never-run, which needs Python");
             None
         }
     }
@@ -55,5 +55,5 @@ fn a_case_that_every_target_skips_is_told() {
 fn what_is_no_report_is_refused() {
     let place = Place::new().file("x.json", "{}");
     let Some((text, status)) = said(&place, &["x.json"]) else { return };
-    assert_eq!((text.as_str(), status), ("ci/never-run: x.json is no report of kconform's\n", Some(1)));
+    assert_eq!((text.as_str(), status), ("tools/never-run: x.json is no report of kconform's\n", Some(1)));
 }

@@ -1,5 +1,5 @@
-//! What reads our reports elsewhere, each a program of others' behind a few lines of Python. `ci/kunit-parser`,
-//! `ci/validators` and Debian's `chromium` and `chromium-driver` bring them; where one is missing there is nothing to
+//! What reads our reports elsewhere, each a program of others' behind a few lines of Python. `tools/kunit-parser`,
+//! `tools/validators` and Debian's `chromium` and `chromium-driver` bring them; where one is missing there is nothing to
 //! compare with, and the test says so. `.ci/run` sets the variables by which each must be there.
 
 use std::ffi::OsStr;
@@ -30,10 +30,10 @@ fn wanted(there: Option<PathBuf>, variable: &str, what: &str, mend: &str) -> Opt
     there
 }
 
-/// A program that `ci/validators` gets.
+/// A program that `tools/validators` gets.
 pub(crate) fn validator(name: &str) -> Option<PathBuf> {
     let there = cached(&format!("validators/bin/{name}"));
-    wanted(there, "KCONFORM_REQUIRE_VALIDATORS", name, "ci/validators gets it")
+    wanted(there, "KCONFORM_REQUIRE_VALIDATORS", name, "tools/validators gets it")
 }
 
 /// What a reader says of a text.
@@ -58,7 +58,8 @@ pub(crate) fn said(python: &Path, script: &str, arguments: &[&OsStr], text: &str
 #[track_caller]
 pub(crate) fn kunit(ktap: &str) -> Option<String> {
     let parser = cached("kunit/kunit_parser.py");
-    let parser = wanted(parser, "KCONFORM_REQUIRE_KUNIT", "the kernel's parser", "ci/kunit-parser gets it")?;
+    let parser =
+        wanted(parser, "KCONFORM_REQUIRE_KUNIT", "the kernel's parser", "tools/kunit-parser gets it")?;
     Some(said(Path::new("python3"), "ktap.py", &[parser.parent()?.as_os_str()], ktap))
 }
 
@@ -87,7 +88,7 @@ pub(crate) fn verdicts(format: &str, text: &str) -> Vec<(&'static str, bool)> {
     match format {
         "ktap" => {
             let parser = cached("kunit/kunit.py");
-            let mend = "ci/kunit-parser gets it";
+            let mend = "tools/kunit-parser gets it";
             let parser = wanted(parser, "KCONFORM_REQUIRE_KUNIT", "the kernel's parser", mend);
             let Some(parser) = parser else { return Vec::new() };
             let script = here().join("kunit.py");

@@ -138,7 +138,7 @@ def find_source(given: pathlib.Path | None, work: pathlib.Path, say: Callable[[s
             (partial / PACKAGE).rename(source)
             partial.rmdir()
     if not given and not source.exists():
-        raise BuildError(f"{PACKED} is not here: run ci/mutants --install, or give an unpacked source with --source")
+        raise BuildError(f"{PACKED} is not here: run tools/mutants --install, or give an unpacked source with --source")
     if not (source / "kernel/bpf/syscall.c").exists():
         raise BuildError(f"{source} is no kernel source: it has no kernel/bpf/syscall.c")
     return source

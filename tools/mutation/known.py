@@ -1,4 +1,4 @@
-"""Mutants that no case can tell, each with its reason: ci/mutants.toml."""
+"""Mutants that no case can tell, each with its reason: tools/mutants.toml."""
 
 import pathlib
 import re

@@ -77,8 +77,8 @@ class Tally:
         reasons = {mutant.key: f"  ({because})" for mutant, because in self.known}
         lines = []
         for title, mutants in [
-            ("cannot be told apart, as ci/mutants.toml says:", [mutant for mutant, _ in self.known]),
-            ("killed, though ci/mutants.toml says that they cannot be:", self.known_but_killed),
+            ("cannot be told apart, as tools/mutants.toml says:", [mutant for mutant, _ in self.known]),
+            ("killed, though tools/mutants.toml says that they cannot be:", self.known_but_killed),
             ("no case comes by:", self.not_reached),
             ("survived:", self.survived),
         ]:
