@@ -28,10 +28,10 @@ struct Matrix {
 const FILES: &[&str] = &[
     ".github/workflows/ci.yml",
     ".github/workflows/nightly.yml",
-    "ci/github-example.yml",
-    "ci/gitlab-example.yml",
-    "ci/lab/kubernetes-job.yaml",
-    "ci/lab/slurm-array.sh",
+    "docs/examples/github.yml",
+    "docs/examples/gitlab.yml",
+    "docs/examples/kubernetes-job.yaml",
+    "docs/examples/slurm-array.sh",
 ];
 
 fn checkout() -> PathBuf {
@@ -45,12 +45,12 @@ fn text(path: &str) -> String {
 #[rstest]
 #[case("check-jsonschema", &["--builtin-schema", "vendor.github-workflows"], ".github/workflows/ci.yml")]
 #[case("check-jsonschema", &["--builtin-schema", "vendor.github-workflows"], ".github/workflows/nightly.yml")]
-#[case("check-jsonschema", &["--builtin-schema", "vendor.github-workflows"], "ci/github-example.yml")]
+#[case("check-jsonschema", &["--builtin-schema", "vendor.github-workflows"], "docs/examples/github.yml")]
 #[case("actionlint", &[], ".github/workflows/ci.yml")]
 #[case("actionlint", &[], ".github/workflows/nightly.yml")]
-#[case("actionlint", &[], "ci/github-example.yml")]
-#[case("check-jsonschema", &["--builtin-schema", "vendor.gitlab-ci"], "ci/gitlab-example.yml")]
-#[case("kubernetes-validate", &["--strict"], "ci/lab/kubernetes-job.yaml")]
+#[case("actionlint", &[], "docs/examples/github.yml")]
+#[case("check-jsonschema", &["--builtin-schema", "vendor.gitlab-ci"], "docs/examples/gitlab.yml")]
+#[case("kubernetes-validate", &["--strict"], "docs/examples/kubernetes-job.yaml")]
 #[case("check-jsonschema", &["--builtin-schema", "vendor.github-issue-forms"], ".github/ISSUE_TEMPLATE/missing-case.yml")]
 #[case("check-jsonschema", &["--builtin-schema", "vendor.github-issue-forms"], ".github/ISSUE_TEMPLATE/trouble.yml")]
 #[case("check-jsonschema", &["--builtin-schema", "vendor.github-issue-forms"], ".github/ISSUE_TEMPLATE/wrong-verdict.yml")]
@@ -84,8 +84,8 @@ fn every_row_of_the_matrix_is_a_target() {
 
 /// Those that are named without a variable, in a list of the file.
 #[rstest]
-#[case("ci/github-example.yml", &["jobs", "kernel", "strategy", "matrix", "include"], ["target", "arch"])]
-#[case("ci/gitlab-example.yml", &["run", "parallel", "matrix"], ["TARGET", "ARCH"])]
+#[case("docs/examples/github.yml", &["jobs", "kernel", "strategy", "matrix", "include"], ["target", "arch"])]
+#[case("docs/examples/gitlab.yml", &["run", "parallel", "matrix"], ["TARGET", "ARCH"])]
 fn the_targets_of_the_examples_are_there(
     #[case] file: &str,
     #[case] path: &[&str],
