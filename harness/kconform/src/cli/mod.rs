@@ -100,7 +100,7 @@ pub enum CliError {
         /// The file.
         path: std::path::PathBuf,
         /// Why not.
-        error: crate::document::json::ReadError,
+        error: crate::document::ReadError,
     },
     /// There is no such shard.
     #[error("--shard: {0}")]

@@ -3,7 +3,7 @@
 use std::io::Read;
 use std::path::Path;
 
-use crate::document::{Document, Status, json};
+use crate::document::{Document, Status, read as read_document};
 use crate::report::kcidb::Submission;
 use crate::report::{Destination, Outputs, WantedError};
 use crate::style::Style;
@@ -55,5 +55,5 @@ pub(super) fn read(path: &Path) -> Result<Document, CliError> {
     } else {
         text = std::fs::read_to_string(path).map_err(io)?;
     }
-    json::read(&text).map_err(|error| CliError::NoReport { path: path.to_owned(), error })
+    read_document(&text).map_err(|error| CliError::NoReport { path: path.to_owned(), error })
 }

@@ -20,8 +20,8 @@ use crate::targets::CaseResult as Ran;
 
 use super::settings::Settings;
 use super::{
-    Also, Argument, Case, CaseResult, Document, FORMAT, Failure, FailureKind, LostTarget, Output, Place,
-    Status, Step, SuiteFile, SuiteIdentity, Target, VERSION, nothing_ran,
+    Also, Argument, Case, CaseResult, Document, FORMAT, Failure, LostTarget, Output, Place, Status, Step,
+    SuiteFile, SuiteIdentity, Target, VERSION, nothing_ran,
 };
 
 /// How many lines of the words that were not kept go into the report.
@@ -317,14 +317,7 @@ fn errno_name(errno: i32) -> String {
 fn gather_failure(failure: &judge::Failure, places: &mut Places) -> Failure {
     let words: Vec<&str> = failure.place.text().lines().take(MOST_LINES).collect();
     Failure {
-        kind: match failure.kind {
-            judge::FailureKind::Ret => FailureKind::Ret,
-            judge::FailureKind::Output => FailureKind::Output,
-            judge::FailureKind::Ended => FailureKind::Ended,
-            judge::FailureKind::TimedOut => FailureKind::TimedOut,
-            judge::FailureKind::SetUp => FailureKind::SetUp,
-            judge::FailureKind::Leaked => FailureKind::Leaked,
-        },
+        kind: failure.kind,
         place: places.find(&failure.place),
         words: words.join("\n"),
         step: failure.step,

@@ -13,7 +13,7 @@ use super::{Document, FORMAT, VERSION, nothing_ran};
 ///
 /// # Errors
 /// What the writer says.
-pub fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> {
+pub(crate) fn write(document: &Document, out: &mut dyn Write) -> io::Result<()> {
     document.serialize(&mut Serializer::with_formatter(&mut *out, Lines::default()))?;
     writeln!(out)
 }
@@ -55,20 +55,17 @@ pub enum ReadError {
     },
 }
 
-/// Reads a document back, also one that was written as results came, to its end or not.
+/// Reads a document back.
 ///
 /// # Errors
 /// It is not one, or of a newer form.
-pub fn read(text: &str) -> Result<Document, ReadError> {
+pub(crate) fn read(text: &str) -> Result<Document, ReadError> {
     #[derive(serde::Deserialize)]
     struct Head {
         #[serde(default)]
         format: String,
         #[serde(default)]
         version: u32,
-    }
-    if let Some(document) = super::jsonl::read(text) {
-        return document;
     }
     let head: Head = serde_json::from_str(text)?;
     if head.format != FORMAT {

@@ -6,23 +6,28 @@
 mod contents;
 pub mod diff;
 pub(crate) mod gather;
-pub mod json;
+pub(crate) mod json;
 pub(crate) mod jsonl;
 pub(crate) mod lines;
 pub mod merge;
 pub(crate) mod plain;
+mod read;
 mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
 mod trouble;
 
 pub use gather::{gather, identity, selection};
+pub use json::ReadError;
+pub use read::read;
 pub use settings::{SettingChange, Settings};
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+pub use crate::judge::FailureKind;
 
 /// The version of the form.
 pub const VERSION: u32 = 1;
@@ -407,24 +412,6 @@ pub struct Also {
     pub place: Place,
     /// What was expected and what came.
     pub text: String,
-}
-
-/// What kind of failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum FailureKind {
-    /// The return value or errno.
-    Ret,
-    /// What a buffer or field holds.
-    Output,
-    /// The process ended, or was killed, where it should not.
-    Ended,
-    /// The time was over.
-    TimedOut,
-    /// What the step needs to be set up could not be.
-    SetUp,
-    /// Something outlived the case.
-    Leaked,
 }
 
 /// A step that was begun: a call, or a block of steps.

@@ -1,6 +1,8 @@
 //! What was not as expected, with all that a message needs.
 
 use kconform_plan::{Bytes, is_error, number_in};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::case::Errno;
 use crate::place::Place;
@@ -29,7 +31,8 @@ pub struct Failure {
 }
 
 /// What kind of failure.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// The return value or errno.
     Ret,

@@ -2,8 +2,7 @@
 
 use std::process::Child;
 
-use kconform::document::json;
-use kconform::document::{CaseResult, Document, Status};
+use kconform::document::{self, CaseResult, Document, Status};
 use rstest::rstest;
 
 use crate::guests::is_set_up;
@@ -60,7 +59,7 @@ fn merge(place: &Place, files: &[String], more: &[&str]) -> Said {
 
 fn read(place: &Place, name: &str) -> Document {
     let text = std::fs::read_to_string(place.here().join(name)).expect("the report is there");
-    json::read(&text).expect("a report")
+    document::read(&text).expect("a report")
 }
 
 /// Without what differs from run to run.

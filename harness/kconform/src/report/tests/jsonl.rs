@@ -1,7 +1,7 @@
 //! What is written as results come is read back, whole or cut anywhere.
 
 use crate::document::tests::sample::document;
-use crate::document::{Document, Status, json};
+use crate::document::{Document, Status};
 
 use super::super::Format;
 use super::written;
@@ -11,7 +11,7 @@ fn lines() -> Vec<String> {
 }
 
 fn read(text: &str) -> Document {
-    json::read(text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
+    crate::document::read(text).unwrap_or_else(|error| panic!("{error}:\n{text}"))
 }
 
 fn known(document: &Document) -> usize {
@@ -63,10 +63,10 @@ fn a_later_line_replaces_an_earlier_one_and_unknown_ones_are_left_out() {
 fn what_is_no_line_of_it_is_told_with_its_number() {
     let lines = lines();
     let broken = [&lines[0], "{\"result\":\n", &lines[1]].concat();
-    let said = json::read(&broken).expect_err("it is broken").to_string();
+    let said = crate::document::read(&broken).expect_err("it is broken").to_string();
     assert!(said.starts_with("line 2 is none of a report: EOF while parsing"), "{said}");
     let strange = lines[1].replacen("\"case\":\"", "\"case\":\"no::", 1);
-    let said = json::read(&format!("{}{strange}{}", lines[0], lines[2]));
+    let said = crate::document::read(&format!("{}{strange}{}", lines[0], lines[2]));
     let said = said.expect_err("it is no case of this run").to_string();
     assert!(said.starts_with("line 2 is of the case no::"), "{said}");
 }

@@ -17,8 +17,8 @@ mod trouble;
 
 use rstest::rstest;
 
+use crate::document::Document;
 use crate::document::tests::sample::document;
-use crate::document::{Document, json};
 
 use super::{Format, Wanted};
 
@@ -51,7 +51,7 @@ fn every_format_is_in_the_table_once() {
 
 #[test]
 fn json_comes_back() {
-    assert_eq!(json::read(&written(Format::Json, &document())).expect("it is one"), document());
+    assert_eq!(crate::document::read(&written(Format::Json, &document())).expect("it is one"), document());
 }
 
 #[rstest]
@@ -62,7 +62,7 @@ fn json_comes_back() {
     "kconform-report version 2, and this kconform reads kconform-report version 1"
 )]
 fn what_is_no_report(#[case] text: &str, #[case] says: &str) {
-    assert_eq!(json::read(text).expect_err("it is none").to_string(), says);
+    assert_eq!(crate::document::read(text).expect_err("it is none").to_string(), says);
 }
 
 #[rstest]

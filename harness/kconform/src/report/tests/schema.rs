@@ -6,7 +6,7 @@ use std::time::SystemTime;
 
 use crate::case::Case;
 use crate::document::tests::sample::document;
-use crate::document::{Document, Status, SuiteIdentity, gather, identity, json};
+use crate::document::{Document, Status, SuiteIdentity, gather, identity};
 use crate::load::{SuiteFile, load};
 use crate::place::File;
 use crate::run::{Options, TargetRun, run};
@@ -87,7 +87,7 @@ fn check(document: &Document) {
     let wrong: Vec<String> =
         validator.iter_errors(&value).map(|e| format!("{}: {e}", e.instance_path())).collect();
     assert_eq!(wrong, Vec::<String>::new());
-    assert_eq!(&json::read(&text).expect("it is one"), document);
+    assert_eq!(&crate::document::read(&text).expect("it is one"), document);
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use rstest::rstest;
 
 use crate::document::tests::sample::document;
-use crate::document::{Document, LostTarget, Shard, Status, Trouble, TroubleKind, json};
+use crate::document::{Document, LostTarget, Shard, Status, Trouble, TroubleKind};
 use crate::report::Format;
 use crate::report::kcidb::Submission;
 
@@ -150,7 +150,7 @@ fn what_was_wrong_comes_back(
     #[values(Format::Json, Format::Jsonl)] format: Format,
 ) {
     let document = ended(how);
-    let read = json::read(&written(format, &document)).expect("it is one");
+    let read = crate::document::read(&written(format, &document)).expect("it is one");
     assert_eq!(read.troubles(), document.troubles());
     assert_eq!(read.troubles().len(), 1);
 }
@@ -161,7 +161,7 @@ fn a_killed_run_is_no_green_one() {
     let text = written(Format::Jsonl, &green());
     let cut: String =
         text.lines().filter(|line| !line.starts_with("{\"end\"")).map(|l| format!("{l}\n")).collect();
-    let read = json::read(&cut).expect("it is one");
+    let read = crate::document::read(&cut).expect("it is one");
     assert_eq!(read.troubles()[0].kind, TroubleKind::Partial);
 }
 
