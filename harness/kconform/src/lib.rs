@@ -6,6 +6,7 @@ mod arguments;
 pub mod bisect;
 mod btf;
 pub mod case;
+mod checkout;
 pub mod cli;
 pub mod coverage;
 pub mod document;

@@ -15,17 +15,29 @@ use std::sync::{Arc, Mutex, PoisonError};
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::case::Case;
-use crate::cli::{CliError, guests_required, images, load_suites};
 use crate::guest::qemu::wait_for_ended;
 use crate::interrupt;
 use crate::judge::Verdict;
+use crate::load::suites::{SuiteError, load_suites};
 use crate::report::failures;
 use crate::run::TargetRun;
 use crate::style::Style;
+use crate::targets::choose::{ChooseError, guests_required, images};
 use crate::targets::{Leaks, Target, Unusable, Worker};
 
 /// The targets of `cargo test`, unless `KCONFORM_TARGETS` names others, separated by commas.
 const TARGETS: &str = "native,x86_64,riscv64";
+
+/// Why there is nothing to run.
+#[derive(Debug, thiserror::Error)]
+enum TrialsError {
+    #[error(transparent)]
+    Suites(#[from] SuiteError),
+    #[error(transparent)]
+    Targets(#[from] ChooseError),
+    #[error(transparent)]
+    Interrupt(#[from] std::io::Error),
+}
 
 /// Runs the cases below `paths`, or below those that `KCONFORM_CASES` names, as trials, with the command line of a Rust
 /// test.
@@ -37,7 +49,7 @@ const TARGETS: &str = "native,x86_64,riscv64";
 /// started when its first selected trial runs, and once for all of them.
 pub fn main(paths: &[&Path]) -> ExitCode {
     let arguments = Arguments::from_args();
-    match interrupt::watch().map_err(CliError::from).and_then(|()| gather(paths)) {
+    match interrupt::watch().map_err(TrialsError::from).and_then(|()| gather(paths)) {
         Ok((trials, shared)) => {
             let conclusion = libtest_mimic::run(&arguments, trials);
             // Guests end before the process does.
@@ -54,19 +66,19 @@ pub fn main(paths: &[&Path]) -> ExitCode {
 
 type Shared = Arc<Mutex<Worker>>;
 
-fn gather(paths: &[&Path]) -> Result<(Vec<Trial>, Vec<Shared>), CliError> {
+fn gather(paths: &[&Path]) -> Result<(Vec<Trial>, Vec<Shared>), TrialsError> {
     let paths: Vec<PathBuf> = match std::env::var_os("KCONFORM_CASES") {
         Some(named) => std::env::split_paths(&named).collect(),
         None => paths.iter().map(|path| path.to_path_buf()).collect(),
     };
-    let cases = Arc::new(load_suites(&paths)?.right(false)?);
-    let images = images(None)?;
+    let cases = Arc::new(load_suites(&paths)?.into_cases(false)?);
+    let images = images(None).map_err(ChooseError::from)?;
     let names = std::env::var("KCONFORM_TARGETS").unwrap_or_else(|_| TARGETS.into());
     let mut trials = Vec::new();
     let mut workers = Vec::new();
     for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
         let target = Target::named(name, &images)
-            .ok_or_else(|| CliError::NoTarget { name: name.into(), nearest: None })?;
+            .ok_or_else(|| ChooseError::NoTarget { name: name.into(), nearest: None })?;
         let missing = target.ready().err().filter(|unusable| unusable.not_set_up && !guests_required());
         let worker = Arc::new(Mutex::new(Worker::new(target).checking_leaks(Leaks::Looked, true)));
         workers.push(worker.clone());

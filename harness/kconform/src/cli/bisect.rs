@@ -14,6 +14,7 @@ use crate::bisect::state::{Identity, State, StateError, default_folder, hex};
 use crate::case::Case;
 use crate::guest::Images;
 use crate::interrupt;
+use crate::load::suites::load_suites;
 use crate::select::Selection;
 use crate::style::Style;
 
@@ -21,7 +22,7 @@ use super::args::SuiteArgs;
 use super::bisect_args::{BisectArgs, BuildingArgs};
 use super::bisect_images::between_kernels;
 use super::bisect_text::{Teller, endings};
-use super::{CliError, FAILED, LOST, Styles, USAGE, load_suites};
+use super::{CliError, FAILED, LOST, Styles, USAGE};
 
 /// The exit status when a search stops before its end.
 pub(super) fn status(error: &BisectError) -> u8 {
@@ -47,7 +48,7 @@ pub(super) fn bisect(args: &BisectArgs, styles: Styles) -> Result<u8, CliError> 
 
 /// The cases that are meant.
 pub(super) fn selected(suite: &SuiteArgs, selection: Selection, style: Style) -> Result<Vec<Case>, CliError> {
-    Ok(selection.apply(load_suites(&suite.paths)?.right(style.color)?)?)
+    Ok(selection.apply(load_suites(&suite.paths)?.into_cases(style.color)?)?)
 }
 
 /// How kernels are built.

@@ -11,14 +11,14 @@ use crate::interrupt;
 use crate::select::Selection;
 use crate::style::Style;
 use crate::targets::Target;
+use crate::targets::choose::{choose, images};
 
 use super::args::Format;
 use super::bisect::selected;
 use super::bisect_args::CompareArgs;
 use super::bisect_images::observe;
-use super::choose::choose;
 use super::diff::text;
-use super::{CliError, FAILED, LOST, Styles, images};
+use super::{CliError, FAILED, LOST, Styles};
 
 pub(super) fn compare(args: &CompareArgs, styles: Styles) -> Result<u8, CliError> {
     let style = styles.out;

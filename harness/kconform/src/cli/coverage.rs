@@ -3,13 +3,14 @@
 use std::io::Write;
 
 use crate::coverage::{coverage, json, markdown, text};
+use crate::load::suites::load_suites;
 use crate::style::Style;
 
+use super::CliError;
 use super::args::CoverageArgs;
-use super::{CliError, load_suites};
 
 pub(super) fn print(args: &CoverageArgs, style: Style) -> Result<u8, CliError> {
-    let cases = load_suites(&args.suite.paths)?.right(style.color)?;
+    let cases = load_suites(&args.suite.paths)?.into_cases(style.color)?;
     let covered = coverage(&cases);
     let text = match () {
         () if args.json => json(&covered).map_err(std::io::Error::from)?,

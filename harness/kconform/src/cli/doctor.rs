@@ -16,11 +16,11 @@ use crate::guest::image::Image;
 use crate::guest::qemu::accel::{self, Accel};
 use crate::guest::{Hears, cache_dir, snapshot};
 use crate::style::Style;
+use crate::targets::choose::{default_targets, images};
 use crate::targets::{Opened, Target, TargetKind, Unusable, guest};
 
 use super::args::TargetsArgs;
-use super::choose::default_targets;
-use super::{CliError, LOST, images};
+use super::{CliError, LOST};
 
 pub(super) fn doctor(args: &TargetsArgs, style: Style) -> Result<u8, CliError> {
     let images = images(args.images.as_deref())?;

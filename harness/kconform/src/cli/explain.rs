@@ -7,14 +7,16 @@ use kconform_abi::Arch;
 
 use crate::case::Case;
 use crate::interrupt;
+use crate::load::suites::load_suites;
 use crate::report::{explain as words, layouts, prototypes, verdicts};
 use crate::run::{Options, run};
 use crate::select::{NothingSelected, Selection};
 use crate::style::Style;
+use crate::targets::choose::{ChooseError, images};
 use crate::targets::{Target, TargetKind};
 
+use super::CliError;
 use super::args::ExplainArgs;
-use super::{CliError, images, load_suites};
 
 /// How many cases are explained at once.
 const MOST: usize = 5;
@@ -32,7 +34,7 @@ pub(super) fn explain(args: &ExplainArgs, style: Style) -> Result<u8, CliError> 
         write!(std::io::stdout().lock(), "{}", layouts(&args.case, arch, style))?;
         return Ok(0);
     }
-    let cases = suites.right(style.color)?;
+    let cases = suites.into_cases(style.color)?;
     let only = |exact| Selection { patterns: vec![args.case.clone()], exact, ..Selection::default() };
     // A whole id means that case alone, even where others have it as a part of theirs.
     let exact = cases.iter().any(is_id);
@@ -87,7 +89,7 @@ fn arch(name: &str) -> Result<Arch, CliError> {
     if let Some(arch) = Arch::from_name(name) {
         return Ok(arch);
     }
-    let unknown = || CliError::NoTarget { name: name.to_owned(), nearest: None };
+    let unknown = || CliError::from(ChooseError::NoTarget { name: name.to_owned(), nearest: None });
     match Target::named(name, &images(None)?).ok_or_else(unknown)?.kind {
         TargetKind::Guest(image) => Ok(image.arch),
         _ => Arch::from_name(std::env::consts::ARCH).ok_or_else(unknown),

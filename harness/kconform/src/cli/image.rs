@@ -10,9 +10,10 @@ use crate::guest::prune::prune;
 use crate::guest::{ImageError, cache_dir};
 use crate::style::Style;
 use crate::targets::Target;
+use crate::targets::choose::images;
 
+use super::CliError;
 use super::args::{ImageCommand, TargetsArgs};
-use super::{CliError, images};
 
 pub(super) fn image(command: &ImageCommand) -> Result<u8, CliError> {
     let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;

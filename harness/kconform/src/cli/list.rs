@@ -3,11 +3,12 @@
 use std::io::Write;
 
 use crate::case::Case;
+use crate::load::suites::load_suites;
 use crate::select::Selection;
 use crate::style::Style;
 
+use super::CliError;
 use super::args::{Format, ListArgs, SelectArgs};
-use super::{CliError, load_suites};
 
 impl From<&SelectArgs> for Selection {
     fn from(args: &SelectArgs) -> Selection {
@@ -21,7 +22,7 @@ impl From<&SelectArgs> for Selection {
 }
 
 pub(super) fn list(args: &ListArgs, style: Style) -> Result<u8, CliError> {
-    let cases = load_suites(&args.suite.paths)?.right(style.color)?;
+    let cases = load_suites(&args.suite.paths)?.into_cases(style.color)?;
     let cases = Selection::from(&args.select).apply(cases)?;
     let mut out = std::io::stdout().lock();
     match args.format {

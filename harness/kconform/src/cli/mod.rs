@@ -8,7 +8,6 @@ mod bisect_step;
 mod bisect_text;
 mod bounds;
 mod check;
-mod choose;
 mod compare;
 mod coverage;
 mod diff;
@@ -22,25 +21,22 @@ mod report;
 mod run;
 mod schema;
 mod shard;
-mod suites;
 #[cfg(test)]
 mod tests;
 
 use std::ffi::OsString;
 use std::io::{IsTerminal, Write};
-use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::{CommandFactory, Parser};
 
 use args::{Cli, Color, Command};
 
-use crate::guest::image::{Image, ImageError, Images};
+use crate::guest::image::ImageError;
 use crate::guest::qemu::wait_for_ended;
+use crate::load::suites::SuiteError;
 use crate::style::Style;
-pub(crate) use choose::guests_required;
-pub use suites::{SuiteError, Suites, default_folder, load_suites};
+use crate::targets::choose::ChooseError;
 
 /// A case was not as it should be.
 const FAILED: u8 = 1;
@@ -61,17 +57,9 @@ pub enum CliError {
     /// The image files.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// A kernel of the user's own.
+    /// The targets.
     #[error(transparent)]
-    Kernel(#[from] crate::guest::own_kernel::OwnKernelError),
-    /// A target's name.
-    #[error("there is no target {name:?}{}; `kconform targets` lists them", .nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
-    NoTarget {
-        /// As given.
-        name: String,
-        /// What may have been meant.
-        nearest: Option<String>,
-    },
+    Targets(#[from] ChooseError),
     /// A kernel could not be fetched.
     #[error("{0}")]
     Fetch(String),
@@ -132,10 +120,11 @@ impl CliError {
     fn status(&self) -> u8 {
         match self {
             CliError::Suites(_)
-            | CliError::Kernel(_)
             | CliError::Selection(_)
             | CliError::Image(_)
-            | CliError::NoTarget { .. }
+            | CliError::Targets(
+                ChooseError::Image(_) | ChooseError::Kernel(_) | ChooseError::NoTarget { .. },
+            )
             | CliError::Wanted(_)
             | CliError::Unreadable { .. }
             | CliError::NoReport { .. }
@@ -148,7 +137,10 @@ impl CliError {
             CliError::Merge(crate::document::merge::MergeError::Missing(_)) => LOST,
             CliError::Merge(_) => USAGE,
             CliError::Search(error) => bisect::status(error),
-            CliError::Fetch(_) | CliError::Output(_) | CliError::Report { .. } => LOST,
+            CliError::Targets(ChooseError::Cache(_))
+            | CliError::Fetch(_)
+            | CliError::Output(_)
+            | CliError::Report { .. } => LOST,
         }
     }
 }
@@ -231,13 +223,4 @@ fn colors(wish: Color, terminal: bool, variable: impl Fn(&str) -> Option<OsStrin
         Color::Auto if set("CLICOLOR_FORCE") => true,
         Color::Auto => terminal && variable("CLICOLOR").is_none_or(|value| value != "0"),
     }
-}
-
-/// The images of a folder, or kconform's own.
-pub fn images(folder: Option<&Path>) -> Result<Vec<Arc<Image>>, ImageError> {
-    let images = match folder {
-        Some(folder) => Images::load_all(folder)?,
-        None => Images::built_in()?,
-    };
-    Ok(images.iter().cloned().map(Arc::new).collect())
 }

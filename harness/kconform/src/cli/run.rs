@@ -5,19 +5,21 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::case::Case;
-use crate::document::{Document, SuiteIdentity, Trouble, TroubleKind};
+use crate::document::{Document, SuiteIdentity, Trouble, TroubleKind, identity};
 use crate::guest::Start;
 use crate::interrupt;
+use crate::load::SuiteFile;
+use crate::load::suites::load_suites;
 use crate::report::{Outputs, Progress, Run, failures, passes, set_up, summary};
 use crate::run::enough::{self, Demands, Lack};
 use crate::run::{Options, TargetRun, exit_status, run as run_cases};
 use crate::select::Selection;
 use crate::style::Style;
+use crate::targets::choose::choose;
 use crate::targets::{EarlyGuests, Leaks, Target};
 
 use super::args::{Isolate, RunArgs};
-use super::choose::choose;
-use super::{CliError, Styles, load_suites, shard};
+use super::{CliError, Styles, shard};
 
 pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
     let mut outputs = Outputs::open(&args.reports)?;
@@ -29,8 +31,12 @@ pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
     let _early = chosen.as_mut().ok().map(|chosen| start_guests(&mut chosen.targets, args));
     // What is wrong with case files is said first.
     let suites = load_suites(&args.suite.paths)?;
-    let identity = SuiteIdentity { forge: forge(|name| std::env::var(name).ok()), ..suites.identity.clone() };
-    let mut cases = Selection::from(&args.select).apply(suites.right(style.color)?)?;
+    let read = suites.files.iter().map(SuiteFile::name_and_text);
+    let identity = SuiteIdentity {
+        forge: forge(|name| std::env::var(name).ok()),
+        ..identity(read, suites.loaded.cases.len())
+    };
+    let mut cases = Selection::from(&args.select).apply(suites.into_cases(style.color)?)?;
     let shard = args.shard.map(|wish| shard::keep(wish, args.times.as_deref(), &mut cases)).transpose()?;
     let cases: Arc<[Case]> = cases.into();
     let chosen = chosen?;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 
 use rust_embed::RustEmbed;
 
-use super::SuiteFile;
 use crate::place::File;
 
+use super::SuiteFile;
+
 // In a debug build they are read from the checkout in which it was compiled, so that a changed case does not rebuild kconform.
-// Only tests ask for them there, since the program may have been copied: see `cli::default_folder`.
+// Only tests ask for them there, since the program may have been copied: see `load::suites::default_folder`.
 #[derive(RustEmbed)]
 #[folder = "../../cases"]
 struct Cases;

@@ -19,6 +19,7 @@ mod settings;
 mod sizes;
 mod steps;
 mod suite;
+pub mod suites;
 #[cfg(test)]
 mod tests;
 mod totals;

@@ -15,8 +15,7 @@ use std::time::Duration;
 use kconform_abi::Arch;
 use memchr::memmem;
 
-use super::session::{Keeper, LastWords, Link, POWERED_OFF};
-use super::{AGENT, Broken, Opened, Session, Unusable, agent_file};
+use crate::checkout::checkout;
 use crate::guest::cache::claimed;
 use crate::guest::image::{AgentPort, DEFAULT_IMAGES, KernelSource};
 use crate::guest::own_kernel::{of_another_series, same_config};
@@ -24,6 +23,9 @@ use crate::guest::qemu::{Accel, Accelerator, BootFailure, has_second_serial, pro
 use crate::guest::{BootSpec, Guest, GuestError, Hears, Image, Start, cache_dir, snapshot};
 use crate::health::{excerpt, worst};
 use crate::kernel::Kernel;
+
+use super::session::{Keeper, LastWords, Link, POWERED_OFF};
+use super::{AGENT, Broken, Opened, Session, Unusable, agent_file};
 
 /// How many lines of the console are searched for a fault.
 const CONSOLE_LINES: usize = 400;
@@ -232,24 +234,6 @@ pub(crate) fn qemu(arch: Arch) -> Result<PathBuf, Unusable> {
 fn installed() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?.canonicalize().ok()?;
     Some(program.parent()?.parent()?.join("lib/kconform/agents"))
-}
-
-/// The checkout that kconform is in: the one that the running program lies in, else the one that the working directory lies
-/// in, else the one in which it was built. A checkout that was copied has its own.
-pub(crate) fn checkout() -> PathBuf {
-    let program = std::env::current_exe().and_then(|program| program.canonicalize());
-    let places = [program.ok(), std::env::current_dir().ok()];
-    let crates = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let built_in = crates.ancestors().nth(2).unwrap_or(crates);
-    places.iter().flatten().find_map(|place| checkout_of(place)).unwrap_or_else(|| built_in.to_owned())
-}
-
-/// The checkout that a file or folder lies in.
-fn checkout_of(place: &Path) -> Option<PathBuf> {
-    let is_ours = |folder: &&Path| {
-        ["ci/agents", "harness/kconform/Cargo.toml"].iter().all(|path| folder.join(path).is_file())
-    };
-    place.ancestors().find(is_ours).map(Path::to_owned)
 }
 
 /// An agent's binary holds the fingerprint of its sources as text; a running one says it too.

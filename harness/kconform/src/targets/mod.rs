@@ -2,6 +2,7 @@
 
 mod agent_file;
 mod child;
+pub mod choose;
 mod early;
 pub(crate) mod guest;
 mod leaks;

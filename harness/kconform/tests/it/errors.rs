@@ -14,7 +14,7 @@ use kconform::bisect::build::BuildError;
 use kconform::bisect::git::GitError;
 use kconform::bisect::lab::LabError;
 use kconform::bisect::state::StateError;
-use kconform::cli::{CliError, SuiteError};
+use kconform::cli::CliError;
 use kconform::document::ReadError;
 use kconform::document::diff::DiffError;
 use kconform::document::merge::{Gap, MergeError};
@@ -24,10 +24,12 @@ use kconform::guest::own_kernel::OwnKernelError;
 use kconform::guest::qemu::{BootEnd, BootFailure};
 use kconform::guest::{FetchError, GuestError, ImageError};
 use kconform::load::files::Error as FilesError;
+use kconform::load::suites::SuiteError;
 use kconform::report::kcidb::SubmissionError;
 use kconform::report::{DestinationError, WantedError};
 use kconform::select::NothingSelected;
 use kconform::shard::{Shard, ShardError};
+use kconform::targets::choose::ChooseError;
 use kconform::targets::{Broken, Unusable};
 use kconform_abi::Arch;
 use kconform_plan::WireError;
@@ -236,8 +238,8 @@ fn of_the_command_line() {
             &ShardError::NoNumber { name: "CI_NODE_INDEX", value: text("x") },
             &ShardError::NoIndex,
             &ShardError::NoCount("JOB_COMPLETION_INDEX"),
-            &CliError::NoTarget { name: text("x86_65"), nearest: Some(text("x86_64")) },
-            &CliError::NoTarget { name: text("toaster"), nearest: None },
+            &ChooseError::NoTarget { name: text("x86_65"), nearest: Some(text("x86_64")) },
+            &ChooseError::NoTarget { name: text("toaster"), nearest: None },
             &CliError::Fetch(text("no place")),
             &CliError::Report { path: path("a.json"), error: io_error() },
             &CliError::Unreadable { path: path("a.json"), error: io_error() },

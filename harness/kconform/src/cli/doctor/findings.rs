@@ -8,7 +8,6 @@ use std::sync::Arc;
 use kconform_abi::{Arch, capability};
 use kconform_plan::{Facts, Refusal, Refuser};
 
-use crate::cli::choose::default_targets;
 use crate::guest::CachedKernel;
 use crate::guest::image::{DEFAULT_IMAGES, Image};
 use crate::guest::qemu::{Accel, Accelerator};
@@ -16,6 +15,7 @@ use crate::guest::snapshot::Listed;
 use crate::kernel::{Kernel, end_of, refuser};
 use crate::style::Style;
 use crate::targets::Unusable;
+use crate::targets::choose::default_targets;
 
 /// How many capabilities are named before it is shorter to name the others.
 const FEW: usize = 8;

@@ -9,12 +9,13 @@ use std::time::Duration;
 use kconform_plan::{FromAgent, ToAgent, read_frame, write_frame};
 use rstest::rstest;
 
+use crate::guest::cache::{CachedKernel, at, cache_dir, cached};
+use crate::guest::image::Images;
+
 use super::accel::{self, Accelerator};
 use super::args::{Boot, Memory, arguments, describing, is_described};
 use super::console::Console;
 use super::{BootSpec, Guest, GuestError, Hears, launch};
-use crate::guest::cache::{CachedKernel, at, cache_dir, cached};
-use crate::guest::image::Images;
 
 #[rstest]
 #[case("x86_64-6.12", Accelerator::Tcg)]
@@ -190,7 +191,7 @@ impl Real {
         // The set-up brings what the default images need; others are tested where they are there.
         let usual = crate::guest::image::DEFAULT_IMAGES.iter().any(|alias| image.answers_to(alias));
         let missing = |why: String| {
-            assert!(!(usual && crate::cli::guests_required()), "{why}");
+            assert!(!(usual && crate::targets::choose::guests_required()), "{why}");
             println!("NOT TESTED: {why}");
             None
         };

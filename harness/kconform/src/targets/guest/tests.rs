@@ -6,6 +6,7 @@ use std::io;
 use std::os::unix::process::ExitStatusExt;
 
 use super::*;
+use crate::checkout::checkout_of;
 use crate::guest::Images;
 use crate::guest::cache::at;
 use crate::guest::qemu::{BootEnd, not_installed};

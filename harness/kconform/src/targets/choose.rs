@@ -3,15 +3,37 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{CliError, images};
-use crate::guest::Images;
-use crate::guest::cache_dir;
-use crate::guest::image::DEFAULT_IMAGES;
-use crate::guest::own_kernel::{OwnKernel, own_kernel};
-use crate::targets::Target;
+use crate::guest::cache::CacheError;
+use crate::guest::image::{DEFAULT_IMAGES, Image, ImageError};
+use crate::guest::own_kernel::{OwnKernel, OwnKernelError, own_kernel};
+use crate::guest::{Images, cache_dir};
+
+use super::Target;
+
+/// Why there are no targets to run on.
+#[derive(Debug, thiserror::Error)]
+pub enum ChooseError {
+    /// The image files.
+    #[error(transparent)]
+    Image(#[from] ImageError),
+    /// A kernel of the user's own.
+    #[error(transparent)]
+    Kernel(#[from] OwnKernelError),
+    /// There is no place for the cache.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// A target's name.
+    #[error("there is no target {name:?}{}; `kconform targets` lists them", .nearest.as_ref().map(|n| format!("; did you mean {n:?}?")).unwrap_or_default())]
+    NoTarget {
+        /// As given.
+        name: String,
+        /// What may have been meant.
+        nearest: Option<String>,
+    },
+}
 
 /// What is run on when nothing is named: the host's kernel, and the usual guests.
-pub(super) fn default_targets() -> impl Iterator<Item = &'static str> {
+pub(crate) fn default_targets() -> impl Iterator<Item = &'static str> {
     std::iter::once("native").chain(DEFAULT_IMAGES.iter().copied())
 }
 
@@ -26,14 +48,14 @@ pub(crate) fn choose(
     names: &[String],
     kernels: &[PathBuf],
     folder: Option<&Path>,
-) -> Result<Chosen, CliError> {
+) -> Result<Chosen, ChooseError> {
     let images = images(folder)?;
     let find = |name: &str| {
         Target::named(name, &images).ok_or_else(|| {
             let known =
                 images.iter().flat_map(|i| std::iter::once(&i.name).chain(&i.aliases)).map(String::as_str);
             let nearest = kconform_abi::nearest(name, known.chain(["native"])).map(str::to_owned);
-            CliError::NoTarget { name: name.into(), nearest }
+            ChooseError::NoTarget { name: name.into(), nearest }
         })
     };
     let mut chosen = Chosen { targets: Vec::new(), notes: Vec::new() };
@@ -59,10 +81,10 @@ pub(crate) fn choose(
 }
 
 /// Kernels of the user's own, each on the machine of its architecture's usual image.
-fn own_kernels(kernels: &[PathBuf], folder: Option<&Path>, chosen: &mut Chosen) -> Result<(), CliError> {
+fn own_kernels(kernels: &[PathBuf], folder: Option<&Path>, chosen: &mut Chosen) -> Result<(), ChooseError> {
     let images = folder.map_or_else(Images::built_in, Images::load_all)?;
     for path in kernels {
-        let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;
+        let cache = cache_dir()?;
         let own = own_kernel(path, &images, &cache)?;
         chosen.notes.extend(notes(path, &own));
         chosen.targets.push(Target::of_image(&path.display().to_string(), Arc::new(own.image)));
@@ -85,6 +107,15 @@ fn notes(path: &Path, own: &OwnKernel) -> Vec<String> {
         notes.push(format!("{}: its config lacks {lacks}, which a guest needs built in", path.display()));
     }
     notes
+}
+
+/// The images of a folder, or kconform's own.
+pub(crate) fn images(folder: Option<&Path>) -> Result<Vec<Arc<Image>>, ImageError> {
+    let images = match folder {
+        Some(folder) => Images::load_all(folder)?,
+        None => Images::built_in()?,
+    };
+    Ok(images.iter().cloned().map(Arc::new).collect())
 }
 
 /// Whether a guest that cannot be used is a failure, as in CI.

@@ -3,9 +3,9 @@
 use std::path::PathBuf;
 
 use crate::case::Case;
-use crate::document::SuiteIdentity;
-use crate::load::{self, Loaded, SuiteFile, carried, files};
-use crate::targets::guest::checkout;
+use crate::checkout::checkout;
+
+use super::{Loaded, SuiteFile, carried, files, load, message};
 
 /// Why there are no cases to run.
 #[derive(Debug, thiserror::Error)]
@@ -47,19 +47,15 @@ pub fn load_suites(paths: &[PathBuf]) -> Result<Suites, SuiteError> {
         ([], None) => carried::files(),
         (paths, _) => files::read_each(paths)?,
     };
-    let loaded = load::load(&found);
-    let identity = crate::document::identity(found.iter().map(SuiteFile::name_and_text), loaded.cases.len());
-    Ok(Suites { loaded, files: found.len(), identity })
+    Ok(Suites { loaded: load(&found), files: found })
 }
 
 /// What was read.
 pub struct Suites {
     /// The cases and the mistakes.
     pub loaded: Loaded,
-    /// How many files were read.
-    pub files: usize,
-    /// Which files, by their contents.
-    pub identity: SuiteIdentity,
+    /// The files that were read.
+    pub files: Vec<SuiteFile>,
 }
 
 impl Suites {
@@ -67,11 +63,11 @@ impl Suites {
     ///
     /// # Errors
     /// All mistakes, in one text.
-    pub fn right(self, color: bool) -> Result<Vec<Case>, SuiteError> {
+    pub fn into_cases(self, color: bool) -> Result<Vec<Case>, SuiteError> {
         let mistakes = &self.loaded.mistakes;
         if mistakes.is_empty() {
             return Ok(self.loaded.cases);
         }
-        Err(SuiteError::Mistakes { count: mistakes.len(), text: load::message::render(mistakes, color) })
+        Err(SuiteError::Mistakes { count: mistakes.len(), text: message::render(mistakes, color) })
     }
 }
