@@ -8,7 +8,7 @@ use crate::style::Style;
 
 use super::args::{CheckArgs, Format};
 use super::bounds::bounds;
-use super::{CliError, USAGE};
+use super::error::{CliError, USAGE};
 
 pub(super) fn check(args: &CheckArgs, style: Style) -> Result<u8, CliError> {
     let paths: Vec<_> = args.paths.iter().chain(&args.suite.paths).cloned().collect();

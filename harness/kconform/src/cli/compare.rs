@@ -13,12 +13,12 @@ use crate::style::Style;
 use crate::targets::Target;
 use crate::targets::choose::{choose, images};
 
-use super::args::Format;
-use super::bisect::selected;
-use super::bisect_args::CompareArgs;
-use super::bisect_images::observe;
+use super::args::{CompareArgs, Format};
+use super::cases::selected;
+use super::color::Styles;
 use super::diff::text;
-use super::{CliError, FAILED, LOST, Styles};
+use super::error::{CliError, FAILED, LOST};
+use super::observe::observe;
 
 pub(super) fn compare(args: &CompareArgs, styles: Styles) -> Result<u8, CliError> {
     let style = styles.out;

@@ -6,8 +6,8 @@ use crate::coverage::{coverage, json, markdown, text};
 use crate::load::suites::load_suites;
 use crate::style::Style;
 
-use super::CliError;
 use super::args::CoverageArgs;
+use super::error::CliError;
 
 pub(super) fn print(args: &CoverageArgs, style: Style) -> Result<u8, CliError> {
     let cases = load_suites(&args.suite.paths)?.into_cases(style.color)?;

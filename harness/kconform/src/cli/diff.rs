@@ -7,8 +7,8 @@ use crate::document::{SettingChange, Status};
 use crate::style::Style;
 
 use super::args::{DiffArgs, Format};
-use super::report::read;
-use super::{CliError, FAILED};
+use super::error::{CliError, FAILED};
+use super::reports::read;
 
 pub(super) fn diff(args: &DiffArgs, style: Style) -> Result<u8, CliError> {
     let difference = compare(&read(&args.before)?, &read(&args.after)?, &args.targets)?;

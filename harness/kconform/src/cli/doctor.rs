@@ -20,7 +20,7 @@ use crate::targets::choose::{default_targets, images};
 use crate::targets::{Opened, Target, TargetKind, Unusable, guest};
 
 use super::args::TargetsArgs;
-use super::{CliError, LOST};
+use super::error::{CliError, LOST};
 
 pub(super) fn doctor(args: &TargetsArgs, style: Style) -> Result<u8, CliError> {
     let images = images(args.images.as_deref())?;

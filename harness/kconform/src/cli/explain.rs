@@ -15,8 +15,8 @@ use crate::style::Style;
 use crate::targets::choose::{ChooseError, images};
 use crate::targets::{Target, TargetKind};
 
-use super::CliError;
 use super::args::ExplainArgs;
+use super::error::CliError;
 
 /// How many cases are explained at once.
 const MOST: usize = 5;

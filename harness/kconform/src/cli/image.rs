@@ -12,8 +12,8 @@ use crate::style::Style;
 use crate::targets::Target;
 use crate::targets::choose::images;
 
-use super::CliError;
 use super::args::{ImageCommand, TargetsArgs};
+use super::error::CliError;
 
 pub(super) fn image(command: &ImageCommand) -> Result<u8, CliError> {
     let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;

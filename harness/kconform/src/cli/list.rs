@@ -7,19 +7,8 @@ use crate::load::suites::load_suites;
 use crate::select::Selection;
 use crate::style::Style;
 
-use super::CliError;
-use super::args::{Format, ListArgs, SelectArgs};
-
-impl From<&SelectArgs> for Selection {
-    fn from(args: &SelectArgs) -> Selection {
-        Selection {
-            patterns: args.patterns.clone(),
-            exact: args.exact,
-            tags: args.tags.clone(),
-            exclude: args.exclude.clone(),
-        }
-    }
-}
+use super::args::{Format, ListArgs};
+use super::error::CliError;
 
 pub(super) fn list(args: &ListArgs, style: Style) -> Result<u8, CliError> {
     let cases = load_suites(&args.suite.paths)?.into_cases(style.color)?;

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use clap::CommandFactory;
 
-use super::CliError;
 use super::args::Cli;
+use super::error::CliError;
 
 pub(super) fn manual(folder: &Path) -> Result<u8, CliError> {
     let written = clap_mangen::generate_to(Cli::command(), folder);

@@ -7,9 +7,9 @@ use crate::document::{Document, Status, TroubleKind};
 use crate::report::{Outputs, outline};
 
 use super::args::MergeArgs;
-use super::report::read;
-use super::run::write_reports;
-use super::{CliError, FAILED, LOST, Styles};
+use super::color::Styles;
+use super::error::{CliError, FAILED, LOST};
+use super::reports::{read, write_reports};
 
 pub(super) fn merge(args: &MergeArgs, styles: Styles) -> Result<u8, CliError> {
     let mut outputs = Outputs::open(&args.reports)?;

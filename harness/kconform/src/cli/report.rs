@@ -1,16 +1,15 @@
 //! `kconform report`: other formats of a report that was written before.
 
-use std::io::Read;
 use std::path::Path;
 
-use crate::document::{Document, Status, read as read_document};
+use crate::document::Status;
 use crate::report::kcidb::Submission;
 use crate::report::{Destination, Outputs, WantedError};
 use crate::style::Style;
 
-use super::CliError;
 use super::args::ReportArgs;
-use super::run::write_reports;
+use super::error::CliError;
+use super::reports::{read, write_reports};
 
 pub(super) fn report(args: &ReportArgs, style: Style) -> Result<u8, CliError> {
     let mut outputs = Outputs::open(&args.reports)?;
@@ -44,16 +43,4 @@ fn beside(outputs: &Outputs, path: &Path) -> Result<Destination, CliError> {
         true => Err(WantedError::Twice(destination.called().to_owned()).into()),
         false => Ok(destination),
     }
-}
-
-/// Reads a report; `-` is standard input.
-pub(super) fn read(path: &Path) -> Result<Document, CliError> {
-    let io = |error| CliError::Unreadable { path: path.to_owned(), error };
-    let mut text = String::new();
-    if path == Path::new("-") {
-        std::io::stdin().read_to_string(&mut text).map_err(io)?;
-    } else {
-        text = std::fs::read_to_string(path).map_err(io)?;
-    }
-    read_document(&text).map_err(|error| CliError::NoReport { path: path.to_owned(), error })
 }

@@ -19,7 +19,10 @@ use crate::targets::choose::choose;
 use crate::targets::{EarlyGuests, Leaks, Target};
 
 use super::args::{Isolate, RunArgs};
-use super::{CliError, Styles, shard};
+use super::color::Styles;
+use super::error::CliError;
+use super::reports::write_reports;
+use super::shard;
 
 pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
     let mut outputs = Outputs::open(&args.reports)?;
@@ -143,18 +146,6 @@ fn options(args: &RunArgs, targets: usize) -> Options {
             (false, false) => Leaks::Looked,
         },
     }
-}
-
-/// Writes all reports that can be written, and tells what went wrong.
-pub(super) fn write_reports(
-    outputs: &mut Outputs,
-    document: &Document,
-    style: Style,
-) -> Result<(), CliError> {
-    let mut wrong = outputs.write(document).into_iter().map(|(path, error)| CliError::Report { path, error });
-    let Some(first) = wrong.next() else { return Ok(()) };
-    wrong.for_each(|error| eprintln!("{} {error}", style.bad("error:")));
-    Err(first)
 }
 
 fn report(

@@ -2,8 +2,8 @@
 
 use std::io::Write;
 
-use super::CliError;
 use super::args::SchemaOf;
+use super::error::CliError;
 
 pub(super) fn schema(of: SchemaOf) -> Result<u8, CliError> {
     let text = match of {

@@ -8,8 +8,8 @@ use crate::case::Case;
 use crate::document::{Document, Shard, selection};
 use crate::shard::Wish;
 
-use super::CliError;
-use super::report::read;
+use super::error::CliError;
+use super::reports::read;
 
 /// Keeps the shard's cases, and says which they are.
 pub(super) fn keep(wish: Wish, times: Option<&Path>, cases: &mut Vec<Case>) -> Result<Shard, CliError> {

@@ -11,7 +11,7 @@ fn root() -> PathBuf {
 const BY_NAME: &[(&str, &[&str])] = &[
     ("harness/kconform/src/bisect/state.rs", &["set(\""]),
     ("harness/kconform/src/guest/cache.rs", &["set(\""]),
-    ("harness/kconform/src/cli/mod.rs", &["variable(\"", "set(\""]),
+    ("harness/kconform/src/cli/color.rs", &["variable(\"", "set(\""]),
     ("harness/kconform/src/cli/run.rs", &["of(\""]),
     ("harness/kconform/src/cli/shard.rs", &[]),
     ("harness/kconform/src/shard.rs", &["index: \"", "first: (\"", "count: Some(\"", "number(\""]),

@@ -8,11 +8,11 @@ use crate::bisect::git::Repository;
 use crate::bisect::search::{Case, Ending, Event, Question};
 use crate::bisect::table::{CaseRecord, Made, Record, Table};
 use crate::bisect::tests::{history, result};
+use crate::cli::args::Command;
+use crate::cli::bisect::text::{Teller, begins, endings};
+use crate::cli::bisect::tree::question;
 use crate::document::{Status, Step};
 
-use super::super::args::Command;
-use super::super::bisect::question;
-use super::super::bisect_text::{Teller, begins, endings};
 use super::{PLAIN, parsed};
 
 const SUBJECTS: &[&str] =

@@ -1,12 +1,12 @@
 //! All of what `kconform diff` and `kconform compare` print.
 
+use crate::cli::compare::lost;
+use crate::cli::diff::text;
 use crate::document::diff::{Difference, Kind, diff};
 use crate::document::tests::sample::document;
 use crate::document::{CaseResult, Document, Status};
 use crate::style::Style;
 
-use super::super::compare::lost;
-use super::super::diff::text;
 use super::{PLAIN, without_colors};
 
 /// A report in which something of every kind is not as it was.

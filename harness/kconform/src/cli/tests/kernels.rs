@@ -4,11 +4,12 @@ use rstest::rstest;
 
 use crate::bisect::between::series;
 use crate::bisect::tests::between::document;
+use crate::cli::args::Command;
+use crate::cli::bisect::images::{between_kernels, text};
+use crate::cli::color::Styles;
+use crate::cli::error::CliError;
 use crate::document::{Document, LostTarget, Status};
 
-use super::super::args::Command;
-use super::super::bisect_images::{between_kernels, text};
-use super::super::{CliError, Styles};
 use super::{PLAIN, parsed};
 
 /// Cases of these names on the same kernels.

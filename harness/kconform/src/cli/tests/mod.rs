@@ -12,7 +12,7 @@ use rstest::rstest;
 use crate::style::Style;
 
 use super::args::{Cli, Color, Command};
-use super::colors;
+use super::color::colors;
 
 const PLAIN: Style = Style { color: false };
 

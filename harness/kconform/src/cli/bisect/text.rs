@@ -15,14 +15,14 @@ use crate::report::{seconds, side_by_side};
 use crate::style::Style;
 
 /// Tells on standard error what happens.
-pub(super) struct Teller<'a> {
+pub(in crate::cli) struct Teller<'a> {
     repository: &'a Repository,
     style: Style,
     quiet: bool,
 }
 
 impl<'a> Teller<'a> {
-    pub(super) fn new(repository: &'a Repository, style: Style, quiet: bool) -> Teller<'a> {
+    pub(in crate::cli) fn new(repository: &'a Repository, style: Style, quiet: bool) -> Teller<'a> {
         Teller { repository, style, quiet }
     }
 
@@ -33,7 +33,7 @@ impl<'a> Teller<'a> {
     }
 
     /// What is to be known beforehand.
-    pub(super) fn begins(&self, state: &State, notes: &[String], table: &Table) {
+    pub(in crate::cli) fn begins(&self, state: &State, notes: &[String], table: &Table) {
         self.say(&begins(state.folder(), notes, table, self.style));
     }
 
@@ -43,14 +43,14 @@ impl<'a> Teller<'a> {
         format!("{} {subject}", short(commit))
     }
 
-    pub(super) fn hear(&mut self, event: &Event<'_>) {
+    pub(in crate::cli) fn hear(&mut self, event: &Event<'_>) {
         if let Some(text) = self.text(event) {
             self.say(&text);
         }
     }
 
     /// What is said of an event.
-    pub(super) fn text(&self, event: &Event<'_>) -> Option<String> {
+    pub(in crate::cli) fn text(&self, event: &Event<'_>) -> Option<String> {
         Some(match event {
             Event::Case(case) => self.style.strong(&case.id),
             Event::Testing { commit, builds, steps, step_seconds } => {
@@ -77,7 +77,7 @@ impl<'a> Teller<'a> {
 }
 
 /// What is to be known before a search begins.
-pub(super) fn begins(folder: &Path, notes: &[String], table: &Table, style: Style) -> String {
+pub(in crate::cli) fn begins(folder: &Path, notes: &[String], table: &Table, style: Style) -> String {
     let folder = folder.display();
     let mut lines: Vec<String> = notes.iter().map(|note| format!("{} {note}", style.warn("note:"))).collect();
     lines.push(match table.commits.len() {
@@ -124,7 +124,7 @@ fn tested(record: &Record) -> String {
 }
 
 /// What the search came to, for each case; cases that came to the same commit share its message.
-pub(super) fn endings(
+pub(in crate::cli) fn endings(
     repository: &Repository,
     question: &Question,
     found: &[Ending],

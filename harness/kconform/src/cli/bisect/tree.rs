@@ -7,52 +7,19 @@ use kconform_abi::Arch;
 
 use crate::bisect::BisectError;
 use crate::bisect::build::Recipe;
-use crate::bisect::git::{Bisection, GitError, Limits, Repository};
+use crate::bisect::git::{Bisection, Limits, Repository};
 use crate::bisect::lab::{KernelLab, LabError, Trial};
 use crate::bisect::search::{Case as Wanted, Ending, Question, Search};
 use crate::bisect::state::{Identity, State, StateError, default_folder, hex};
 use crate::case::Case;
+use crate::cli::args::{BisectArgs, BuildingArgs};
+use crate::cli::bisect::text::{Teller, endings};
+use crate::cli::color::Styles;
+use crate::cli::error::{CliError, FAILED, LOST, USAGE};
 use crate::guest::Images;
-use crate::interrupt;
-use crate::load::suites::load_suites;
-use crate::select::Selection;
-use crate::style::Style;
-
-use super::args::SuiteArgs;
-use super::bisect_args::{BisectArgs, BuildingArgs};
-use super::bisect_images::between_kernels;
-use super::bisect_text::{Teller, endings};
-use super::{CliError, FAILED, LOST, Styles, USAGE};
-
-/// The exit status when a search stops before its end.
-pub(super) fn status(error: &BisectError) -> u8 {
-    match error {
-        BisectError::Lab(LabError::Interrupted) => interrupt::STATUS,
-        BisectError::History(GitError::NoRepository { .. } | GitError::NoCommit { .. })
-        | BisectError::Kept(StateError::Busy(_) | StateError::Another { .. } | StateError::NoPlace) => USAGE,
-        _ => LOST,
-    }
-}
-
-pub(super) fn bisect(args: &BisectArgs, styles: Styles) -> Result<u8, CliError> {
-    let cases = selected(&args.suite, Selection::from(&args.select), styles.out)?;
-    interrupt::watch()?;
-    match (&args.tree, &args.good, &args.bad) {
-        (Some(tree), Some(good), Some(bad)) => {
-            let repository = Repository::open(tree).map_err(BisectError::from)?;
-            in_tree(args, &repository, [good, bad], cases, styles)
-        }
-        _ => between_kernels(args, cases, styles),
-    }
-}
-
-/// The cases that are meant.
-pub(super) fn selected(suite: &SuiteArgs, selection: Selection, style: Style) -> Result<Vec<Case>, CliError> {
-    Ok(selection.apply(load_suites(&suite.paths)?.into_cases(style.color)?)?)
-}
 
 /// How kernels are built.
-pub(super) fn recipe(args: &BuildingArgs) -> Result<Recipe, CliError> {
+pub(in crate::cli) fn recipe(args: &BuildingArgs) -> Result<Recipe, CliError> {
     let name = args.arch.as_deref().unwrap_or(std::env::consts::ARCH);
     let arch = Arch::from_name(name).ok_or_else(|| {
         let known: Vec<&str> = Arch::ALL.iter().map(|arch| arch.name()).collect();
@@ -67,7 +34,8 @@ pub(super) fn recipe(args: &BuildingArgs) -> Result<Recipe, CliError> {
     })
 }
 
-fn in_tree(
+/// Searches a tree for the commit.
+pub(in crate::cli) fn in_tree(
     args: &BisectArgs,
     repository: &Repository,
     [good, bad]: [&String; 2],
@@ -134,7 +102,7 @@ fn open(args: &BisectArgs, identity: Identity) -> Result<(State, crate::bisect::
 }
 
 /// What is looked for, if the two ends can be its ends.
-pub(super) fn question(
+pub(in crate::cli) fn question(
     args: &BisectArgs,
     repository: &Repository,
     [good, bad]: [&String; 2],

@@ -1,24 +1,24 @@
 //! `kconform bisect --images`: between which of several kernels cases changed.
 
 use std::io::Write;
-use std::sync::Arc;
-use std::time::SystemTime;
 
 use crate::bisect::between::{Between, Found, Series, series};
 use crate::case::Case;
-use crate::document::{Document, SuiteIdentity, gather};
+use crate::cli::args::BisectArgs;
+use crate::cli::color::Styles;
+use crate::cli::diff::{says, steps};
+use crate::cli::error::{CliError, FAILED, LOST};
+use crate::cli::observe::observe;
+use crate::document::Document;
 use crate::guest::{Images, cache_dir};
 use crate::interrupt;
-use crate::report::Progress;
-use crate::run::{Options, run as run_cases};
 use crate::style::Style;
-use crate::targets::{Leaks, Target};
 
-use super::bisect_args::BisectArgs;
-use super::diff::{says, steps};
-use super::{CliError, FAILED, LOST, Styles};
-
-pub(super) fn between_kernels(args: &BisectArgs, cases: Vec<Case>, styles: Styles) -> Result<u8, CliError> {
+pub(in crate::cli) fn between_kernels(
+    args: &BisectArgs,
+    cases: Vec<Case>,
+    styles: Styles,
+) -> Result<u8, CliError> {
     if let Some(option) = args.building.given() {
         return Err(CliError::Usage(format!("{option} is for a tree, and means nothing with --images")));
     }
@@ -34,26 +34,8 @@ pub(super) fn between_kernels(args: &BisectArgs, cases: Vec<Case>, styles: Style
     Ok(exit_status(&document, &all))
 }
 
-/// What cases come to on kernels.
-pub(super) fn observe(cases: &Arc<[Case]>, targets: &[Target], quiet: bool, errors: Style) -> Document {
-    let jobs = std::thread::available_parallelism().map_or(1, usize::from);
-    let options = Options {
-        jobs,
-        rounds: Some(1),
-        until_fail: false,
-        guests: 1,
-        isolate: false,
-        leaks: Leaks::Ignored,
-    };
-    let mut progress = Progress::new(targets, cases, quiet, errors);
-    let started = SystemTime::now();
-    let runs = run_cases(cases, targets, options, &mut |target, event, _| progress.tell(target, event));
-    progress.end();
-    gather(cases, &runs, SuiteIdentity::default(), started)
-}
-
 /// Every case that changed, and from which kernel to which; the others are counted.
-pub(super) fn text(document: &Document, all: &[Series], style: Style) -> String {
+pub(in crate::cli) fn text(document: &Document, all: &[Series], style: Style) -> String {
     let mut out = String::new();
     for target in &document.targets {
         if let Some(lost) = &target.lost {

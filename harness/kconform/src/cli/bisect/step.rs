@@ -14,14 +14,14 @@ use crate::bisect::git::Repository;
 use crate::bisect::lab::{LabError, Trial, Tried};
 use crate::bisect::state::hex;
 use crate::case::Case;
+use crate::cli::args::BisectStepArgs;
+use crate::cli::bisect::tree::recipe;
+use crate::cli::cases::selected;
+use crate::cli::error::CliError;
 use crate::guest::{Images, cache_dir};
 use crate::interrupt;
 use crate::select::Selection;
 use crate::style::Style;
-
-use super::CliError;
-use super::bisect::{recipe, selected};
-use super::bisect_args::BisectStepArgs;
 
 const GOOD: u8 = 0;
 const BAD: u8 = 1;
@@ -31,7 +31,7 @@ const SKIP: u8 = 125;
 const ABORT: u8 = 128;
 
 /// What is to be said of a command line that is none; ends the process.
-pub(super) fn misused(error: &clap::Error) -> ! {
+pub(in crate::cli) fn misused(error: &clap::Error) -> ! {
     let is_step = std::env::args_os().nth(1).is_some_and(|word| word == "bisect-step");
     if is_step && error.use_stderr() {
         // A closed stream is no reason to tell git anything else.
@@ -41,7 +41,7 @@ pub(super) fn misused(error: &clap::Error) -> ! {
     error.exit()
 }
 
-pub(super) fn bisect_step(args: &BisectStepArgs, style: Style) -> ExitCode {
+pub(in crate::cli) fn bisect_step(args: &BisectStepArgs, style: Style) -> ExitCode {
     let status = match catch_unwind(AssertUnwindSafe(|| step(args, style))) {
         Ok(Ok(answer)) => told(&answer, args.building.expect_fail),
         Ok(Err(error)) => {
