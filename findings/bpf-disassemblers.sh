@@ -52,7 +52,7 @@ def insn(op, dst=0, src=0, off=0, imm=0):
     return struct.pack("<BBhi", op, dst | src << 4, off, imm)
 
 
-# The texts are those of the kernel's own disassembler, but for callx, which the kernel does not have.
+# Named more or less as the kernel prints them; callx is the compilers' alone.
 NAMES = {
     "r0 /= r1": insn(0x3f, 0, 1),
     "r0 s/= r1": insn(0x3f, 0, 1, 1),

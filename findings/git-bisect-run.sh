@@ -16,6 +16,7 @@
 #   status 1:                        first bad is c10, git bisect run says 0
 #   SIGSEGV (139):                   no first bad,     git bisect run says 117
 #   SIGQUIT (131):                   no first bad,     git bisect run says 125
+#   SIGHUP (129):                    no first bad,     git bisect run says 127
 #   tool is missing from c10 on:     first bad is c10, git bisect run says 0
 #   tool is missing in all commits:  no first bad,     git bisect run says 1
 #
@@ -56,6 +57,7 @@ bisect() {
     bisect "status 1" 'test "$(cat number)" -lt 10'
     bisect "SIGSEGV (139)" 'ulimit -c 0; test "$(cat number)" -lt 10 || sh -c "kill -SEGV \$\$"'
     bisect "SIGQUIT (131)" 'ulimit -c 0; test "$(cat number)" -lt 10 || sh -c "kill -QUIT \$\$"'
+    bisect "SIGHUP (129)" 'test "$(cat number)" -lt 10 || sh -c "kill -HUP \$\$"'
     bisect "tool is missing from c10 on" 'test "$(cat number)" -lt 10 || ./no-such-tool'
     bisect "tool is missing in all commits" './no-such-tool'
 } | tee ../seen
@@ -63,6 +65,7 @@ diff - ../seen <<'EOF' || { echo "the behaviour has changed" >&2; exit 1; }
 status 1:                        first bad is c10, git bisect run says 0
 SIGSEGV (139):                   no first bad,     git bisect run says 117
 SIGQUIT (131):                   no first bad,     git bisect run says 125
+SIGHUP (129):                    no first bad,     git bisect run says 127
 tool is missing from c10 on:     first bad is c10, git bisect run says 0
 tool is missing in all commits:  no first bad,     git bisect run says 1
 EOF

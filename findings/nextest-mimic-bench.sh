@@ -7,7 +7,7 @@
 # What happens: with `--list --format terse` libtest prints "NAME: benchmark", libtest-mimic "NAME: bench". nextest wants each
 #            line to end in ": test" or ": benchmark", and gives up the whole list: status 104, nothing runs, neither
 #            the other trials nor the tests of other binaries. `cargo test` runs all of them and is green.
-# Why it matters: whoever adds the first benchmark sees it work with `cargo test` and `cargo bench`, and CI runs nothing.
+# Why it matters: whoever adds the first benchmark sees it work with `cargo test`, and CI, which uses nextest, runs nothing.
 # Seen:
 #   cargo test: status 0, 2 passed
 #   libtest-mimic lists: speed: bench
