@@ -4,7 +4,6 @@
 //! wraps up the agent, [`qemu`] runs the two together, and [`snapshot`] spares the boot. Nothing here knows of cases: above the stream, a guest is
 //! no different from a child process or a board.
 
-pub mod apt;
 pub mod cache;
 pub mod commands;
 pub mod fetch;

@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 
 use kconform_abi::Arch;
 
-use super::fetch::FetchError;
+use super::FetchError;
 
 /// Debian's archive keys, of the package `debian-archive-keyring`.
 const KEYRINGS: &[&str] =

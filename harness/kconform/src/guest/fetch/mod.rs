@@ -1,5 +1,7 @@
 //! Fetching: from an image's package to a kernel in the cache.
 
+mod apt;
+
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,12 +11,12 @@ use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
 use tempfile::TempDir;
 
-use super::apt::{Apt, Package};
-use super::cache::{
+use crate::guest::cache::{
     CONFIG, CacheError, CachedKernel, MANIFEST, MODULES, Manifest, ManifestFile, VMLINUZ, cached,
     kernels_dir, sha256,
 };
-use super::image::{DebianKernel, Image, KernelSource};
+use crate::guest::image::{DebianKernel, Image, KernelSource};
+use apt::{Apt, Package};
 
 /// What a fetch is doing, for whoever watches it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
