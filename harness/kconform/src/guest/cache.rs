@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::image::{DebianKernel, Image, Images, KernelSource};
-use super::prune::{Fate, Kept, Pruned, elsewhere, is_idle, size_on_disk};
+use super::pruned::{Fate, Kept, Pruned, elsewhere, is_idle, size_on_disk};
 use super::stamp::{Known, seal};
 
 /// A kernel that is on this machine and ready to boot.

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use cpio::newc::{Builder, ModeFileType, trailer};
 use sha2::{Digest, Sha256};
 
-use super::cache::hex;
+use crate::hex::hex;
 
 /// Where the agent looks for modules to load, in the order of their names, before it looks for its port.
 pub const MODULES: &str = "modules";

@@ -1,7 +1,8 @@
 //! Guests: a kernel in QEMU with nothing but the agent in it, and a byte stream to that agent.
 //!
 //! [`image`] says what guests there are (`vm/*.yaml`), [`mod@fetch`] brings their kernels into the [`cache`], [`initramfs`]
-//! wraps up the agent, [`qemu`] runs the two together, and [`snapshot`] spares the boot. Nothing here knows of cases: above the stream, a guest is
+//! wraps up the agent, [`qemu`] runs the two together, and [`snapshot`] spares the boot
+//! ([`Guest::start`]). Nothing here knows of cases: above the stream, a guest is
 //! no different from a child process or a board.
 
 pub mod cache;
@@ -11,13 +12,16 @@ pub mod image;
 pub mod initramfs;
 pub mod own_kernel;
 pub mod prune;
+mod pruned;
 pub mod qemu;
 pub mod snapshot;
 mod stamp;
+mod start;
 #[cfg(test)]
 mod tests;
 
 pub use cache::{CachedKernel, cache_dir};
 pub use fetch::{FetchError, Progress, fetch};
 pub use image::{Image, ImageError, Images};
-pub use qemu::{BootSpec, Doing, Guest, GuestError, Hears, Start};
+pub use qemu::{BootSpec, Doing, Guest, GuestError, Hears};
+pub use start::Start;

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use kconform_abi::Arch;
 use sha2::{Digest, Sha256};
 
-use super::cache::hex;
 use super::image::{AgentPort, Image, Images, KernelFile, KernelSource};
 use super::qemu::has_second_serial;
+use crate::hex::hex;
 
 /// Why a file cannot be booted.
 #[derive(Debug, thiserror::Error)]

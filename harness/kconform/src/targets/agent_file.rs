@@ -6,8 +6,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use kconform_abi::Arch;
-
-use super::guest::is_of_this_build;
+use memchr::memmem;
 
 /// What a file is that is not the agent for an architecture.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,6 +34,31 @@ pub(super) fn look(path: &Path, arch: Arch) -> io::Result<Option<NoAgent>> {
     File::open(path)?.take(4096).read_to_end(&mut head)?;
     let amiss = of_head(&head, arch);
     if amiss.is_some() || is_of_this_build(path)? { Ok(amiss) } else { Ok(Some(NoAgent::Other)) }
+}
+
+/// An agent's binary holds the fingerprint of its sources as text; a running one says it too.
+pub(super) fn is_of_this_build(path: &Path) -> std::io::Result<bool> {
+    contains(&mut File::open(path)?, env!("KCONFORM_FINGERPRINT").as_bytes())
+}
+
+/// Whether a file contains something. A small buffer is read into again and again, as fresh memory for all of a file takes
+/// longer to be had than the file to be read.
+pub(super) fn contains(file: &mut impl Read, wanted: &[u8]) -> std::io::Result<bool> {
+    let overlap = wanted.len().saturating_sub(1);
+    let mut buffer = vec![0; overlap + (64 << 10)];
+    let mut kept = 0;
+    loop {
+        let read = file.read(&mut buffer[kept..])?;
+        let there = kept + read;
+        if memmem::find(&buffer[..there], wanted).is_some() {
+            return Ok(true);
+        }
+        if read == 0 {
+            return Ok(false);
+        }
+        kept = there.min(overlap);
+        buffer.copy_within(there - kept..there, 0);
+    }
 }
 
 /// What the first bytes say (elf(5)).

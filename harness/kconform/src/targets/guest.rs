@@ -3,7 +3,6 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs::File;
 use std::io::{Cursor, Read};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
@@ -13,7 +12,6 @@ use std::thread;
 use std::time::Duration;
 
 use kconform_abi::Arch;
-use memchr::memmem;
 
 use crate::checkout::checkout;
 use crate::guest::cache::claimed;
@@ -214,7 +212,9 @@ pub(crate) fn agent_for(wanted: Arch) -> Result<PathBuf, Unusable> {
     let Some(built) = places.iter().find(|path| path.is_file()).cloned() else {
         return Err(no_agent(arch, places.last().map_or(Path::new(""), PathBuf::as_path)));
     };
-    if !is_of_this_build(&built).map_err(|error| failed(format!("{}: {error}", built.display())))? {
+    if !agent_file::is_of_this_build(&built)
+        .map_err(|error| failed(format!("{}: {error}", built.display())))?
+    {
         return Err(stale(&built, arch));
     }
     Ok(built)
@@ -234,31 +234,6 @@ pub(crate) fn qemu(arch: Arch) -> Result<PathBuf, Unusable> {
 fn installed() -> Option<PathBuf> {
     let program = std::env::current_exe().ok()?.canonicalize().ok()?;
     Some(program.parent()?.parent()?.join("lib/kconform/agents"))
-}
-
-/// An agent's binary holds the fingerprint of its sources as text; a running one says it too.
-pub(super) fn is_of_this_build(path: &Path) -> std::io::Result<bool> {
-    contains(&mut File::open(path)?, env!("KCONFORM_FINGERPRINT").as_bytes())
-}
-
-/// Whether a file contains something. A small buffer is read into again and again, as fresh memory for all of a file takes
-/// longer to be had than the file to be read.
-fn contains(file: &mut impl Read, wanted: &[u8]) -> std::io::Result<bool> {
-    let overlap = wanted.len().saturating_sub(1);
-    let mut buffer = vec![0; overlap + (64 << 10)];
-    let mut kept = 0;
-    loop {
-        let read = file.read(&mut buffer[kept..])?;
-        let there = kept + read;
-        if memmem::find(&buffer[..there], wanted).is_some() {
-            return Ok(true);
-        }
-        if read == 0 {
-            return Ok(false);
-        }
-        kept = there.min(overlap);
-        buffer.copy_within(there - kept..there, 0);
-    }
 }
 
 fn wrong_agent(path: &Path, arch: &str, amiss: &agent_file::NoAgent) -> Unusable {

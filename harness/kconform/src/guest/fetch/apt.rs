@@ -11,7 +11,7 @@ use std::process::{Command, Output, Stdio};
 
 use kconform_abi::Arch;
 
-use super::FetchError;
+use super::error::FetchError;
 
 /// Debian's archive keys, of the package `debian-archive-keyring`.
 const KEYRINGS: &[&str] =

@@ -15,9 +15,10 @@ use super::error::{BootEnd, BootFailure, GuestError};
 use super::launch::{CONNECT, Launched};
 use super::scratch::Scratch;
 use super::{BootSpec, Doing, Guest};
-use crate::guest::cache::{hex, sha256};
+use crate::guest::cache::sha256;
 use crate::guest::image::AgentPort;
 use crate::guest::initramfs::{self, Module};
+use crate::hex::hex;
 
 /// Boots that are tried before a guest is given up.
 const ATTEMPTS: usize = 3;

@@ -9,6 +9,7 @@ mod error;
 mod launch;
 mod patience;
 mod process;
+mod progress;
 mod qmp;
 mod scratch;
 #[cfg(test)]
@@ -31,10 +32,10 @@ pub(super) use boot::Boot;
 pub use console::{Console, Line};
 pub use ending::wait_for_ended;
 pub use error::{BootEnd, BootFailure, GuestError};
-#[cfg(test)]
-pub(super) use patience::Progress;
 pub(super) use patience::{Late, Patient};
 pub(crate) use process::end_all;
+#[cfg(test)]
+pub(super) use progress::Progress;
 
 use super::cache::CachedKernel;
 use super::image::Image;
@@ -95,15 +96,6 @@ impl std::fmt::Debug for Hears<'_> {
     }
 }
 
-/// How to have a guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Start {
-    /// From a snapshot, wherever that can be.
-    Warm,
-    /// By a boot of its kernel.
-    Cold,
-}
-
 /// A guest that came up: its agent has spoken. Dropping it ends it.
 #[derive(Debug)]
 pub struct Guest {
@@ -133,20 +125,6 @@ impl Guest {
     pub fn boot(spec: &BootSpec<'_>) -> Result<Guest, GuestError> {
         let boot = Boot::new(spec)?;
         boot.run(boot.choice())
-    }
-
-    /// Has a guest. Warm, it comes of a snapshot of a guest of the same image, kernel, agent, QEMU and command line that
-    /// was saved when its agent had spoken: in a tenth of a second, and without the deaths that a boot may die. Where
-    /// there is no snapshot yet, one is made; where none can be had, the guest is booted, and its
-    /// [`remarks`](Guest::remarks) say why.
-    ///
-    /// # Errors
-    /// Those of [`boot`](Guest::boot).
-    pub fn start(spec: &BootSpec<'_>, start: Start) -> Result<Guest, GuestError> {
-        match start {
-            Start::Cold => Guest::boot(spec),
-            Start::Warm => super::snapshot::start(&Boot::new(spec)?),
-        }
     }
 
     /// What went wrong with its snapshot, for people; mostly nothing.

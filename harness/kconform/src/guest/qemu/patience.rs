@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::process::Process;
+use super::progress::Progress;
 
 /// How often it is looked how far QEMU has come.
 const GLANCE: Duration = Duration::from_millis(50);
@@ -15,15 +16,6 @@ const MOST: Duration = Duration::from_millis(200);
 /// How much longer than its limit something may take by the clock, and what it may take at least: a QEMU may be stopped.
 const HELD_UP: u32 = 3;
 const HELD_UP_LEAST: Duration = Duration::from_secs(60);
-
-/// What a process is doing, and what it has done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::guest) struct Progress {
-    /// Time that its threads have had on CPUs.
-    pub worked: Duration,
-    /// One of them would go on if it could: it waits for a CPU or a disk, or is stopped.
-    pub waits: bool,
-}
 
 /// Counts the time that a process works or rests.
 struct Stopwatch<L> {
@@ -134,20 +126,6 @@ impl Read for Patient<'_> {
     }
 }
 
-/// Time on CPUs in seconds, and a state, of a line of /proc/PID/task/TID/stat (proc(5)), behind the name, which may hold
-/// anything.
-pub(super) fn of_thread(stat: &str) -> Option<Progress> {
-    /// Ticks a second that proc(5) counts in: USER_HZ, which is the same on all our architectures (asm-generic/param.h).
-    const TICKS: u64 = 100;
-    let (_, fields) = stat.rsplit_once(") ")?;
-    let mut fields = fields.split(' ');
-    let state = fields.next()?;
-    let mut times = fields.skip(10).map_while(|field| field.parse::<u64>().ok());
-    let ticks = times.next()? + times.next()?;
-    let worked = Duration::from_millis(ticks * 1000 / TICKS);
-    Some(Progress { worked, waits: matches!(state, "R" | "D" | "T" | "t") })
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -192,15 +170,6 @@ mod tests {
         let begun = Instant::now();
         let mut stopwatch = Stopwatch::new(Progress::default, begun);
         assert_eq!(stopwatch.counted(begun + ms(10_000)), MOST);
-    }
-
-    #[rstest]
-    #[case("7 (qemu) R) x) S 1 7 7 0 -1 4 1 2 3 4 150 50 0 0 20 0", 2000, false)]
-    #[case("7 (CPU 0/TCG) R 1 7 7 0 -1 4 1 2 3 4 0 1 0 0 20 0", 10, true)]
-    #[case("7 (qemu) D 1 7 7 0 -1 4 1 2 3 4 0 0 0 0 20 0", 0, true)]
-    #[case("7 (qemu) T 1 7 7 0 -1 4 1 2 3 4 0 0 0 0 20 0", 0, true)]
-    fn a_thread_says_what_it_does(#[case] stat: &str, #[case] worked: u64, #[case] waits: bool) {
-        assert_eq!(of_thread(stat), Some(Progress { worked: ms(worked), waits }));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::patience::{Progress, of_thread};
+use super::progress::{Progress, of_thread};
 use crate::interrupt;
 
 /// A running QEMU. Dropping it ends it.

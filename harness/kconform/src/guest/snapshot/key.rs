@@ -8,8 +8,8 @@ use std::path::Path;
 use kconform_plan::WIRE_VERSION;
 use sha2::{Digest, Sha256};
 
-use crate::guest::cache::hex;
 use crate::guest::qemu::{Accelerator, Boot, Machine, Memory, arguments, describing, identity, is_described};
+use crate::hex::hex;
 
 /// Changes when snapshots of earlier builds can no longer be used, for a reason that no ingredient tells.
 const FORMAT: u32 = 3;

@@ -31,7 +31,7 @@ use kconform_plan::{FromAgent, Plan, ToAgent, WireError, read_frame, write_frame
 pub use store::Listed;
 
 use super::image::Images;
-use super::prune::Pruned;
+use super::pruned::Pruned;
 use super::qemu::{
     Accel, Accelerator, Boot, BootEnd, BootSpec, Choice, Guest, GuestError, Late, Memory, Patient,
 };

@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use super::checksum;
 use super::key::Key;
 use crate::guest::image::Images;
-use crate::guest::prune::{Fate, Kept, Pruned, elsewhere, is_idle, size_on_disk};
+use crate::guest::pruned::{Fate, Kept, Pruned, elsewhere, is_idle, size_on_disk};
 
 /// The guest's memory, sparse.
 pub(super) const MEMORY: &str = "memory";

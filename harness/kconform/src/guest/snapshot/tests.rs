@@ -18,11 +18,12 @@ use super::key::Key;
 use super::store::{MEMORY, Store, image_of};
 use super::trouble::{Dead, Trouble};
 use super::{ANSWER, answers, prune};
+use crate::guest::Start;
 use crate::guest::cache::at;
 use crate::guest::image::{Image, Images};
-use crate::guest::prune::Fate;
+use crate::guest::pruned::Fate;
 use crate::guest::qemu::tests::Real;
-use crate::guest::qemu::{Accelerator, Boot, BootSpec, Guest, Hears, Late, Patient, Progress, Start};
+use crate::guest::qemu::{Accelerator, Boot, BootSpec, Guest, Hears, Late, Patient, Progress};
 
 /// What would be booted, with nothing but itself.
 struct Parts {

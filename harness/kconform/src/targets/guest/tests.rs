@@ -5,6 +5,7 @@
 use std::io;
 use std::os::unix::process::ExitStatusExt;
 
+use super::agent_file::contains;
 use super::*;
 use crate::checkout::checkout_of;
 use crate::guest::Images;
