@@ -1,6 +1,6 @@
 //! What reads our reports elsewhere, each a program of others' behind a few lines of Python. `tools/kunit-parser`,
 //! `tools/validators` and Debian's `chromium` and `chromium-driver` bring them; where one is missing there is nothing to
-//! compare with, and the test says so. `.ci/run` sets the variables by which each must be there.
+//! compare with, and the test says so. `ci/gate` sets the variables by which each must be there.
 
 use std::ffi::OsStr;
 use std::io::Write;
