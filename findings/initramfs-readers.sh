@@ -31,7 +31,7 @@ cd "$scratch"
 command -v qemu-system-x86_64 >/dev/null || missing "qemu-system-x86_64; apt-get install qemu-system-x86"
 command -v python3 >/dev/null || missing python3
 (apt-get download -qq -o APT::Sandbox::User=root linux-image-6.1.0-50-cloud-amd64=6.1.176-1 cpio=2.13+dfsg-7.1 \
-    busybox-static=1:1.35.0-4+deb12u1+b1 >&2 && for package in *.deb; do dpkg-deb -x "$package" debian; done) || missing "Debian's packages"
+    busybox-static=1:1.35.0-4+deb12u1+b1 >&2 && for package in *.deb; do dpkg-deb -x "$package" debian; done) || missing "Debian's packages of this version"
 cat >archive.py <<'EOF'
 import itertools
 
@@ -70,7 +70,8 @@ EOF
 python3 archive.py
 timeout 100 qemu-system-x86_64 -accel tcg -cpu qemu64,cx16=off -m 256 -nodefaults -display none -no-reboot -serial stdio \
     -kernel debian/boot/vmlinuz-6.1.0-50-cloud-amd64 -initrd guest.cpio -append "console=ttyS0 panic=-1 quiet" </dev/null >console ||
-    missing "a guest that comes up"
+    missing "a guest that ends"
+grep --quiet '^seen after' console || missing "a guest that comes up"
 mkdir there
 (cd there && "$(find "$scratch/debian" -type f -name cpio -path '*/bin/*')" --extract --make-directories --quiet <../tried.cpio) || true
 for file in twice first second folder/inner after; do
