@@ -5,6 +5,7 @@
 mod arguments;
 pub mod bisect;
 mod btf;
+mod cache_folder;
 pub mod case;
 mod checkout;
 pub mod cli;

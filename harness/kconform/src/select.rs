@@ -20,11 +20,26 @@ pub struct Selection {
 impl Selection {
     /// Whether a case is meant.
     pub fn contains(&self, case: &Case) -> bool {
-        let wanted =
-            |pattern: &String| if self.exact { case.id == *pattern } else { matches(pattern, &case.id) };
+        self.means(&case.id, &case.tags)
+    }
+
+    /// Whether a case with this id and these tags is meant.
+    pub fn means(&self, id: &str, tags: &[String]) -> bool {
+        let wanted = |pattern: &String| if self.exact { id == pattern } else { matches(pattern, id) };
         (self.patterns.is_empty() || self.patterns.iter().any(wanted))
-            && (self.tags.is_empty() || self.tags.iter().any(|tag| case.tags.contains(tag)))
-            && !self.exclude.iter().any(|pattern| matches(pattern, &case.id))
+            && (self.tags.is_empty() || self.tags.iter().any(|tag| tags.contains(tag)))
+            && !self.exclude.iter().any(|pattern| matches(pattern, id))
+    }
+
+    /// Whether a case of this suite may be meant, as far as its name tells.
+    pub fn may_mean(&self, suite: &str) -> bool {
+        let ids_begin = format!("{suite}::");
+        let wanted = |pattern: &String| match self.exact {
+            true => pattern.starts_with(&ids_begin),
+            false => !is_glob(pattern) || may_begin(pattern, &ids_begin),
+        };
+        let excluded = |pattern: &String| !is_glob(pattern) && ids_begin.contains(pattern.as_str());
+        (self.patterns.is_empty() || self.patterns.iter().any(wanted)) && !self.exclude.iter().any(excluded)
     }
 
     /// Keeps the cases that are meant.
@@ -59,7 +74,25 @@ impl Selection {
 }
 
 fn matches(pattern: &str, id: &str) -> bool {
-    if pattern.contains(['*', '?']) { WildMatch::new(pattern).matches(id) } else { id.contains(pattern) }
+    if is_glob(pattern) { WildMatch::new(pattern).matches(id) } else { id.contains(pattern) }
+}
+
+fn is_glob(pattern: &str) -> bool {
+    pattern.contains(['*', '?'])
+}
+
+/// Whether a pattern matches any text that begins so.
+fn may_begin(pattern: &str, beginning: &str) -> bool {
+    let (mut pattern, mut beginning) = (pattern.chars(), beginning.chars());
+    loop {
+        match (pattern.next(), beginning.next()) {
+            // Whatever follows the first `*` can be in what follows the beginning.
+            (Some('*'), _) | (_, None) => return true,
+            (Some('?'), Some(_)) => {}
+            (Some(wanted), Some(is)) if wanted == is => {}
+            _ => return false,
+        }
+    }
 }
 
 /// Nothing is meant.
@@ -70,4 +103,32 @@ pub struct NothingSelected {
     pub what: String,
     /// What may have been meant.
     pub nearest: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::Selection;
+
+    proptest! {
+        /// A suite that is ruled out by its name has no case that is meant.
+        #[test]
+        fn what_is_ruled_out_is_not_meant(
+            suite in "[ab/]{1,4}",
+            name in "[ab:]{1,4}",
+            pattern in "[ab/:*?]{1,6}",
+            exclude in proptest::option::of("[ab/:*?]{1,4}"),
+            exact: bool,
+        ) {
+            let selection = Selection {
+                patterns: vec![pattern],
+                exact,
+                exclude: exclude.into_iter().collect(),
+                ..Selection::default()
+            };
+            let id = format!("{suite}::{name}");
+            prop_assert!(selection.may_mean(&suite) || !selection.means(&id, &[]));
+        }
+    }
 }

@@ -18,7 +18,8 @@ use crate::case::Case;
 use crate::guest::qemu::wait_for_ended;
 use crate::interrupt;
 use crate::judge::Verdict;
-use crate::load::suites::{SuiteError, load_suites};
+use crate::load::selected::Listing;
+use crate::load::suites::{SuiteError, list_suites};
 use crate::report::failures;
 use crate::run::TargetRun;
 use crate::style::Style;
@@ -71,7 +72,7 @@ fn gather(paths: &[&Path]) -> Result<(Vec<Trial>, Vec<Shared>), TrialsError> {
         Some(named) => std::env::split_paths(&named).collect(),
         None => paths.iter().map(|path| path.to_path_buf()).collect(),
     };
-    let cases = Arc::new(load_suites(&paths)?.into_cases(false)?);
+    let cases = Arc::new(list_suites(&paths)?);
     let images = images(None).map_err(ChooseError::from)?;
     let names = std::env::var("KCONFORM_TARGETS").unwrap_or_else(|_| TARGETS.into());
     let mut trials = Vec::new();
@@ -82,19 +83,20 @@ fn gather(paths: &[&Path]) -> Result<(Vec<Trial>, Vec<Shared>), TrialsError> {
         let missing = target.ready().err().filter(|unusable| unusable.not_set_up && !guests_required());
         let worker = Arc::new(Mutex::new(Worker::new(target).checking_leaks(Leaks::Looked, true)));
         workers.push(worker.clone());
-        trials.extend((0..cases.len()).map(|nth| trial(name, &cases, nth, &worker, missing.as_ref())));
+        let trial = |of: (usize, &str)| trial(name, &cases, of, &worker, missing.as_ref());
+        trials.extend(cases.ids().map(trial));
     }
     Ok((trials, workers))
 }
 
 fn trial(
     name: &str,
-    cases: &Arc<Vec<Case>>,
-    nth: usize,
+    cases: &Arc<Listing>,
+    (file, id): (usize, &str),
     worker: &Shared,
     missing: Option<&Unusable>,
 ) -> Trial {
-    let title = format!("{name}::{}", cases[nth].id);
+    let title = format!("{name}::{id}");
     if let Some(unusable) = missing {
         let reason = unusable.to_string();
         // nextest takes a trial that ignores itself for a pass, but knows the flag.
@@ -102,8 +104,8 @@ fn trial(
         return Trial::ignorable_test(title, move || Ok(Completion::ignored_with(reason)))
             .with_ignored_flag(flagged);
     }
-    let (name, cases, worker) = (name.to_owned(), cases.clone(), worker.clone());
-    Trial::ignorable_test(title, move || run(&name, &cases[nth], &worker))
+    let (name, id, cases, worker) = (name.to_owned(), id.to_owned(), cases.clone(), worker.clone());
+    Trial::ignorable_test(title, move || run(&name, cases.case(file, &id)?, &worker))
 }
 
 fn run(name: &str, case: &Case, worker: &Shared) -> Result<Completion, Failed> {

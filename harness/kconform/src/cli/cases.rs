@@ -1,7 +1,7 @@
 //! Which cases a command is for.
 
 use crate::case::Case;
-use crate::load::suites::load_suites;
+use crate::load::suites::choose_cases;
 use crate::select::Selection;
 use crate::style::Style;
 
@@ -21,5 +21,5 @@ impl From<&SelectArgs> for Selection {
 
 /// The cases that are meant.
 pub(super) fn selected(suite: &SuiteArgs, selection: Selection, style: Style) -> Result<Vec<Case>, CliError> {
-    Ok(selection.apply(load_suites(&suite.paths)?.into_cases(style.color)?)?)
+    Ok(choose_cases(&suite.paths, &selection, style.color)?.cases)
 }

@@ -7,7 +7,7 @@ use kconform_abi::Arch;
 
 use crate::case::Case;
 use crate::interrupt;
-use crate::load::suites::load_suites;
+use crate::load::suites::{SuiteError, choose_cases, load_suites};
 use crate::report::{explain as words, layouts, prototypes, verdicts};
 use crate::run::{Options, run};
 use crate::select::{NothingSelected, Selection};
@@ -23,22 +23,26 @@ const MOST: usize = 5;
 
 pub(super) fn explain(args: &ExplainArgs, style: Style) -> Result<u8, CliError> {
     let arch = arch(&args.target)?;
-    let suites = load_suites(&args.suite.paths)?;
-    let is_id = |case: &Case| case.id == args.case;
-    if kconform_abi::syscall_known(&args.case) && !suites.loaded.cases.iter().any(is_id) {
+    // An id has `::` in it, and no name.
+    if kconform_abi::syscall_known(&args.case) {
+        let suites = load_suites(&args.suite.paths)?;
         let words = prototypes(&args.case, arch, &suites.loaded.cases, style);
         write!(std::io::stdout().lock(), "{words}")?;
         return Ok(0);
     }
-    if crate::uapi::is_known(&args.case) && !suites.loaded.cases.iter().any(is_id) {
+    if crate::uapi::is_known(&args.case) {
         write!(std::io::stdout().lock(), "{}", layouts(&args.case, arch, style))?;
         return Ok(0);
     }
-    let cases = suites.into_cases(style.color)?;
     let only = |exact| Selection { patterns: vec![args.case.clone()], exact, ..Selection::default() };
+    let chosen = |exact| choose_cases(&args.suite.paths, &only(exact), style.color);
     // A whole id means that case alone, even where others have it as a part of theirs.
-    let exact = cases.iter().any(is_id);
-    let cases = only(exact).apply(cases).map_err(|error| or_name(error, &args.case))?;
+    let whole = if args.case.contains("::") { chosen(true).ok() } else { None };
+    let cases = match whole.map_or_else(|| chosen(false), Ok) {
+        Ok(chosen) => chosen.cases,
+        Err(SuiteError::Nothing(nothing)) => return Err(or_name(nothing, &args.case).into()),
+        Err(error) => return Err(error.into()),
+    };
     let mut out = std::io::stdout().lock();
     for case in cases.iter().take(MOST) {
         writeln!(out, "{}", words(case, arch, style))?;

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use crate::case::Case;
-use crate::load::suites::load_suites;
+use crate::load::suites::choose_cases;
 use crate::select::Selection;
 use crate::style::Style;
 
@@ -11,8 +11,7 @@ use super::args::{Format, ListArgs};
 use super::error::CliError;
 
 pub(super) fn list(args: &ListArgs, style: Style) -> Result<u8, CliError> {
-    let cases = load_suites(&args.suite.paths)?.into_cases(style.color)?;
-    let cases = Selection::from(&args.select).apply(cases)?;
+    let cases = choose_cases(&args.suite.paths, &Selection::from(&args.select), style.color)?.cases;
     let mut out = std::io::stdout().lock();
     match args.format {
         Format::Text => {

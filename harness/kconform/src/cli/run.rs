@@ -9,7 +9,8 @@ use crate::document::{Document, SuiteIdentity, Trouble, TroubleKind, identity};
 use crate::guest::Start;
 use crate::interrupt;
 use crate::load::SuiteFile;
-use crate::load::suites::load_suites;
+use crate::load::selected::Contents;
+use crate::load::suites::choose_cases;
 use crate::report::{Outputs, Progress, Run, failures, passes, set_up, summary};
 use crate::run::enough::{self, Demands, Lack};
 use crate::run::{Options, TargetRun, exit_status, run as run_cases};
@@ -33,13 +34,14 @@ pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
     let mut chosen = choose(&args.targets, &args.kernels, args.images.as_deref());
     let _early = chosen.as_mut().ok().map(|chosen| start_guests(&mut chosen.targets, args));
     // What is wrong with case files is said first.
-    let suites = load_suites(&args.suite.paths)?;
-    let read = suites.files.iter().map(SuiteFile::name_and_text);
-    let identity = SuiteIdentity {
-        forge: forge(|name| std::env::var(name).ok()),
-        ..identity(read, suites.loaded.cases.len())
+    let meant = choose_cases(&args.suite.paths, &Selection::from(&args.select), style.color)?;
+    // Only reports say which files there are.
+    let identity = match args.reports.is_empty() {
+        true => SuiteIdentity::default(),
+        false => of_all(&meant.contents()?),
     };
-    let mut cases = Selection::from(&args.select).apply(suites.into_cases(style.color)?)?;
+    let unread = meant.note().filter(|_| !args.quiet);
+    let mut cases = meant.cases;
     let shard = args.shard.map(|wish| shard::keep(wish, args.times.as_deref(), &mut cases)).transpose()?;
     let cases: Arc<[Case]> = cases.into();
     let chosen = chosen?;
@@ -47,7 +49,7 @@ pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
         true => Box::new(std::io::stderr()),
         false => Box::new(std::io::stdout().lock()),
     };
-    for note in &chosen.notes {
+    for note in chosen.notes.iter().chain(&unread) {
         seen_or(writeln!(out, "{} {note}", style.warn("note:")))?;
     }
     let run = Run { cases: &cases, suite: identity, shard, started: SystemTime::now() };
@@ -70,6 +72,12 @@ pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
     }
     seen_or(told)?;
     Ok(enough::exit_status(exit_status(&runs), &lacks))
+}
+
+/// Which case files there are.
+fn of_all(contents: &Contents) -> SuiteIdentity {
+    let read = contents.files.iter().map(SuiteFile::name_and_text);
+    SuiteIdentity { forge: forge(|name| std::env::var(name).ok()), ..identity(read, contents.cases) }
 }
 
 /// What is to be said after the summary.

@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::cache_folder::cache_folder;
+
 use super::image::{DebianKernel, Image, Images, KernelSource};
 use super::pruned::{Fate, Kept, Pruned, elsewhere, is_idle, size_on_disk};
 use super::stamp::{Known, seal};
@@ -185,11 +187,7 @@ pub(super) const MODULES: &str = "modules";
 /// # Errors
 /// [`CacheError::NoPlace`] when no environment variable says where.
 pub fn cache_dir() -> Result<PathBuf, CacheError> {
-    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-    set("KCONFORM_CACHE")
-        .or_else(|| set("XDG_CACHE_HOME").map(|directory| directory.join("kconform")))
-        .or_else(|| set("HOME").map(|home| home.join(".cache/kconform")))
-        .ok_or(CacheError::NoPlace)
+    cache_folder().ok_or(CacheError::NoPlace)
 }
 
 /// Where all kernels are.

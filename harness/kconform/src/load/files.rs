@@ -38,7 +38,7 @@ pub fn read(root: &Path, paths: &[PathBuf]) -> Result<Vec<SuiteFile>, Error> {
     for path in paths {
         found.add(root, path)?;
     }
-    found.read()
+    found.into_entries().iter().map(Entry::read).collect()
 }
 
 /// Like [`read`], each path with the root that it has by [`root_of`].
@@ -46,11 +46,16 @@ pub fn read(root: &Path, paths: &[PathBuf]) -> Result<Vec<SuiteFile>, Error> {
 /// # Errors
 /// What cannot be read, or holds nothing.
 pub fn read_each(paths: &[PathBuf]) -> Result<Vec<SuiteFile>, Error> {
+    find_each(paths)?.iter().map(Entry::read).collect()
+}
+
+/// Like [`read_each`], without reading them.
+pub(super) fn find_each(paths: &[PathBuf]) -> Result<Vec<Entry>, Error> {
     let mut found = Found::default();
     for path in paths {
         found.add(&root_of(path), path)?;
     }
-    found.read()
+    Ok(found.into_entries())
 }
 
 /// The directory of all cases that a path belongs to: the nearest one above it, or itself, that has a `probes.yaml` or is
@@ -67,9 +72,19 @@ fn shared_probes(root: &Path) -> PathBuf {
 }
 
 /// A file as it is shown to people, and the name of its suite.
-struct Entry {
+pub(super) struct Entry {
     path: PathBuf,
-    suite: Arc<str>,
+    pub suite: Arc<str>,
+}
+
+impl Entry {
+    pub(super) fn read(&self) -> Result<SuiteFile, Error> {
+        let path = &self.path;
+        let bytes = std::fs::read(path).map_err(|source| Error::Io { path: path.clone(), source })?;
+        // What is not UTF-8 is replaced here, and refused when the text is read, with its place.
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        Ok(SuiteFile { suite: self.suite.clone(), file: Arc::new(File { path: path.clone(), text }) })
+    }
 }
 
 /// Files by their real paths, so that one that is named in two ways is read once.
@@ -134,14 +149,7 @@ impl Found {
         Ok(())
     }
 
-    fn read(self) -> Result<Vec<SuiteFile>, Error> {
-        let read = |entry: Entry| {
-            let bytes = std::fs::read(&entry.path);
-            let bytes = bytes.map_err(|source| Error::Io { path: entry.path.clone(), source })?;
-            // What is not UTF-8 is replaced here, and refused when the text is read, with its place.
-            let text = String::from_utf8_lossy(&bytes).into_owned();
-            Ok(SuiteFile { suite: entry.suite, file: Arc::new(File { path: entry.path, text }) })
-        };
-        self.files.into_values().map(read).collect()
+    fn into_entries(self) -> Vec<Entry> {
+        self.files.into_values().collect()
     }
 }

@@ -1,11 +1,13 @@
 //! Case files become cases: the text is read into a tree ([`crate::yaml`]), tables are expanded ([`crate::expand`]), and what
-//! comes of it is checked word by word. Reading gives cases *and* all mistakes. No I/O but in [`files`].
+//! comes of it is checked word by word. Reading gives cases *and* all mistakes. No I/O but in [`files`], and in `index`, which
+//! remembers which cases a file holds.
 
 mod call;
 pub mod carried;
 mod case_reader;
 mod expr;
 pub mod files;
+mod index;
 pub mod message;
 mod named;
 pub(crate) mod names;
@@ -15,7 +17,8 @@ mod piece;
 mod probes;
 mod prototype;
 mod requires;
-mod settings;
+pub mod selected;
+pub(crate) mod settings;
 mod sizes;
 mod steps;
 mod suite;
@@ -57,6 +60,10 @@ impl SuiteFile {
     /// What tells it from other files: the name of its suite, and its text.
     pub fn name_and_text(&self) -> (&str, &str) {
         (&self.suite, &self.file.text)
+    }
+
+    fn is_shared(&self) -> bool {
+        &*self.suite == SHARED_PROBES
     }
 }
 

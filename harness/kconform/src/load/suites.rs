@@ -2,10 +2,14 @@
 
 use std::path::PathBuf;
 
+use crate::cache_folder::cache_folder;
 use crate::case::Case;
 use crate::checkout::checkout;
+use crate::place::Mistake;
+use crate::select::{NothingSelected, Selection};
 
-use super::{Loaded, SuiteFile, carried, files, load, message};
+use super::selected::{Contents, Listing, Sources};
+use super::{Loaded, files, load, message};
 
 /// Why there are no cases to run.
 #[derive(Debug, thiserror::Error)]
@@ -21,6 +25,15 @@ pub enum SuiteError {
         /// The messages.
         text: String,
     },
+    /// There are cases, but none of them is meant.
+    #[error(transparent)]
+    Nothing(#[from] NothingSelected),
+}
+
+impl SuiteError {
+    fn mistakes(mistakes: &[Mistake], color: bool) -> SuiteError {
+        SuiteError::Mistakes { count: mistakes.len(), text: message::render(mistakes, color) }
+    }
 }
 
 /// The folder to read when none is named: `cases` here, or that of the checkout that kconform is in. Neither is
@@ -37,25 +50,34 @@ pub fn default_folder() -> Option<PathBuf> {
     }
 }
 
-/// Reads case files, mistakes and all: those below `paths`, or else those of [`default_folder`].
+/// The case files below `paths`, or else those of [`default_folder`], or else those that kconform carries.
+///
+/// # Errors
+/// What cannot be read.
+fn sources(paths: &[PathBuf]) -> Result<Sources, SuiteError> {
+    let cache = cache_folder();
+    Ok(match (paths, default_folder()) {
+        ([], Some(folder)) => Sources::find(&[folder], cache)?,
+        ([], None) => Sources::carried(cache),
+        (paths, _) => Sources::find(paths, cache)?,
+    })
+}
+
+/// Reads all case files, mistakes and all: those below `paths`, or else those of [`default_folder`].
 ///
 /// # Errors
 /// What cannot be read.
 pub fn load_suites(paths: &[PathBuf]) -> Result<Suites, SuiteError> {
-    let found = match (paths, default_folder()) {
-        ([], Some(folder)) => files::read_each(&[folder])?,
-        ([], None) => carried::files(),
-        (paths, _) => files::read_each(paths)?,
-    };
-    Ok(Suites { loaded: load(&found), files: found })
+    let found = sources(paths)?.read()?;
+    Ok(Suites { loaded: load(&found), files: found.len() })
 }
 
 /// What was read.
 pub struct Suites {
     /// The cases and the mistakes.
     pub loaded: Loaded,
-    /// The files that were read.
-    pub files: Vec<SuiteFile>,
+    /// How many files were read.
+    pub files: usize,
 }
 
 impl Suites {
@@ -64,10 +86,75 @@ impl Suites {
     /// # Errors
     /// All mistakes, in one text.
     pub fn into_cases(self, color: bool) -> Result<Vec<Case>, SuiteError> {
-        let mistakes = &self.loaded.mistakes;
-        if mistakes.is_empty() {
-            return Ok(self.loaded.cases);
+        into_cases(self.loaded, color)
+    }
+}
+
+fn into_cases(loaded: Loaded, color: bool) -> Result<Vec<Case>, SuiteError> {
+    match &*loaded.mistakes {
+        [] => Ok(loaded.cases),
+        mistakes => Err(SuiteError::mistakes(mistakes, color)),
+    }
+}
+
+/// Counts the cases of all files, and finds their mistakes; parses only files of which nothing is remembered.
+///
+/// # Errors
+/// What cannot be read.
+pub fn contents(paths: &[PathBuf]) -> Result<Contents, SuiteError> {
+    Ok(sources(paths)?.contents()?)
+}
+
+/// All cases by their names; parses only files of which nothing is remembered.
+///
+/// # Errors
+/// What cannot be read, and mistakes.
+pub fn list_suites(paths: &[PathBuf]) -> Result<Listing, SuiteError> {
+    sources(paths)?.listing()?.map_err(|mistakes| SuiteError::mistakes(&mistakes, false))
+}
+
+/// The cases that are meant.
+pub struct Chosen {
+    /// In the order of the files.
+    pub cases: Vec<Case>,
+    unread: usize,
+    sources: Sources,
+}
+
+/// Reads the cases that are meant, and as few files as that takes: mistakes in others are not seen.
+///
+/// # Errors
+/// What cannot be read, mistakes, and what selects nothing.
+pub fn choose_cases(paths: &[PathBuf], selection: &Selection, color: bool) -> Result<Chosen, SuiteError> {
+    let sources = sources(paths)?;
+    let selected = sources.select(selection)?;
+    let (unread, cases) = (selected.unread, into_cases(selected.loaded, color)?);
+    match selection.apply(cases) {
+        Ok(cases) => Ok(Chosen { cases, unread, sources }),
+        Err(nothing) if unread == 0 => Err(nothing.into()),
+        // The nearest may be anywhere, and a pattern does select something if its cases only lack a tag.
+        Err(_) => {
+            let cases = into_cases(load(&sources.read()?), color)?;
+            Ok(Chosen { cases: selection.apply(cases)?, unread: 0, sources })
         }
-        Err(SuiteError::Mistakes { count: mistakes.len(), text: message::render(mistakes, color) })
+    }
+}
+
+impl Chosen {
+    /// What all files hold, read or not.
+    ///
+    /// # Errors
+    /// What cannot be read.
+    pub fn contents(&self) -> Result<Contents, SuiteError> {
+        Ok(self.sources.contents()?)
+    }
+
+    /// What is to be said of files that were not read.
+    pub fn note(&self) -> Option<String> {
+        let all = self.sources.count();
+        let unread = self.unread;
+        (unread > 0).then(|| {
+            format!("{unread} of {all} case files hold none of these cases and were not read; `kconform check` reads all")
+        })
     }
 }

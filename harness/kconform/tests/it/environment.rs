@@ -10,7 +10,7 @@ fn root() -> PathBuf {
 /// Sources that read variables whose names they are given, and how the names stand there.
 const BY_NAME: &[(&str, &[&str])] = &[
     ("harness/kconform/src/bisect/state.rs", &["set(\""]),
-    ("harness/kconform/src/guest/cache.rs", &["set(\""]),
+    ("harness/kconform/src/cache_folder.rs", &["set(\""]),
     ("harness/kconform/src/cli/color.rs", &["variable(\"", "set(\""]),
     ("harness/kconform/src/cli/run.rs", &["of(\""]),
     ("harness/kconform/src/cli/shard.rs", &[]),

@@ -35,6 +35,7 @@ mod program;
 #[path = "../readers/mod.rs"]
 mod readers;
 mod reports;
+mod selection;
 mod settings;
 mod shards;
 mod ssh;
