@@ -5,10 +5,11 @@ use std::sync::Arc;
 use kconform_plan::{Left, ObjectKind, Trace};
 
 use super::parked::{also, not_again};
-use super::{Broken, Case, Fault, LastWords, Verdict};
+use super::{Case, Fault, Verdict};
 use crate::load::{SuiteFile, load};
 use crate::place::File;
 use crate::targets::leaks::outlived;
+use crate::targets::{Broken, LastWords};
 
 pub(super) fn case() -> Case {
     let text = "cases:\n  - {name: one, steps: [{close: [0]}]}\n".to_owned();

@@ -2,6 +2,7 @@
 //! a fresh agent when one is lost, so that a fault costs one case.
 
 mod changes;
+mod fault;
 mod neighbours;
 mod parked;
 #[cfg(test)]
@@ -12,27 +13,24 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kconform_plan::{BtfAnswer, BtfQuery, Observation, Plan, SetSysctl, Sysctl, Trace, WireError};
+use kconform_plan::{BtfAnswer, BtfQuery, Observation, Plan, SetSysctl, Sysctl, Trace};
 
 use super::leaks::Leaks;
 use super::seed::GuestSeed;
-use super::session::POWERED_OFF;
-use super::{Broken, LastWords, Opened, Target, Unusable};
+use super::{Opened, Target, Unusable};
 use crate::case::{Case, Probe};
 use crate::guest::{Doing, Hears};
 use crate::interrupt;
-use crate::judge::{Failure, FailureKind, Found, Verdict, judge, judge_probe};
+use crate::judge::{Found, Verdict, judge, judge_probe};
 use crate::kernel::{Kernel, Unmet};
 use crate::lower::{Lowered, lower, lower_probe};
 use changes::Before;
+use fault::Fault;
 use neighbours::{Neighbours, Suspects};
 use parked::Parked;
 
 /// How many agents in a row may be lost without a single result before the target is given up.
 const MOST_LOSSES: u32 = 20;
-
-/// How many lines of the console go with an agent that was lost without a fault of its kernel.
-const LAST_LINES: usize = 8;
 
 /// What came of a case.
 #[derive(Clone, Debug)]
@@ -150,106 +148,6 @@ fn spent_remark(why: &str) -> String {
 struct Flight {
     waiting: Waiting,
     lowered: Lowered,
-}
-
-/// Why a case has no observation, or none that can be trusted.
-#[derive(Clone, Debug)]
-enum Fault {
-    /// The kernel came to harm.
-    Kernel { what: String, console: Vec<String> },
-    /// Nothing was heard any more.
-    Silent { what: String, console: Vec<String> },
-    /// The agent went away.
-    Gone(String),
-    /// What holds the agent died by itself, or was stopped.
-    Outside(String),
-}
-
-impl Fault {
-    fn new(broken: &Broken, words: LastWords) -> Fault {
-        let what = words.after(broken);
-        let LastWords { kernel_fault, held_up, outside, console, .. } = words;
-        let last = || {
-            let last = console[console.len().saturating_sub(LAST_LINES)..].iter();
-            last.fold(what.clone(), |what, line| format!("{what}\n    {line}"))
-        };
-        // An agent that says what is not understood ends, and its guest with it.
-        let garbled = matches!(broken, Broken::Stream(WireError::Length(_) | WireError::Encoding(_)));
-        let kernel_fault = kernel_fault.filter(|fault| !(garbled && fault == POWERED_OFF));
-        match (kernel_fault, broken) {
-            _ if outside || held_up => Fault::Outside(last()),
-            (Some(fault), _) => Fault::Kernel { what: fault, console },
-            (None, Broken::Silent(_)) => Fault::Silent { what, console },
-            (None, _) => Fault::Gone(last()),
-        }
-    }
-
-    fn what(&self) -> &str {
-        match self {
-            Fault::Kernel { what, .. } | Fault::Silent { what, .. } => what,
-            Fault::Gone(what) | Fault::Outside(what) => what,
-        }
-    }
-
-    /// What the kernel said then.
-    fn console(&self) -> &[String] {
-        match self {
-            Fault::Kernel { console, .. } | Fault::Silent { console, .. } => console,
-            Fault::Gone(_) | Fault::Outside(_) => &[],
-        }
-    }
-
-    /// What became of the kernel, in a few words.
-    fn told(&self) -> String {
-        match self {
-            Fault::Kernel { what, .. } => format!("the kernel suffered {what}"),
-            other => other.what().to_owned(),
-        }
-    }
-
-    /// What is said of a case that got its verdict only when it ran again.
-    fn remark(&self) -> String {
-        let told = format!("it ran again on a fresh kernel, after the first went down: {}", self.told());
-        self.console().iter().fold(told, |told, line| format!("{told}\n    {line}"))
-    }
-
-    /// The verdict on a case that came to one when it ran again, and what else is to be said of it. A case that passes after
-    /// its kernel went down is no pass, unless the kernel had no part in it.
-    fn then(self, verdict: Verdict) -> (Verdict, Option<String>) {
-        match (&self, &verdict) {
-            (Fault::Outside(_), _) => (verdict, Some(self.remark())),
-            (_, Verdict::Passed | Verdict::ExpectedFailure { .. }) => (self.flaky(), None),
-            _ => (verdict, Some(self.remark())),
-        }
-    }
-
-    /// The verdict on the cases that need a probe which brought down its kernel, but only the first time.
-    fn of_probe(self, probe: &str) -> Verdict {
-        let what = format!("the probe {probe} did, the first time: {}", self.told());
-        Verdict::Flaky { what, console: self.console().to_vec() }
-    }
-
-    fn flaky(self) -> Verdict {
-        Verdict::Flaky { what: self.told(), console: self.console().to_vec() }
-    }
-
-    fn verdict(self, case: &Case) -> Verdict {
-        match self {
-            Fault::Kernel { what, console } => Verdict::Crashed { what, console },
-            Fault::Gone(what) | Fault::Outside(what) => Verdict::Lost(what),
-            Fault::Silent { what, console } => Verdict::TimedOut(Box::new(Failure {
-                kind: FailureKind::TimedOut,
-                place: case.place.clone(),
-                step: None,
-                iteration: Vec::new(),
-                text: format!("nothing was heard of the kernel any more: {what}"),
-                expected: "the case to end".into(),
-                got: console.join("\n"),
-                ret: None,
-                also: Vec::new(),
-            })),
-        }
-    }
 }
 
 impl Worker {
