@@ -150,6 +150,32 @@ struct Flight {
     lowered: Lowered,
 }
 
+/// Cases on their way to their results.
+struct Round<'a> {
+    cases: &'a [&'a Case],
+    /// They have no result, and are not sent.
+    queue: VecDeque<Waiting>,
+    /// They are sent, the first one first.
+    flying: VecDeque<Flight>,
+    /// Hears what is known.
+    tell: &'a mut dyn FnMut(Note),
+}
+
+impl<'a> Round<'a> {
+    fn new(cases: &'a [&'a Case], tell: &'a mut dyn FnMut(Note)) -> Round<'a> {
+        Round { cases, queue: VecDeque::new(), flying: VecDeque::new(), tell }
+    }
+
+    fn is_over(&self) -> bool {
+        self.flying.is_empty() && self.queue.is_empty()
+    }
+
+    /// What was sent comes first again, in its order.
+    fn call_back(&mut self) {
+        self.flying.drain(..).rev().for_each(|flight| self.queue.push_front(flight.waiting));
+    }
+}
+
 impl Worker {
     /// A worker that has not started anything yet.
     pub fn new(target: Target) -> Worker {
@@ -210,43 +236,42 @@ impl Worker {
 
     /// Runs cases in order; each gets exactly one [`Note::Result`] or [`Note::NotRun`].
     pub fn run(&mut self, cases: &[&Case], tell: &mut dyn FnMut(Note)) {
-        let mut queue: VecDeque<Waiting> = (0..cases.len())
-            .map(|case| Waiting { case, before: None, suspected: None, after: None })
-            .collect();
-        let mut flying: VecDeque<Flight> = VecDeque::new();
+        let mut round = Round::new(cases, tell);
+        let fresh = |case| Waiting { case, before: None, suspected: None, after: None };
+        round.queue.extend((0..cases.len()).map(fresh));
         loop {
-            if flying.is_empty() && queue.is_empty() {
-                self.settle(cases, &mut queue, tell);
+            if round.is_over() {
+                self.settle(&mut round);
             }
-            if flying.is_empty() && queue.is_empty() {
+            if round.is_over() {
                 return;
             }
             if self.opened.is_none() {
-                self.unpark(&mut queue);
+                self.unpark(&mut round.queue);
             }
-            let Some(mut kernel) = self.open(tell) else {
+            let Some(mut kernel) = self.open(round.tell) else {
                 let why = self.unusable.as_ref().map(|u| u.what.clone()).unwrap_or_default();
-                self.unpark(&mut queue);
-                for waiting in flying.drain(..).map(|f| f.waiting).chain(queue.drain(..)) {
-                    tell(Note::NotRun(waiting.case, CaseResult::bare(Verdict::Lost(why.clone()))));
+                self.unpark(&mut round.queue);
+                for waiting in round.flying.drain(..).map(|f| f.waiting).chain(round.queue.drain(..)) {
+                    (round.tell)(Note::NotRun(waiting.case, CaseResult::bare(Verdict::Lost(why.clone()))));
                 }
                 return;
             };
-            if flying.is_empty() && !(self.ask_types(cases) && self.ask_sysctls(cases)) {
+            if round.flying.is_empty() && !(self.ask_types(cases) && self.ask_sysctls(cases)) {
                 continue;
             }
             if let Some(opened) = &self.opened {
                 kernel.sysctls = opened.kernel.sysctls.clone();
             }
             kernel.btf = self.types.clone();
-            self.fill(cases, &kernel, &mut queue, &mut flying, tell);
-            let Some(first) = flying.front() else { continue };
-            tell(Note::Running(first.waiting.case));
+            self.fill(&kernel, &mut round);
+            let Some(first) = round.flying.front() else { continue };
             let fresh = cases[first.waiting.case].fresh;
             let suspected = first.waiting.suspected.is_some();
-            self.take(cases, &kernel, &mut queue, &mut flying, tell);
+            (round.tell)(Note::Running(first.waiting.case));
+            self.take(&kernel, &mut round);
             if self.isolated || fresh || suspected {
-                self.settle(cases, &mut queue, tell);
+                self.settle(&mut round);
             }
             if self.isolated || fresh {
                 self.opened = None;
@@ -298,31 +323,25 @@ impl Worker {
     }
 
     /// Sends plans until enough are ahead; cases that this kernel cannot run get their results at once.
-    fn fill(
-        &mut self,
-        cases: &[&Case],
-        kernel: &Kernel,
-        queue: &mut VecDeque<Waiting>,
-        flying: &mut VecDeque<Flight>,
-        tell: &mut dyn FnMut(Note),
-    ) {
+    fn fill(&mut self, kernel: &Kernel, round: &mut Round<'_>) {
+        let cases = round.cases;
         let alone = |flying: &VecDeque<Flight>| {
             flying.front().is_some_and(|f| f.waiting.is_alone() || cases[f.waiting.case].fresh)
         };
         let most = self.opened.as_ref().map_or(1, |opened| opened.session.most_ahead());
         let ahead = if self.isolated { 1 } else { most };
-        while flying.len() < ahead
-            && !alone(flying)
-            && let Some(next) = queue.front()
+        while round.flying.len() < ahead
+            && !alone(&round.flying)
+            && let Some(next) = round.queue.front()
         {
             let case = cases[next.case];
             let unknown = self.has_unknown_probes(case, kernel);
-            if !flying.is_empty() && (next.is_alone() || unknown || case.fresh) {
+            if !round.flying.is_empty() && (next.is_alone() || unknown || case.fresh) {
                 return;
             }
             let prepared = self.prepare(case, kernel);
             if case.fresh && self.touched && prepared.is_ok() {
-                self.settle(cases, queue, tell);
+                self.settle(round);
                 self.opened = None;
                 return;
             }
@@ -334,32 +353,25 @@ impl Worker {
                 self.seed(&case.id);
             }
             let Some(opened) = &mut self.opened else { return };
-            let Some(waiting) = queue.pop_front() else { return };
+            let Some(waiting) = round.queue.pop_front() else { return };
             match prepared {
                 Ok(lowered) => {
                     self.touched = true;
                     // A broken stream is noticed when the answer does not come.
                     let _ = opened.session.send(waiting.case as u64, lowered.plan.clone());
-                    flying.push_back(Flight { waiting, lowered });
+                    round.flying.push_back(Flight { waiting, lowered });
                 }
-                Err(verdict) => tell(Note::Result(waiting.case, CaseResult::bare(verdict))),
+                Err(verdict) => (round.tell)(Note::Result(waiting.case, CaseResult::bare(verdict))),
             }
         }
     }
 
     /// Waits for the first case in flight.
-    fn take(
-        &mut self,
-        cases: &[&Case],
-        kernel: &Kernel,
-        queue: &mut VecDeque<Waiting>,
-        flying: &mut VecDeque<Flight>,
-        tell: &mut dyn FnMut(Note),
-    ) {
+    fn take(&mut self, kernel: &Kernel, round: &mut Round<'_>) {
         let Some(opened) = &mut self.opened else { return };
         let received = opened.session.receive();
-        let Some(Flight { mut waiting, lowered }) = flying.pop_front() else { return };
-        let case = cases[waiting.case];
+        let Some(Flight { mut waiting, lowered }) = round.flying.pop_front() else { return };
+        let case = round.cases[waiting.case];
         let fault = match received {
             Ok((_, observation)) => {
                 let verdict = match judge(case, &lowered, &observation, kernel) {
@@ -379,9 +391,9 @@ impl Worker {
                         let first = waiting.after.is_none() && waiting.suspected.is_none();
                         if let Some(suspects) = self.neighbours.suspects(&verdict).filter(|_| first) {
                             self.opened = None;
-                            flying.drain(..).rev().for_each(|flight| queue.push_front(flight.waiting));
-                            self.unpark(queue);
-                            queue.push_front(Waiting { after: Some(suspects), ..waiting });
+                            round.call_back();
+                            self.unpark(&mut round.queue);
+                            round.queue.push_front(Waiting { after: Some(suspects), ..waiting });
                             return;
                         }
                         if observation.unusual {
@@ -402,12 +414,12 @@ impl Worker {
                             Some(suspects) => suspects.then(result),
                             None => result,
                         };
-                        self.judged(cases, waiting, result, lingers, queue, tell);
+                        self.judged(waiting, result, lingers, round);
                         if spent.is_some() {
                             // Those that were sent ahead have not begun.
                             self.opened = None;
-                            flying.drain(..).rev().for_each(|flight| queue.push_front(flight.waiting));
-                            self.unpark(queue);
+                            round.call_back();
+                            self.unpark(&mut round.queue);
                         }
                         return;
                     }
@@ -419,13 +431,11 @@ impl Worker {
             }
         };
         self.opened = None;
-        while let Some(flight) = flying.pop_back() {
-            queue.push_front(flight.waiting);
-        }
-        self.unpark(queue);
+        round.call_back();
+        self.unpark(&mut round.queue);
         match waiting.before {
-            None => queue.push_front(Waiting { before: Some(fault), ..waiting }),
-            Some(_) => tell(Note::Result(waiting.case, CaseResult::bare(fault.verdict(case)))),
+            None => round.queue.push_front(Waiting { before: Some(fault), ..waiting }),
+            Some(_) => (round.tell)(Note::Result(waiting.case, CaseResult::bare(fault.verdict(case)))),
         }
     }
 

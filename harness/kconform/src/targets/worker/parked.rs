@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kconform_plan::Trace;
 
-use super::{CaseResult, Note, Waiting, Worker};
+use super::{CaseResult, Note, Round, Waiting, Worker};
 use crate::case::Case;
 use crate::judge::Verdict;
 use crate::targets::TargetKind;
@@ -32,41 +32,34 @@ impl Worker {
     /// Takes in a result. It is told now, or when what the case left has settled.
     pub(super) fn judged(
         &mut self,
-        cases: &[&Case],
         waiting: Waiting,
         result: CaseResult,
         lingers: bool,
-        queue: &mut VecDeque<Waiting>,
-        tell: &mut dyn FnMut(Note),
+        round: &mut Round<'_>,
     ) {
         let settled = self.opened.as_mut().map(|opened| opened.session.settled()).unwrap_or_default();
         let case = waiting.case;
         let left_something = settled.iter().any(|(id, _)| *id == case as u64);
         // What it leaves in a guest that is thrown away is nobody's trouble: it says so itself.
         let can_wait =
-            !cases[case].fresh && !matches!(result.verdict, Verdict::Lost(_) | Verdict::Crashed { .. });
+            !round.cases[case].fresh && !matches!(result.verdict, Verdict::Lost(_) | Verdict::Crashed { .. });
         if (lingers || left_something) && can_wait && self.looks() {
             self.parked.insert(case as u64, Parked { waiting, result });
         } else {
-            self.tell(cases, Parked { waiting, result }, Vec::new(), queue, tell);
+            self.tell(Parked { waiting, result }, Vec::new(), round);
         }
-        self.settled(cases, settled, queue, tell);
+        self.settled(settled, round);
     }
 
     /// Has the agent say of all cases what they left; nothing may be in flight.
-    pub(super) fn settle(
-        &mut self,
-        cases: &[&Case],
-        queue: &mut VecDeque<Waiting>,
-        tell: &mut dyn FnMut(Note),
-    ) {
+    pub(super) fn settle(&mut self, round: &mut Round<'_>) {
         if self.parked.is_empty() {
             return;
         }
         let patience = if self.hurried { Duration::ZERO } else { PATIENCE };
         let settled = self.opened.as_mut().map(|opened| opened.session.settle(patience));
         if let Some(Ok(settled)) = settled {
-            self.settled(cases, settled, queue, tell);
+            self.settled(settled, round);
         } else {
             self.opened = None;
             self.losses += 1;
@@ -74,7 +67,7 @@ impl Worker {
         // It said nothing of these. They do not run again: nothing tells that it would say more.
         while let Some((_, parked)) = self.parked.pop_first() {
             let verdict = Verdict::Lost(UNSAID.into());
-            tell(Note::Result(parked.waiting.case, CaseResult { verdict, ..parked.result }));
+            (round.tell)(Note::Result(parked.waiting.case, CaseResult { verdict, ..parked.result }));
         }
     }
 
@@ -86,33 +79,20 @@ impl Worker {
     }
 
     /// Cases of which nothing lingers any more.
-    fn settled(
-        &mut self,
-        cases: &[&Case],
-        settled: Vec<(u64, Vec<Trace>)>,
-        queue: &mut VecDeque<Waiting>,
-        tell: &mut dyn FnMut(Note),
-    ) {
+    fn settled(&mut self, settled: Vec<(u64, Vec<Trace>)>, round: &mut Round<'_>) {
         for (id, traces) in settled {
             // A probe has none.
             if let Some(parked) = self.parked.remove(&id) {
-                self.tell(cases, parked, traces, queue, tell);
+                self.tell(parked, traces, round);
             }
         }
     }
 
     /// Tells a result, now that it is known what the case left. On a kernel that others use too it runs again, alone, before
     /// anything is said to be its own.
-    fn tell(
-        &mut self,
-        cases: &[&Case],
-        parked: Parked,
-        traces: Vec<Trace>,
-        queue: &mut VecDeque<Waiting>,
-        tell: &mut dyn FnMut(Note),
-    ) {
+    fn tell(&mut self, parked: Parked, traces: Vec<Trace>, round: &mut Round<'_>) {
         let Parked { waiting, mut result } = parked;
-        let case = cases[waiting.case];
+        let case = round.cases[waiting.case];
         let traces = if matches!(self.target.kind, TargetKind::Native) { unheld(traces) } else { traces };
         let passed = matches!(result.verdict, Verdict::Passed | Verdict::UnexpectedPass { .. });
         let traces = match &waiting.suspected {
@@ -127,7 +107,7 @@ impl Worker {
                 common
             }
             None if !traces.is_empty() && passed => {
-                return queue.push_back(Waiting { suspected: Some(traces), ..waiting });
+                return round.queue.push_back(Waiting { suspected: Some(traces), ..waiting });
             }
             None => traces,
         };
@@ -140,7 +120,7 @@ impl Worker {
                 (verdict, _) => also(verdict, case, &traces),
             };
         }
-        tell(Note::Result(waiting.case, result));
+        (round.tell)(Note::Result(waiting.case, result));
     }
 }
 
@@ -173,15 +153,17 @@ mod tests {
         let waiting = Waiting { case: 0, before: None, suspected: None, after: None };
         let result = CaseResult { verdict: Verdict::Passed, seen: None, remark: None };
         worker.parked.insert(0, Parked { waiting, result });
-        let (mut queue, mut told) = (VecDeque::new(), Vec::new());
-        worker.settle(&[&case], &mut queue, &mut |note| {
+        let (cases, mut told) = ([&case], Vec::new());
+        let mut tell = |note| {
             if let Note::Result(nth, result) = note {
                 told.push((nth, result.verdict));
             }
-        });
+        };
+        let mut round = Round::new(&cases, &mut tell);
+        worker.settle(&mut round);
+        assert!(round.is_over() && worker.parked.is_empty());
         let why = "the agent was lost before it could say what the case left behind";
         assert_eq!(told, [(0, Verdict::Lost(why.into()))]);
-        assert!(queue.is_empty() && worker.parked.is_empty());
         assert_eq!(worker.losses, 1);
     }
 }
