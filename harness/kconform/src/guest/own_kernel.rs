@@ -233,10 +233,22 @@ fn gunzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
     Ok(out)
 }
 
-fn unzstd(bytes: &[u8]) -> io::Result<Vec<u8>> {
+/// Unpacks all frames, and compares their checksums, which ruzstd only reads. Behind the last frame there may be something
+/// else: kernels append their size.
+fn unzstd(mut bytes: &[u8]) -> io::Result<Vec<u8>> {
     let mut out = Vec::new();
-    ruzstd::decoding::StreamingDecoder::new(bytes).map_err(io::Error::other)?.read_to_end(&mut out)?;
-    Ok(out)
+    loop {
+        let mut frame = ruzstd::decoding::StreamingDecoder::new(&mut bytes).map_err(io::Error::other)?;
+        frame.read_to_end(&mut out)?;
+        let stated = frame.decoder.get_checksum_from_data();
+        if stated.is_some() && stated != frame.decoder.get_calculated_checksum() {
+            let text = "a frame of zstd is damaged: its checksum is not that of its content";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
+        }
+        if !bytes.starts_with(ZSTD) {
+            return Ok(out);
+        }
+    }
 }
 
 /// The payload of an EFI zboot image and how it is packed (drivers/firmware/efi/libstub/zboot-header.S).
@@ -325,6 +337,28 @@ mod tests {
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
+    }
+
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+    }
+
+    #[test]
+    fn all_frames_of_zstd_are_unpacked_and_compared_with_their_checksums() {
+        let (first, second) = (zstd(b"one, one, one, "), zstd(b"two"));
+        let size = 18_u32.to_le_bytes();
+        let packed = [&*first, &second, &size].concat();
+        assert_eq!(unzstd(&packed).unwrap(), b"one, one, one, two");
+        for end in [first.len(), first.len() + second.len()] {
+            let mut damaged = packed.clone();
+            damaged[end - 1] ^= 1;
+            insta::allow_duplicates! {
+                insta::assert_snapshot!(
+                    unzstd(&damaged).unwrap_err(),
+                    @"a frame of zstd is damaged: its checksum is not that of its content"
+                );
+            }
+        }
     }
 
     fn zboot_of(payload: &[u8], method: &str) -> Vec<u8> {
