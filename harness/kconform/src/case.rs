@@ -8,8 +8,8 @@ use std::time::Duration;
 use kconform_plan::BtfQuery;
 
 use crate::place::{Place, Placed};
-use crate::settings::SettingsWant;
 use crate::uapi::Layout;
+use crate::wants::SettingsWant;
 
 /// One runnable case.
 #[derive(Clone, Debug)]

@@ -36,4 +36,5 @@ pub mod style;
 pub mod targets;
 pub mod trials;
 pub mod uapi;
+pub mod wants;
 mod yaml;

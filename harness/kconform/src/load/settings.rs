@@ -3,7 +3,7 @@
 use kconform_plan::{Lockdown, SYSCTLS, dots_and_slashes_swapped, known_sysctl};
 
 use crate::place::Span;
-use crate::settings::{SettingsWant, SysctlValues, SysctlWant};
+use crate::wants::{SettingsWant, SysctlValues, SysctlWant};
 use crate::yaml::reader::find;
 use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 

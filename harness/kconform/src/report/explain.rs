@@ -13,8 +13,8 @@ use crate::case::{
     RetWant, Step, StepKind, Term, Text, TextPart,
 };
 use crate::judge::describe_wanted;
-use crate::settings::{SettingsWant, SysctlWant};
 use crate::style::Style;
+use crate::wants::{SettingsWant, SysctlWant};
 
 /// Explains a case with the numbers that it has on that architecture.
 pub fn explain(case: &Case, arch: Arch, style: Style) -> String {
