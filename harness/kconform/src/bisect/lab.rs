@@ -3,14 +3,13 @@
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use crate::case::Case;
-use crate::document::{CaseResult, Document, SuiteIdentity, gather};
+use crate::document::{CaseResult, Document, run_and_gather};
 use crate::guest::own_kernel::{OwnKernelError, own_kernel};
 use crate::guest::{Image, Images, Start, cache_dir};
 use crate::interrupt;
-use crate::run::{Options, run as run_cases};
+use crate::run::Options;
 use crate::targets::{Leaks, Target};
 
 use super::answer::Answer;
@@ -130,20 +129,12 @@ impl Trial {
 
 /// Runs cases on a target, quietly.
 pub(crate) fn run_once(cases: &Arc<[Case]>, target: &Target) -> Result<Document, LabError> {
-    let options = Options {
-        jobs: 1,
-        rounds: Some(1),
-        until_fail: false,
-        guests: 1,
-        isolate: false,
-        leaks: Leaks::Ignored,
-    };
-    let started = SystemTime::now();
-    let runs = run_cases(cases, std::slice::from_ref(target), options, &mut |_, _, _| {});
+    let options = Options { leaks: Leaks::Ignored, ..Options::default() };
+    let document = run_and_gather(cases, std::slice::from_ref(target), options, &mut |_, _, _| {});
     if interrupt::requested() {
         return Err(LabError::Interrupted);
     }
-    Ok(gather(cases, &runs, SuiteIdentity::default(), started))
+    Ok(document)
 }
 
 /// What builds and tries commits.

@@ -14,9 +14,9 @@ use crate::hex::hex;
 use crate::judge::{self, Verdict};
 use crate::lower::Lowered;
 use crate::place::{self, File};
-use crate::run::TargetRun;
+use crate::run::{Event, Options, TargetRun, run};
 use crate::strace::{Line, LineKind, Rounds, lines};
-use crate::targets::CaseResult as Ran;
+use crate::targets::{CaseResult as Ran, Target as RunsOn};
 
 use super::settings::Settings;
 use super::{
@@ -55,6 +55,19 @@ pub fn gather(
         targets,
         cases,
     }
+}
+
+/// Runs cases on targets and gathers what came of them, for what is said of the kernels and not of the case files: whose
+/// identity is left out. `tell` is as for [`run`].
+pub fn run_and_gather(
+    cases: &Arc<[case::Case]>,
+    targets: &[RunsOn],
+    options: Options,
+    tell: &mut dyn FnMut(usize, &Event, &TargetRun),
+) -> Document {
+    let started = SystemTime::now();
+    let runs = run(cases, targets, options, tell);
+    gather(cases, &runs, SuiteIdentity::default(), started)
 }
 
 /// The identity of case files, each the name of its suite and its text, that hold `cases` cases.

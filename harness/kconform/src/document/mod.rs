@@ -17,7 +17,7 @@ mod settings;
 pub(crate) mod tests;
 mod trouble;
 
-pub use gather::{gather, identity, selection};
+pub use gather::{gather, identity, run_and_gather, selection};
 pub use json::ReadError;
 pub use read::read;
 pub use settings::{SettingChange, Settings};
