@@ -17,6 +17,7 @@ mod piece;
 mod probes;
 mod prototype;
 mod requires;
+mod scope;
 pub mod selected;
 pub(crate) mod settings;
 mod sizes;

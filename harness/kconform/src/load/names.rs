@@ -1,10 +1,7 @@
 //! What `$name` stands for at a step: values saved by the steps before it.
 
 use crate::place::Span;
-use crate::yaml::names::is_name;
 use crate::yaml::tree::{Kind, Node};
-
-use super::case_reader::CaseReader;
 
 /// Saved names that are told where another one is meant.
 const MOST_TOLD: usize = 5;
@@ -21,20 +18,20 @@ pub(crate) enum Kept {
 }
 
 #[derive(Debug)]
-struct Saved {
-    name: String,
-    kept: Kept,
-    span: Span,
+pub(super) struct Saved {
+    pub(super) name: String,
+    pub(super) kept: Kept,
+    pub(super) span: Span,
 }
 
 /// The names in scope, in the order in which they were saved.
 #[derive(Debug, Default)]
 pub(crate) struct Names {
-    saved: Vec<Saved>,
+    pub(super) saved: Vec<Saved>,
     /// Names that were saved where they cannot be seen any more, or not at all, and why.
-    gone: Vec<(String, Span, &'static str)>,
+    pub(super) gone: Vec<(String, Span, &'static str)>,
     /// All names that steps of the case save, wherever.
-    anywhere: Vec<(String, Span)>,
+    pub(super) anywhere: Vec<(String, Span)>,
 }
 
 impl Names {
@@ -48,7 +45,7 @@ impl Names {
     }
 
     /// What to write instead of a name that nothing saves.
-    fn instead(&self, name: &str) -> String {
+    pub(super) fn instead(&self, name: &str) -> String {
         let mut saved: Vec<String> = Vec::new();
         for known in self.saved.iter().rev().map(|s| format!("${}", s.name)) {
             if !saved.contains(&known) {
@@ -97,69 +94,5 @@ fn saved_in(node: &Node, found: &mut Vec<(String, Span)>) {
                 }
             }
         }
-    }
-}
-
-impl CaseReader<'_> {
-    /// Puts a name into scope.
-    pub(crate) fn declare(&mut self, name: &str, kept: Kept, span: Span) {
-        if self.params.iter().any(|p| &**p == name) {
-            self.wrong_help(span, format!("{name} is a parameter already"), "save it under another name");
-        }
-        self.names.saved.push(Saved { name: name.to_owned(), kept, span });
-    }
-
-    /// A name that a step gives, of a saved value or of a buffer.
-    pub(crate) fn new_name(&mut self, text: &str, span: Span) -> Option<String> {
-        if is_name(text) {
-            return Some(text.to_owned());
-        }
-        match text.strip_prefix('$').filter(|name| is_name(name)) {
-            Some(name) => {
-                self.wrong_help(span, format!("{text} where a name belongs"), format!("write {name}"))
-            }
-            None => self.wrong_help(
-                span,
-                format!("{text} is not a name"),
-                "a name has letters, digits and _, and does not start with a digit",
-            ),
-        }
-        None
-    }
-
-    /// What is kept under a name; a mistake if nothing is.
-    pub(crate) fn saved(&mut self, name: &str, span: Span) -> Option<Kept> {
-        if let Some(saved) = self.names.saved.iter().rev().find(|s| s.name == name) {
-            return Some(saved.kept);
-        }
-        let text = format!("${name} is never saved");
-        if let Some(&(_, at, why)) = self.names.gone.iter().rev().find(|g| g.0 == name) {
-            self.wrong_see(span, text, at, why);
-            return None;
-        }
-        if let Some(&(_, later)) = self.names.anywhere.iter().find(|(known, _)| known == name) {
-            self.wrong_see(
-                span,
-                format!("${name} is not saved before this"),
-                later,
-                "it is saved here, which is later",
-            );
-            return None;
-        }
-        let saved = self.names.saved.iter().map(|s| s.name.as_str());
-        let near = kconform_abi::nearest(name, saved.chain(self.params.iter().map(|p| &**p)));
-        let help = near.map(|n| format!("did you mean ${n}?")).unwrap_or_else(|| self.names.instead(name));
-        self.wrong_in_case(span, text, Some(help));
-        None
-    }
-
-    /// Like [`CaseReader::saved`], for a place where a number belongs.
-    pub(crate) fn saved_number(&mut self, name: &str, span: Span) -> Option<()> {
-        if self.saved(name, span)? == Kept::Bytes {
-            let help = format!("{{bytes: ${name}}} stands for them where a buffer may stand");
-            self.wrong_help(span, format!("${name} is bytes, not a number"), help);
-            return None;
-        }
-        Some(())
     }
 }

@@ -17,6 +17,7 @@ mod environment;
 mod errors;
 mod explain;
 mod faults;
+mod floors;
 mod format;
 mod guests;
 mod help;
