@@ -227,6 +227,9 @@ fn case(
         None => format!("{}::{}", suite.name, slug(&name)),
     };
     let span = variant.span.unwrap_or(name_node.span);
+    for text in [Some(&*name), label].into_iter().flatten() {
+        reader.no_control(text, span, "a name");
+    }
     let text = format!("a second case with the id {id}");
     unique(reader, ids, id.clone(), span, &text);
 
@@ -337,6 +340,7 @@ fn tags(reader: &mut Reader, node: &NodeRef) -> Vec<String> {
     let mut tags = Vec::new();
     for item in reader.one_or_many(node) {
         let Some(word) = reader.word(item, "a tag") else { continue };
+        reader.no_control(word, item.span, "a tag");
         if word.contains(|c: char| c.is_whitespace() || c == ',') {
             reader.wrong_help(item.span, format!("`{word}` is not one word"), "write tags: [one, two]");
         }

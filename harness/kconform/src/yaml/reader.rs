@@ -186,10 +186,19 @@ impl Reader {
         let mut texts = Vec::new();
         for item in self.one_or_many(node) {
             if let Some(text) = self.word(item, what) {
+                self.no_control(text, item.span, what);
                 texts.push(text.trim().to_owned());
             }
         }
         texts
+    }
+
+    /// What people read must not have control characters: a terminal obeys them.
+    pub(crate) fn no_control(&mut self, text: &str, span: Span, what: &str) {
+        if let Some(c) = text.chars().find(|&c| c.is_control() && !matches!(c, '\n' | '\t')) {
+            let text = format!("the control character U+{:04X} in {what}", u32::from(c));
+            self.wrong_help(span, text, "terminals obey such characters; write what it stands for");
+        }
     }
 
     /// `true` or `false`.
