@@ -1,4 +1,4 @@
-//! Case files become cases: the text is read into a tree ([`crate::yaml`]), tables are expanded ([`crate::expand`]), and what
+//! Case files become cases: the text is read into a tree (`crate::yaml`), tables are expanded ([`crate::expand`]), and what
 //! comes of it is checked word by word. Reading gives cases *and* all mistakes. No I/O but in [`files`], and in `index`, which
 //! remembers which cases a file holds.
 
