@@ -10,6 +10,8 @@ use std::time::{Duration, SystemTime};
 
 use sha2::{Digest, Sha256};
 
+use crate::hex::hex;
+
 use super::SuiteFile;
 
 /// A file's content, with all that its cases depend on.
@@ -65,12 +67,15 @@ impl Index {
 
     /// Writes what was learned; of the files that there are now, if they are all known. A cache that cannot be written to is
     /// done without.
-    pub(super) fn save(&mut self, now: Option<&Vec<Key>>) {
+    pub(super) fn save(&mut self, now: Option<&[Key]>) {
         let Some(path) = self.path.take_if(|_| self.learned) else { return };
         let all = || self.files.keys().copied().collect();
         let mut text = String::new();
-        for (key, cases) in
-            now.cloned().unwrap_or_else(all).iter().filter_map(|key| self.files.get_key_value(key))
+        for (key, cases) in now
+            .map(<[Key]>::to_vec)
+            .unwrap_or_else(all)
+            .iter()
+            .filter_map(|key| self.files.get_key_value(key))
         {
             text.push_str(&format!("{FILE}{}\n", hex(key)));
             cases.iter().for_each(|case| text.push_str(&line(case)));
@@ -161,10 +166,6 @@ fn sweep(path: &Path) -> io::Result<()> {
         }
     }
     Ok(())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn unhex(text: &str) -> Option<Key> {

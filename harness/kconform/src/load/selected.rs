@@ -106,22 +106,33 @@ impl Sources {
         for source in self.files.iter().filter(may) {
             files.push(source.read()?);
         }
-        if files.len() > FEW {
-            let keys = keys(&files);
-            let mut index = self.index();
-            let means = |(file, key): (&SuiteFile, &Key)| {
-                is_shared(&file.suite) || means(selection, &file.suite, index.cases(key))
-            };
-            let kept: Vec<bool> = files.iter().zip(&keys).map(means).collect();
-            let (files, kept_keys) = (chosen(&files, &kept), chosen(&keys, &kept));
-            let loaded = load(&files);
-            learn(&mut index, &files, &kept_keys, &loaded);
-            // What the path ruled out was not looked at: it is still there.
-            index.save((keys.len() == self.files.len()).then_some(&keys));
-            return Ok(Selected { loaded, unread: self.files.len() - files.len() });
-        }
-        let unread = self.files.len() - files.len();
-        Ok(Selected { loaded: load(&files), unread })
+        let (loaded, parsed) = match files.len() {
+            ..=FEW => (load(&files), files.len()),
+            _ => {
+                let means = |file: &SuiteFile, known: Option<&[Listed]>| means(selection, &file.suite, known);
+                self.parse(&files, &keys(&files), &mut self.index(), means)
+            }
+        };
+        Ok(Selected { loaded, unread: self.files.len() - parsed })
+    }
+
+    /// Parses the shared probes and the files that are wanted, by what is remembered of them; remembers what is new. With the
+    /// number of files that were parsed.
+    fn parse(
+        &self,
+        files: &[SuiteFile],
+        keys: &[Key],
+        index: &mut Index,
+        wants: impl Fn(&SuiteFile, Option<&[Listed]>) -> bool,
+    ) -> (Loaded, usize) {
+        let wanted = |(file, key): &(&SuiteFile, &Key)| file.is_shared() || wants(file, index.cases(key));
+        let (files, of): (Vec<SuiteFile>, Vec<Key>) =
+            files.iter().zip(keys).filter(wanted).map(|(file, key)| (file.clone(), *key)).unzip();
+        let loaded = load(&files);
+        learn(index, &files, &of, &loaded);
+        // What the path ruled out was not looked at: it is still there.
+        index.save((keys.len() == self.files.len()).then_some(keys));
+        (loaded, files.len())
     }
 
     /// Reads all files, and parses those of which nothing is remembered.
@@ -138,12 +149,7 @@ impl Sources {
         let files = self.read()?;
         let keys = keys(&files);
         let mut index = self.index();
-        let unknown = |(file, key): (&SuiteFile, &Key)| is_shared(&file.suite) || index.cases(key).is_none();
-        let unknown: Vec<bool> = files.iter().zip(&keys).map(unknown).collect();
-        let (new, new_keys) = (chosen(&files, &unknown), chosen(&keys, &unknown));
-        let loaded = load(&new);
-        learn(&mut index, &new, &new_keys, &loaded);
-        index.save(Some(&keys));
+        let (loaded, _) = self.parse(&files, &keys, &mut index, |_, known| known.is_none());
         let of = |(file, key): (&SuiteFile, &Key)| match index.cases(key) {
             Some(cases) => cases.to_owned(),
             None => of_suite(&loaded, &file.suite),
@@ -226,10 +232,6 @@ fn is_shared(suite: &str) -> bool {
 fn means(selection: &Selection, suite: &str, known: Option<&[Listed]>) -> bool {
     let means = |case: &Listed| selection.means(&format!("{suite}::{}", case.name), &case.tags);
     known.is_none_or(|cases| cases.iter().any(means))
-}
-
-fn chosen<T: Clone>(all: &[T], kept: &[bool]) -> Vec<T> {
-    all.iter().zip(kept).filter(|(_, kept)| **kept).map(|(one, _)| one.clone()).collect()
 }
 
 /// Remembers the files that have no mistakes.
