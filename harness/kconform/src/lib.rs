@@ -25,6 +25,7 @@ pub mod limits;
 pub mod load;
 pub mod lower;
 pub mod place;
+pub mod renamed;
 pub mod report;
 pub mod run;
 mod schema;

@@ -55,19 +55,27 @@ impl Selection {
                 let ids = cases.iter().map(|case| case.id.as_str());
                 let parts = ids.clone().filter(|_| !self.exact).flat_map(|id| id.split(['/', ':', '[', ']']));
                 let nearest = kconform_abi::nearest(pattern, ids.chain(parts)).map(str::to_owned);
-                return Err(NothingSelected { what: format!("no case matches {pattern:?}"), nearest });
+                return Err(NothingSelected {
+                    what: format!("no case matches {pattern:?}"),
+                    nearest,
+                    pattern: Some(pattern.clone()),
+                });
             }
         }
         for tag in &self.tags {
             if !cases.iter().any(|case| case.tags.contains(tag)) {
                 let tags = cases.iter().flat_map(|case| &case.tags).map(String::as_str);
                 let nearest = kconform_abi::nearest(tag, tags).map(str::to_owned);
-                return Err(NothingSelected { what: format!("no case has the tag {tag:?}"), nearest });
+                return Err(NothingSelected {
+                    what: format!("no case has the tag {tag:?}"),
+                    nearest,
+                    pattern: None,
+                });
             }
         }
         cases.retain(|case| self.contains(case));
         if cases.is_empty() {
-            return Err(NothingSelected { what: "no case is left".into(), nearest: None });
+            return Err(NothingSelected { what: "no case is left".into(), nearest: None, pattern: None });
         }
         Ok(cases)
     }
@@ -103,6 +111,8 @@ pub struct NothingSelected {
     pub what: String,
     /// What may have been meant.
     pub nearest: Option<String>,
+    /// The pattern that selects nothing, if it is one.
+    pub pattern: Option<String>,
 }
 
 #[cfg(test)]

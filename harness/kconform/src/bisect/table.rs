@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::document::{CaseResult, Status};
+use crate::renamed::Renamed;
 
 use super::answer::Answer;
 
@@ -82,6 +83,15 @@ impl Record {
 }
 
 impl Table {
+    /// With the cases under their names of today.
+    pub fn renamed(mut self, renamed: &Renamed) -> Table {
+        for record in self.commits.values_mut() {
+            let cases = std::mem::take(&mut record.cases);
+            record.cases = cases.into_iter().map(|(id, case)| (renamed.now_or_same(&id), case)).collect();
+        }
+        self
+    }
+
     /// Without the cases that were lost: what was the harness's trouble may be over.
     pub fn without_lost(mut self) -> Table {
         for record in self.commits.values_mut() {

@@ -4,6 +4,7 @@ use std::io::Write;
 
 use crate::document::diff::{Change, Difference, Kind, diff as compare};
 use crate::document::{SettingChange, Status};
+use crate::load::suites::renamed_in;
 use crate::style::Style;
 
 use super::args::{DiffArgs, Format};
@@ -11,6 +12,8 @@ use super::error::{CliError, FAILED};
 use super::reports::read;
 
 pub(super) fn diff(args: &DiffArgs, style: Style) -> Result<u8, CliError> {
+    let renamed = renamed_in(&args.suite.paths)?;
+    let read = |path| Ok::<_, CliError>(read(path)?.renamed(&renamed));
     let difference = compare(&read(&args.before)?, &read(&args.after)?, &args.targets)?;
     let mut out = std::io::stdout().lock();
     match args.format {

@@ -65,6 +65,7 @@ fn or_name(error: NothingSelected, word: &str) -> NothingSelected {
     NothingSelected {
         what: format!("no case matches {word:?}, and no system call or structure has that name"),
         nearest: nearest.map(str::to_owned).or(error.nearest.clone()),
+        ..error
     }
 }
 

@@ -41,8 +41,11 @@ pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
         false => of_all(&meant.contents()?),
     };
     let unread = meant.note().filter(|_| !args.quiet);
+    // Only a shard's times speak of cases by older names.
+    let renamed = args.times.is_some().then(|| meant.renamed()).transpose()?.unwrap_or_default();
     let mut cases = meant.cases;
-    let shard = args.shard.map(|wish| shard::keep(wish, args.times.as_deref(), &mut cases)).transpose()?;
+    let keep = |wish| shard::keep(wish, args.times.as_deref(), &renamed, &mut cases);
+    let shard = args.shard.map(keep).transpose()?;
     let cases: Arc<[Case]> = cases.into();
     let chosen = chosen?;
     let mut out: Box<dyn Write> = match aside {

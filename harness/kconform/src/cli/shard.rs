@@ -6,16 +6,24 @@ use std::time::Duration;
 
 use crate::case::Case;
 use crate::document::{Document, Shard, selection};
+use crate::renamed::Renamed;
 use crate::shard::Wish;
 
 use super::error::CliError;
 use super::reports::read;
 
-/// Keeps the shard's cases, and says which they are.
-pub(super) fn keep(wish: Wish, times: Option<&Path>, cases: &mut Vec<Case>) -> Result<Shard, CliError> {
+/// Keeps the shard's cases, and says which they are. `times` is a report, in which cases may have older names.
+pub(super) fn keep(
+    wish: Wish,
+    times: Option<&Path>,
+    renamed: &Renamed,
+    cases: &mut Vec<Case>,
+) -> Result<Shard, CliError> {
     let shard = wish.resolve(&|name| std::env::var(name).ok())?;
-    let times =
-        times.map(|path| Ok::<_, CliError>(case_times(&read(path)?))).transpose()?.unwrap_or_default();
+    let times = times
+        .map(|path| Ok::<_, CliError>(case_times(&read(path)?.renamed(renamed))))
+        .transpose()?
+        .unwrap_or_default();
     let ids: Vec<&str> = cases.iter().map(|case| case.id.as_str()).collect();
     let positions = shard.positions(&ids, &times);
     let kept = Shard {

@@ -78,11 +78,16 @@ pub fn identity<'f>(files: impl Iterator<Item = (&'f str, &'f str)>, cases: usiz
     };
     let mut files: Vec<SuiteFile> = files.map(name).collect();
     files.sort();
+    SuiteIdentity { sha256: digest(&files), files, cases: cases as u64, forge: None }
+}
+
+/// SHA-256 over what `sha256sum` prints of the files.
+pub(super) fn digest(files: &[SuiteFile]) -> String {
     let mut all = Sha256::new();
-    for file in &files {
+    for file in files {
         all.update(format!("{}  {}\n", file.sha256, file.name));
     }
-    SuiteIdentity { sha256: hex(&all.finalize()), files, cases: cases as u64, forge: None }
+    hex(&all.finalize())
 }
 
 /// A digest of which cases are selected, in their order: SHA-256 (hex) over their ids, a line each.

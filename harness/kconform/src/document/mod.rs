@@ -12,6 +12,7 @@ pub(crate) mod lines;
 pub mod merge;
 pub(crate) mod plain;
 mod read;
+mod renamed;
 mod settings;
 #[cfg(test)]
 pub(crate) mod tests;

@@ -8,6 +8,7 @@ use rust_embed::RustEmbed;
 use crate::place::File;
 
 use super::SuiteFile;
+use super::files::RENAMED;
 
 // In a debug build they are read from the checkout in which it was compiled, so that a changed case does not rebuild kconform.
 // Only tests ask for them there, since the program may have been copied: see `load::suites::default_folder`.
@@ -25,6 +26,12 @@ pub fn files() -> Vec<SuiteFile> {
         Some(SuiteFile { suite, file: Arc::new(File { path: Path::new("cases").join(name), text }) })
     };
     names.iter().filter_map(|name| file(name)).collect()
+}
+
+/// Its table of old names.
+pub fn renamed() -> Option<Arc<File>> {
+    let text = String::from_utf8_lossy(&Cases::get(RENAMED)?.data).into_owned();
+    Some(Arc::new(File { path: Path::new("cases").join(RENAMED), text }))
 }
 
 #[cfg(test)]

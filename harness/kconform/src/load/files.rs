@@ -8,6 +8,9 @@ use crate::place::File;
 
 use super::{SHARED_PROBES, SuiteFile};
 
+/// The table of old names, beside the folders of the suites.
+pub(super) const RENAMED: &str = "renamed.txt";
+
 /// Why files could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -58,17 +61,50 @@ pub(super) fn find_each(paths: &[PathBuf]) -> Result<Vec<Entry>, Error> {
     Ok(found.into_entries())
 }
 
-/// The directory of all cases that a path belongs to: the nearest one above it, or itself, that has a `probes.yaml` or is
-/// called `cases`; without one, the path itself if it is a directory, else the directory that it is in.
+/// The directory of all cases that a path belongs to: the nearest one above it, or itself, that has a `probes.yaml` or
+/// a `renamed.txt` or is called `cases`; without one, the path itself if it is a directory, else the directory that it is in.
 pub fn root_of(path: &Path) -> PathBuf {
     let path = path.canonicalize().unwrap_or(path.to_owned());
     let here = if path.is_dir() { &*path } else { path.parent().unwrap_or(&path) };
-    let is_root = |dir: &&Path| shared_probes(dir).is_file() || dir.file_name().is_some_and(|n| n == "cases");
+    let marks = |dir: &Path| shared_probes(dir).is_file() || dir.join(RENAMED).is_file();
+    let is_root = |dir: &&Path| marks(dir) || dir.file_name().is_some_and(|n| n == "cases");
     here.ancestors().find(is_root).unwrap_or(here).to_owned()
 }
 
 fn shared_probes(root: &Path) -> PathBuf {
     root.join(SHARED_PROBES).with_extension("yaml")
+}
+
+/// The table of old names of a folder of cases, if it has one.
+///
+/// # Errors
+/// It cannot be read.
+fn renamed(root: &Path) -> Result<Option<Arc<File>>, Error> {
+    let path = root.join(RENAMED);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let here = std::env::current_dir().ok().and_then(|here| here.canonicalize().ok());
+    let shown = here.and_then(|here| path.strip_prefix(here).ok().map(Path::to_owned));
+    let bytes = std::fs::read(&path).map_err(|source| Error::Io { path: path.clone(), source })?;
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    Ok(Some(Arc::new(File { path: shown.unwrap_or(path), text })))
+}
+
+/// The tables of old names of the folders that these paths belong to.
+///
+/// # Errors
+/// One cannot be read.
+pub(super) fn renamed_each(paths: &[PathBuf]) -> Result<Vec<Arc<File>>, Error> {
+    let mut roots: Vec<PathBuf> = Vec::new();
+    for path in paths {
+        path.metadata().map_err(|source| Error::Io { path: path.clone(), source })?;
+        let root = root_of(path);
+        if !roots.contains(&root) {
+            roots.push(root);
+        }
+    }
+    roots.iter().filter_map(|root| renamed(root).transpose()).collect()
 }
 
 /// A file as it is shown to people, and the name of its suite.

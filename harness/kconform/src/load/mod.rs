@@ -16,6 +16,7 @@ mod outputs;
 mod piece;
 mod probes;
 mod prototype;
+mod renamed;
 mod requires;
 mod scope;
 pub mod selected;

@@ -6,9 +6,11 @@ use std::sync::{Arc, OnceLock};
 
 use super::files::{self, Entry, Error};
 use super::index::{Index, Key, Listed, keys};
+use super::renamed::{self, Written};
 use super::{Loaded, SHARED_PROBES, SuiteFile, load};
 use crate::case::Case;
-use crate::place::Mistake;
+use crate::place::{File, Mistake};
+use crate::renamed::Renamed;
 use crate::select::Selection;
 
 /// So few files are read sooner than what is remembered of all.
@@ -17,6 +19,7 @@ const FEW: usize = 4;
 /// Case files, found but not read.
 pub struct Sources {
     files: Vec<Source>,
+    renamed: Vec<Arc<File>>,
     paths: Vec<PathBuf>,
     cache: Option<PathBuf>,
 }
@@ -74,13 +77,14 @@ impl Sources {
     /// What cannot be read, or holds nothing.
     pub fn find(paths: &[PathBuf], cache: Option<PathBuf>) -> Result<Sources, Error> {
         let files = files::find_each(paths)?.into_iter().map(Source::Found).collect();
-        Ok(Sources { files, paths: paths.to_owned(), cache })
+        Ok(Sources { files, renamed: files::renamed_each(paths)?, paths: paths.to_owned(), cache })
     }
 
     /// The files that the program carries.
     pub fn carried(cache: Option<PathBuf>) -> Sources {
         let files = super::carried::files().into_iter().map(Source::Carried).collect();
-        Sources { files, paths: Vec::new(), cache }
+        let renamed = super::carried::renamed().into_iter().collect();
+        Sources { files, renamed, paths: Vec::new(), cache }
     }
 
     /// How many files there are.
@@ -140,9 +144,44 @@ impl Sources {
     /// # Errors
     /// What cannot be read.
     pub fn contents(&self) -> Result<Contents, Error> {
-        let All { files, cases, mistakes } = self.listed()?;
-        let cases = cases.iter().map(Vec::len).sum();
-        Ok(Contents { files, cases, mistakes })
+        let All { files, cases, mut mistakes } = self.listed()?;
+        let ids = |(file, cases): (&SuiteFile, &Vec<Listed>)| -> Vec<String> {
+            cases.iter().map(|case| format!("{}::{}", file.suite, case.name)).collect()
+        };
+        let ids: Vec<String> = files.iter().zip(&cases).flat_map(ids).collect();
+        if mistakes.is_empty() {
+            mistakes = self.old_names_mistaken(&ids);
+        }
+        Ok(Contents { files, cases: ids.len(), mistakes })
+    }
+
+    /// What is wrong with the tables of old names, where all cases without mistakes are known by their ids.
+    pub fn old_names_mistaken(&self, ids: &[String]) -> Vec<Mistake> {
+        let mut mistakes = Vec::new();
+        for file in &self.renamed {
+            let mut written = Written::new(file.clone());
+            if self.is_whole(&file.path) {
+                let suites: Vec<&str> = self.files.iter().map(|source| &**source.suite()).collect();
+                written.check(&suites, ids);
+            }
+            mistakes.extend(written.into_mistakes());
+        }
+        mistakes
+    }
+
+    /// Whether all cases of a folder are here, of whose table of old names this is the path.
+    fn is_whole(&self, table: &Path) -> bool {
+        let folder = table.parent().and_then(|folder| folder.canonicalize().ok());
+        let is_it = |path: &PathBuf| path.canonicalize().ok() == folder;
+        self.paths.is_empty() || self.paths.iter().any(is_it)
+    }
+
+    /// What suites and cases were called before.
+    ///
+    /// # Errors
+    /// The mistakes of the tables.
+    pub fn renamed(&self) -> Result<Renamed, Vec<Mistake>> {
+        renamed::all(&self.renamed)
     }
 
     fn listed(&self) -> Result<All, Error> {

@@ -6,10 +6,11 @@ use crate::cache_folder::cache_folder;
 use crate::case::Case;
 use crate::checkout::checkout;
 use crate::place::Mistake;
+use crate::renamed::Renamed;
 use crate::select::{NothingSelected, Selection};
 
 use super::selected::{Contents, Listing, Sources};
-use super::{Loaded, files, load, message};
+use super::{Loaded, carried, files, load, message, renamed};
 
 /// Why there are no cases to run.
 #[derive(Debug, thiserror::Error)]
@@ -63,13 +64,32 @@ fn sources(paths: &[PathBuf]) -> Result<Sources, SuiteError> {
     })
 }
 
+/// What suites and cases of these folders were called before; folders are as for [`load_suites`]. Reads nothing else of them.
+///
+/// # Errors
+/// What cannot be read, and mistakes.
+pub fn renamed_in(paths: &[PathBuf]) -> Result<Renamed, SuiteError> {
+    let files = match (paths, default_folder()) {
+        ([], Some(folder)) => files::renamed_each(&[folder])?,
+        ([], None) => carried::renamed().into_iter().collect(),
+        (paths, _) => files::renamed_each(paths)?,
+    };
+    renamed::all(&files).map_err(|mistakes| SuiteError::mistakes(&mistakes, false))
+}
+
 /// Reads all case files, mistakes and all: those below `paths`, or else those of [`default_folder`].
 ///
 /// # Errors
 /// What cannot be read.
 pub fn load_suites(paths: &[PathBuf]) -> Result<Suites, SuiteError> {
-    let found = sources(paths)?.read()?;
-    Ok(Suites { loaded: load(&found), files: found.len() })
+    let sources = sources(paths)?;
+    let found = sources.read()?;
+    let mut loaded = load(&found);
+    if loaded.mistakes.is_empty() {
+        let ids: Vec<String> = loaded.cases.iter().map(|case| case.id.clone()).collect();
+        loaded.mistakes = sources.old_names_mistaken(&ids);
+    }
+    Ok(Suites { loaded, files: found.len() })
 }
 
 /// What was read.
@@ -131,13 +151,21 @@ pub fn choose_cases(paths: &[PathBuf], selection: &Selection, color: bool) -> Re
     let (unread, cases) = (selected.unread, into_cases(selected.loaded, color)?);
     match selection.apply(cases) {
         Ok(cases) => Ok(Chosen { cases, unread, sources }),
-        Err(nothing) if unread == 0 => Err(nothing.into()),
+        Err(nothing) if unread == 0 => Err(today(nothing, &sources).into()),
         // The nearest may be anywhere, and a pattern does select something if its cases only lack a tag.
         Err(_) => {
             let cases = into_cases(load(&sources.read()?), color)?;
-            Ok(Chosen { cases: selection.apply(cases)?, unread: 0, sources })
+            let cases = selection.apply(cases).map_err(|nothing| today(nothing, &sources))?;
+            Ok(Chosen { cases, unread: 0, sources })
         }
     }
+}
+
+/// What was asked for by an old name: it is not the nearest that was meant, but what it is called today.
+fn today(nothing: NothingSelected, sources: &Sources) -> NothingSelected {
+    let renamed = sources.renamed().unwrap_or_default();
+    let now = nothing.pattern.as_ref().and_then(|pattern| renamed.now(pattern));
+    NothingSelected { nearest: now.or(nothing.nearest), ..nothing }
 }
 
 impl Chosen {
@@ -147,6 +175,14 @@ impl Chosen {
     /// What cannot be read.
     pub fn contents(&self) -> Result<Contents, SuiteError> {
         Ok(self.sources.contents()?)
+    }
+
+    /// What suites and cases were called before.
+    ///
+    /// # Errors
+    /// The mistakes of the table.
+    pub fn renamed(&self) -> Result<Renamed, SuiteError> {
+        self.sources.renamed().map_err(|mistakes| SuiteError::mistakes(&mistakes, false))
     }
 
     /// What is to be said of files that were not read.

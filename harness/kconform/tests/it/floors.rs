@@ -18,6 +18,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "cache_folder",
             "interrupt",
             "health",
+            "renamed",
         ],
     ),
     ("words", &["arguments", "btf", "uapi", "insn", "wants"]),

@@ -35,6 +35,7 @@ mod privileges;
 mod program;
 #[path = "../readers/mod.rs"]
 mod readers;
+mod renamed;
 mod reports;
 mod selection;
 mod settings;

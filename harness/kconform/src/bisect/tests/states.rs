@@ -35,6 +35,14 @@ fn table() -> Table {
 }
 
 #[test]
+fn what_is_known_of_a_case_is_known_by_its_name_of_today() {
+    let renamed = [("kept".to_owned(), "now".to_owned())].into_iter().collect();
+    let table = table().renamed(&renamed);
+    let cases: Vec<_> = table.commits.values().flat_map(|record| record.cases.keys()).collect();
+    assert_eq!(cases, ["lost", "now"]);
+}
+
+#[test]
 fn what_is_known_is_there_again() {
     let folder = tempfile::tempdir().unwrap();
     let (state, empty) = State::open(folder.path(), identity(), false).unwrap();

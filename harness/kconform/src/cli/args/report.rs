@@ -6,7 +6,7 @@ use clap::Args;
 
 use crate::report::Wanted;
 
-use super::Format;
+use super::{Format, SuiteArgs};
 
 /// Arguments of `report`.
 #[derive(Debug, Args)]
@@ -43,6 +43,9 @@ pub(in crate::cli) struct MergeArgs {
     /// The reports: every shard of every target.
     #[arg(value_name = "JSON", required = true)]
     pub(in crate::cli) files: Vec<PathBuf>,
+    /// Which case files, whose `renamed.txt` says what cases of older reports are called now.
+    #[command(flatten)]
+    pub(in crate::cli) suite: SuiteArgs,
     /// What to make of them: json, jsonl, html, ktap, tap, junit or github; may be given more than once. Without a file, or
     /// with `-`, it goes to standard output, and the text to standard error.
     #[arg(long = "report", value_name = "FORMAT[=FILE]")]
@@ -58,6 +61,9 @@ pub(in crate::cli) struct DiffArgs {
     /// The report after.
     #[arg(value_name = "AFTER")]
     pub(in crate::cli) after: PathBuf,
+    /// Which case files, whose `renamed.txt` says what cases of older reports are called now.
+    #[command(flatten)]
+    pub(in crate::cli) suite: SuiteArgs,
     /// Compare only this target, or one of BEFORE with another of AFTER: `x86_64-6.1=x86_64`; may be given more than
     /// once. Default: targets of the same name, or the only ones.
     #[arg(long = "target", short, value_name = "TARGET[=TARGET]", value_delimiter = ',')]

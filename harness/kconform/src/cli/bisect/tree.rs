@@ -17,6 +17,7 @@ use crate::cli::bisect::text::{Teller, endings};
 use crate::cli::color::Styles;
 use crate::cli::error::{CliError, FAILED, LOST, USAGE};
 use crate::guest::Images;
+use crate::load::suites::renamed_in;
 
 /// How kernels are built.
 pub(in crate::cli) fn recipe(args: &BuildingArgs) -> Result<Recipe, CliError> {
@@ -60,7 +61,8 @@ pub(in crate::cli) fn in_tree(
             .chain(args.first_parent.then(|| "--first-parent".into()))
             .collect(),
     };
-    let (state, mut table) = open(args, identity).map_err(BisectError::from)?;
+    let (state, table) = open(args, identity).map_err(BisectError::from)?;
+    let mut table = table.renamed(&renamed_in(&args.suite.paths)?);
     let mut teller = Teller::new(repository, styles.err, args.quiet);
     teller.begins(&state, &recipe.notes(), &table);
     let worktree = state.worktree();
