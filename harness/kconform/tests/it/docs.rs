@@ -155,3 +155,30 @@ fn each_image_is_a_row_of_the_kernels() {
         );
     }
 }
+
+/// cases/README.md leads to each folder of suites, and the suites that it names are there.
+#[test]
+fn the_folders_of_cases_are_told() {
+    let bpf = checkout().join("cases/bpf");
+    let entries = std::fs::read_dir(&bpf).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let name = |path: PathBuf| path.file_name().expect("a name").to_string_lossy().into_owned();
+    let (folders, files): (Vec<PathBuf>, Vec<PathBuf>) = entries.partition(|path| path.is_dir());
+    assert_eq!(files, Vec::<PathBuf>::new(), "suites beside the folders");
+    let folders: BTreeSet<String> = folders.into_iter().map(name).collect();
+    let readme = text("cases/README.md");
+    let rows = readme.lines().filter_map(|line| line.strip_prefix("| [bpf/")?.split_once(']'));
+    assert_eq!(rows.map(|(folder, _)| folder.to_owned()).collect::<BTreeSet<String>>(), folders);
+    let mut named = 0;
+    for words in readme.split('`').skip(1).step_by(2) {
+        let Some((folder, suite)) = words.split_once('/').filter(|(folder, _)| folders.contains(*folder))
+        else {
+            continue;
+        };
+        let wanted = wildmatch::WildMatch::new(&format!("{suite}.yaml"));
+        let files = std::fs::read_dir(bpf.join(folder)).expect("a folder");
+        let found = files.map(|file| name(file.expect("a file").path())).any(|file| wanted.matches(&file));
+        assert!(found || suite.is_empty(), "{words}");
+        named += 1;
+    }
+    assert!(named > 25, "{named} suites are named");
+}
