@@ -137,13 +137,18 @@ fn jobs(args: &RunArgs) -> usize {
     args.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
 }
 
+/// How many cases run side by side on this machine's kernel, or one behind ssh: most of their time they sleep.
+const BESIDE: usize = 8;
+
 fn options(args: &RunArgs, targets: usize) -> Options {
     let jobs = jobs(args);
     let isolate = args.isolate == Some(Isolate::Guest);
+    let on_each = jobs / targets.max(1);
     Options {
         jobs,
         // Cases on one kernel take turns unless asked otherwise: then each run of them is like the last.
-        guests: if isolate || args.jobs.is_some() { jobs / targets.max(1) } else { 1 },
+        guests: if isolate || args.jobs.is_some() { on_each } else { 1 },
+        beside: if args.jobs.is_some() { on_each } else { BESIDE },
         isolate,
         rounds: match args.repeat {
             Some(rounds) => Some(rounds.get()),

@@ -53,6 +53,8 @@ pub struct Options {
     pub until_fail: bool,
     /// How many guests of a target run side by side, each with a part of the cases.
     pub guests: usize,
+    /// How many cases run side by side on each kernel that is no guest's.
+    pub beside: usize,
     /// Every case has a guest for itself, as far as targets are guests.
     pub isolate: bool,
     /// Whether what outlives a case is looked for.
@@ -63,7 +65,8 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         let leaks = Leaks::Looked;
-        Options { jobs: 1, rounds: Some(1), until_fail: false, guests: 1, isolate: false, leaks }
+        let rounds = Some(1);
+        Options { jobs: 1, rounds, until_fail: false, guests: 1, beside: 1, isolate: false, leaks }
     }
 }
 
@@ -158,7 +161,9 @@ fn run_target(cases: &[Case], target: Target, nth: usize, options: Options, send
     let begun = Instant::now();
     // After an interruption nobody may be there to receive.
     let tell = |event| drop(sender.send((nth, event)));
-    let guests = if target.is_guest() { options.guests.clamp(1, cases.len().max(1)) } else { 1 };
+    let is_guest = target.is_guest();
+    let guests = if is_guest { options.guests.clamp(1, cases.len().max(1)) } else { 1 };
+    let beside = if is_guest { 1 } else { options.beside.min(cases.len() / FEWEST) };
     let worker =
         || Worker::new(target.clone()).isolated(options.isolate).checking_leaks(options.leaks, false);
     let mut workers: Vec<Worker> = (0..guests).map(|_| worker()).collect();
@@ -167,12 +172,16 @@ fn run_target(cases: &[Case], target: Target, nth: usize, options: Options, send
         if round > 1 {
             tell(Event::Round(round));
         }
-        run_round(cases, &mut workers, options.isolate, &|note| {
+        let tell = |note| {
             if matches!(&note, Note::Result(_, result) if !result.verdict.is_fine()) {
                 failed.store(true, Ordering::Relaxed);
             }
             tell(Event::Note(note));
-        });
+        };
+        match &mut workers[..] {
+            [worker] if beside > 1 => run_side_by_side(cases, worker, beside, &tell),
+            several => run_round(cases, several, options.isolate, &tell),
+        }
         let failed = failed.load(Ordering::Relaxed);
         let enough = options.rounds.is_some_and(|rounds| round >= rounds) || options.until_fail && failed;
         if enough || unusable(&workers).is_some() {
@@ -222,6 +231,43 @@ fn run_round(cases: &[Case], workers: &mut [Worker], isolate: bool, tell: &(dyn 
     for case in next.into_inner().min(cases.len())..cases.len() {
         tell(Note::NotRun(case, lost.clone()));
     }
+}
+
+/// A worker gets at least so many cases; else an agent more costs more than it saves.
+const FEWEST: usize = 16;
+
+/// Each case once, on one kernel, so many at a time; those that need the kernel for themselves, or did not simply pass, run
+/// alone when the others are through.
+fn run_side_by_side(cases: &[Case], worker: &mut Worker, beside: usize, tell: &(dyn Fn(Note) + Sync)) {
+    let all: Vec<&Case> = cases.iter().collect();
+    let (mut alone, free): (Vec<usize>, Vec<usize>) = (0..all.len()).partition(|&nth| all[nth].exclusive);
+    worker.get_ready(&all, &mut |note| tell(note));
+    let next = AtomicUsize::new(0);
+    let take = || free.get(next.fetch_add(1, Ordering::Relaxed)).copied();
+    let again = Mutex::new(Vec::new());
+    let run = |worker: &mut Worker, tell: &mut dyn FnMut(Note)| {
+        let back = worker.run_beside(&all, &take, tell);
+        again.lock().unwrap_or_else(PoisonError::into_inner).extend(back);
+    };
+    if worker.unusable().is_none() {
+        let seconds: Vec<Worker> = (1..beside).map(|_| worker.second()).collect();
+        std::thread::scope(|scope| {
+            for mut second in seconds {
+                // Of its agent nothing is said: it is not the target.
+                scope.spawn(move || {
+                    run(&mut second, &mut |note| {
+                        if matches!(note, Note::Running(_) | Note::Result(..)) {
+                            tell(note);
+                        }
+                    });
+                });
+            }
+            run(worker, &mut |note| tell(note));
+        });
+    }
+    alone.extend(free.iter().skip(next.into_inner()));
+    let again = again.into_inner().unwrap_or_else(PoisonError::into_inner);
+    worker.run_alone(&all, again, &alone, &mut |note| tell(note));
 }
 
 impl TargetRun {

@@ -68,7 +68,11 @@ impl Before {
 impl Worker {
     /// Looks at the machine before the first case, where others use it too.
     pub(super) fn look_before(&mut self) {
-        if self.target.is_guest() || self.leaks == Leaks::Ignored || self.before.things.is_some() {
+        if self.is_second
+            || self.target.is_guest()
+            || self.leaks == Leaks::Ignored
+            || self.before.things.is_some()
+        {
             return;
         }
         // A broken stream is noticed when a case gets no answer.

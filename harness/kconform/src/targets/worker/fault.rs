@@ -50,7 +50,7 @@ impl Fault {
     }
 
     /// What the kernel said then.
-    fn console(&self) -> &[String] {
+    pub(super) fn console(&self) -> &[String] {
         match self {
             Fault::Kernel { console, .. } | Fault::Silent { console, .. } => console,
             Fault::Gone(_) | Fault::Outside(_) => &[],
@@ -58,7 +58,7 @@ impl Fault {
     }
 
     /// What became of the kernel, in a few words.
-    fn told(&self) -> String {
+    pub(super) fn told(&self) -> String {
         match self {
             Fault::Kernel { what, .. } => format!("the kernel suffered {what}"),
             other => other.what().to_owned(),

@@ -1,6 +1,7 @@
 //! Runs cases on one target: skips what its kernel cannot run, keeps the agent busy, judges what comes back, and starts
 //! a fresh agent when one is lost, so that a fault costs one case.
 
+mod beside;
 mod changes;
 mod fault;
 mod neighbours;
@@ -24,6 +25,7 @@ use crate::interrupt;
 use crate::judge::{Found, Verdict, judge, judge_probe};
 use crate::kernel::{Kernel, Unmet};
 use crate::lower::{Lowered, lower, lower_probe};
+use beside::Beside;
 use changes::Before;
 use fault::Fault;
 use neighbours::{Neighbours, Suspects};
@@ -118,6 +120,8 @@ pub struct Worker {
     before: Before,
     /// By their numbers.
     parked: BTreeMap<u64, Parked>,
+    /// It works beside another one, which looks at the machine for both.
+    is_second: bool,
 }
 
 /// A case that has no result yet.
@@ -133,6 +137,11 @@ struct Waiting {
 }
 
 impl Waiting {
+    /// One that was not sent yet.
+    fn new(case: usize) -> Waiting {
+        Waiting { case, before: None, suspected: None, after: None }
+    }
+
     /// Nothing else is in flight with it.
     fn is_alone(&self) -> bool {
         self.before.is_some() || self.suspected.is_some() || self.after.is_some()
@@ -157,17 +166,27 @@ struct Round<'a> {
     queue: VecDeque<Waiting>,
     /// They are sent, the first one first.
     flying: VecDeque<Flight>,
+    /// Where more come from, if other workers run cases of this kernel at the same time.
+    beside: Option<Beside<'a>>,
     /// Hears what is known.
     tell: &'a mut dyn FnMut(Note),
 }
 
 impl<'a> Round<'a> {
     fn new(cases: &'a [&'a Case], tell: &'a mut dyn FnMut(Note)) -> Round<'a> {
-        Round { cases, queue: VecDeque::new(), flying: VecDeque::new(), tell }
+        Round { cases, queue: VecDeque::new(), flying: VecDeque::new(), beside: None, tell }
     }
 
-    fn is_over(&self) -> bool {
-        self.flying.is_empty() && self.queue.is_empty()
+    /// The next case to be sent.
+    fn next(&mut self) -> Option<&Waiting> {
+        if self.queue.is_empty() {
+            self.queue.extend(self.beside.as_ref().and_then(|beside| (beside.next)()).map(Waiting::new));
+        }
+        self.queue.front()
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.flying.is_empty() && self.next().is_none()
     }
 
     /// What was sent comes first again, in its order.
@@ -196,6 +215,7 @@ impl Worker {
             hurried: false,
             before: Before::default(),
             parked: BTreeMap::new(),
+            is_second: false,
         }
     }
 
@@ -237,11 +257,15 @@ impl Worker {
     /// Runs cases in order; each gets exactly one [`Note::Result`] or [`Note::NotRun`].
     pub fn run(&mut self, cases: &[&Case], tell: &mut dyn FnMut(Note)) {
         let mut round = Round::new(cases, tell);
-        let fresh = |case| Waiting { case, before: None, suspected: None, after: None };
-        round.queue.extend((0..cases.len()).map(fresh));
+        round.queue.extend((0..cases.len()).map(Waiting::new));
+        self.work(&mut round);
+    }
+
+    /// Brings all cases of a round to their results.
+    fn work(&mut self, round: &mut Round<'_>) {
         loop {
             if round.is_over() {
-                self.settle(&mut round);
+                self.settle(round);
             }
             if round.is_over() {
                 return;
@@ -249,34 +273,46 @@ impl Worker {
             if self.opened.is_none() {
                 self.unpark(&mut round.queue);
             }
-            let Some(mut kernel) = self.open(round.tell) else {
-                let why = self.unusable.as_ref().map(|u| u.what.clone()).unwrap_or_default();
-                self.unpark(&mut round.queue);
-                for waiting in round.flying.drain(..).map(|f| f.waiting).chain(round.queue.drain(..)) {
-                    (round.tell)(Note::NotRun(waiting.case, CaseResult::bare(Verdict::Lost(why.clone()))));
-                }
-                return;
-            };
-            if round.flying.is_empty() && !(self.ask_types(cases) && self.ask_sysctls(cases)) {
+            let Some(mut kernel) = self.open(round.tell) else { return self.give_up(round) };
+            let asks = round.flying.is_empty() && round.beside.is_none();
+            if asks && !(self.ask_types(round.cases) && self.ask_sysctls(round.cases)) {
                 continue;
             }
-            if let Some(opened) = &self.opened {
-                kernel.sysctls = opened.kernel.sysctls.clone();
-            }
-            kernel.btf = self.types.clone();
-            self.fill(&kernel, &mut round);
+            self.complete(&mut kernel);
+            self.fill(&kernel, round);
             let Some(first) = round.flying.front() else { continue };
-            let fresh = cases[first.waiting.case].fresh;
+            let fresh = round.cases[first.waiting.case].fresh;
             let suspected = first.waiting.suspected.is_some();
             (round.tell)(Note::Running(first.waiting.case));
-            self.take(&kernel, &mut round);
+            self.take(&kernel, round);
             if self.isolated || fresh || suspected {
-                self.settle(&mut round);
+                self.settle(round);
             }
             if self.isolated || fresh {
                 self.opened = None;
             }
         }
+    }
+
+    /// The target can do no more.
+    fn give_up(&mut self, round: &mut Round<'_>) {
+        self.unpark(&mut round.queue);
+        round.call_back();
+        if let Some(beside) = &mut round.beside {
+            return beside.alone.extend(round.queue.drain(..));
+        }
+        let why = self.unusable.as_ref().map(|u| u.what.clone()).unwrap_or_default();
+        for waiting in round.queue.drain(..) {
+            (round.tell)(Note::NotRun(waiting.case, CaseResult::bare(Verdict::Lost(why.clone()))));
+        }
+    }
+
+    /// Adds what was asked of the kernel since it was reached.
+    fn complete(&self, kernel: &mut Kernel) {
+        if let Some(opened) = &self.opened {
+            kernel.sysctls = opened.kernel.sysctls.clone();
+        }
+        kernel.btf = self.types.clone();
     }
 
     /// The kernel of an agent that is ready; starts one if there is none.
@@ -329,14 +365,18 @@ impl Worker {
             flying.front().is_some_and(|f| f.waiting.is_alone() || cases[f.waiting.case].fresh)
         };
         let most = self.opened.as_ref().map_or(1, |opened| opened.session.most_ahead());
-        let ahead = if self.isolated { 1 } else { most };
+        let ahead = match &round.beside {
+            _ if self.isolated => 1,
+            Some(_) => most.min(beside::AHEAD),
+            None => most,
+        };
         while round.flying.len() < ahead
             && !alone(&round.flying)
-            && let Some(next) = round.queue.front()
+            && let Some(next) = round.next()
         {
-            let case = cases[next.case];
+            let (case, is_alone) = (cases[next.case], next.is_alone());
             let unknown = self.has_unknown_probes(case, kernel);
-            if !round.flying.is_empty() && (next.is_alone() || unknown || case.fresh) {
+            if !round.flying.is_empty() && (is_alone || unknown || case.fresh) {
                 return;
             }
             let prepared = self.prepare(case, kernel);
@@ -383,6 +423,12 @@ impl Worker {
                     }
                     verdict => verdict,
                 };
+                if let Some(beside) = &mut round.beside
+                    && let Some(alone) = beside::again_alone(&waiting, &verdict, &observation)
+                {
+                    beside.alone.push(alone);
+                    return self.end_if_spent(round);
+                }
                 match verdict {
                     // A kernel that came to harm says nothing reliable any more; the host's own is all there is.
                     Verdict::Crashed { what, console } if !kernel.host => Fault::Kernel { what, console },
@@ -415,13 +461,7 @@ impl Worker {
                             None => result,
                         };
                         self.judged(waiting, result, lingers, round);
-                        if spent.is_some() {
-                            // Those that were sent ahead have not begun.
-                            self.opened = None;
-                            round.call_back();
-                            self.unpark(&mut round.queue);
-                        }
-                        return;
+                        return self.end_if_spent(round);
                     }
                 }
             }
@@ -433,9 +473,21 @@ impl Worker {
         self.opened = None;
         round.call_back();
         self.unpark(&mut round.queue);
+        if let Some(beside) = &mut round.beside {
+            return beside.alone.push(Waiting { before: Some(fault), ..waiting });
+        }
         match waiting.before {
             None => round.queue.push_front(Waiting { before: Some(fault), ..waiting }),
             Some(_) => (round.tell)(Note::Result(waiting.case, CaseResult::bare(fault.verdict(case)))),
+        }
+    }
+
+    /// An agent that runs nothing more is left. The cases that were sent ahead have not begun.
+    fn end_if_spent(&mut self, round: &mut Round<'_>) {
+        if self.opened.as_ref().is_some_and(|opened| opened.session.spent().is_some()) {
+            self.opened = None;
+            round.call_back();
+            self.unpark(&mut round.queue);
         }
     }
 

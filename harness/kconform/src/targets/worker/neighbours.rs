@@ -2,7 +2,7 @@
 //! blamed: one of them may have spoilt something that the agent does not look at.
 
 use super::CaseResult;
-use crate::judge::Verdict;
+use crate::judge::{Failure, Verdict};
 
 /// The cases that reached beyond their own processes since the agent was started.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -26,25 +26,32 @@ impl Neighbours {
             1 => " and another case".to_owned(),
             others => format!(" and {others} other cases"),
         };
-        let told = format!("{}{others}", self.last.as_ref()?);
+        let told =
+            format!("it failed after {}{others}, and passed alone on a fresh agent", self.last.as_ref()?);
         Some(Suspects { told, failed: failure.text.clone() })
     }
 }
 
 /// Why a case runs again.
 pub(super) struct Suspects {
+    /// What is said when it passes.
     told: String,
+    /// How it failed.
     failed: String,
 }
 
 impl Suspects {
+    /// The cases of other workers, which ran at the same time.
+    pub(super) fn beside(failed: &Failure) -> Suspects {
+        let told = "it failed while other cases ran beside it, and passed alone".into();
+        Suspects { told, failed: failed.text.clone() }
+    }
+
     /// The result of a case that ran again.
     pub(super) fn then(self, mut result: CaseResult) -> CaseResult {
         if matches!(result.verdict, Verdict::Passed) {
             let Suspects { told, failed } = self;
-            let told = format!(
-                "it failed after {told}, and passed alone on a fresh agent; it had failed with: {failed}"
-            );
+            let told = format!("{told}; it had failed with: {failed}");
             let also = result.remark.map(|remark| format!("; {remark}")).unwrap_or_default();
             result.remark = Some(told + &also);
         }

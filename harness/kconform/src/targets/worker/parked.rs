@@ -66,6 +66,10 @@ impl Worker {
         }
         // It said nothing of these. They do not run again: nothing tells that it would say more.
         while let Some((_, parked)) = self.parked.pop_first() {
+            if let Some(beside) = &mut round.beside {
+                beside.alone.push(parked.waiting);
+                continue;
+            }
             let verdict = Verdict::Lost(UNSAID.into());
             (round.tell)(Note::Result(parked.waiting.case, CaseResult { verdict, ..parked.result }));
         }
@@ -107,7 +111,11 @@ impl Worker {
                 common
             }
             None if !traces.is_empty() && passed => {
-                return round.queue.push_back(Waiting { suspected: Some(traces), ..waiting });
+                let again = Waiting { suspected: Some(traces), ..waiting };
+                return match &mut round.beside {
+                    Some(beside) => beside.alone.push(again),
+                    None => round.queue.push_back(again),
+                };
             }
             None => traces,
         };
@@ -150,7 +158,7 @@ mod tests {
     fn a_case_of_which_the_agent_said_nothing_more_is_lost() {
         let case = case();
         let mut worker = Worker::new(Target::native());
-        let waiting = Waiting { case: 0, before: None, suspected: None, after: None };
+        let waiting = Waiting::new(0);
         let result = CaseResult { verdict: Verdict::Passed, seen: None, remark: None };
         worker.parked.insert(0, Parked { waiting, result });
         let (cases, mut told) = ([&case], Vec::new());
