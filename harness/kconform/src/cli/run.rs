@@ -52,13 +52,16 @@ pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
         true => Box::new(std::io::stderr()),
         false => Box::new(std::io::stdout().lock()),
     };
-    for note in chosen.notes.iter().chain(&unread) {
+    let shuffle = args.shuffle.map(|seed| seed.unwrap_or_else(|| fastrand::u64(..NUMBERS)));
+    let order =
+        shuffle.map(|seed| format!("the cases run in a shuffled order; --shuffle={seed} gives it again"));
+    for note in chosen.notes.iter().chain(&unread).chain(&order) {
         seen_or(writeln!(out, "{} {note}", style.warn("note:")))?;
     }
     let run = Run { cases: &cases, suite: identity, shard, started: SystemTime::now() };
     outputs.begin(&run, &chosen.targets);
     let mut progress = Progress::new(&chosen.targets, &cases, args.quiet, styles.err);
-    let options = options(args, chosen.targets.len());
+    let options = options(args, chosen.targets.len(), shuffle);
     let runs = run_cases(&cases, &chosen.targets, options, &mut |target, event, known| {
         progress.tell(target, event);
         outputs.tell(&cases, event, known);
@@ -137,10 +140,13 @@ fn jobs(args: &RunArgs) -> usize {
     args.jobs.map_or_else(|| std::thread::available_parallelism().map_or(1, usize::from), usize::from)
 }
 
+/// Seeds of orders are below it: a person may type one.
+const NUMBERS: u64 = 1_000_000;
+
 /// How many cases run side by side on this machine's kernel, or one behind ssh: most of their time they sleep.
 const BESIDE: usize = 8;
 
-fn options(args: &RunArgs, targets: usize) -> Options {
+fn options(args: &RunArgs, targets: usize, shuffle: Option<u64>) -> Options {
     let jobs = jobs(args);
     let isolate = args.isolate == Some(Isolate::Guest);
     let on_each = jobs / targets.max(1);
@@ -150,6 +156,7 @@ fn options(args: &RunArgs, targets: usize) -> Options {
         guests: if isolate || args.jobs.is_some() { on_each } else { 1 },
         beside: if args.jobs.is_some() { on_each } else { BESIDE },
         isolate,
+        shuffle,
         rounds: match args.repeat {
             Some(rounds) => Some(rounds.get()),
             None if args.until_fail => None,

@@ -55,6 +55,8 @@ pub struct Options {
     pub guests: usize,
     /// How many cases run side by side on each kernel that is no guest's.
     pub beside: usize,
+    /// Cases run in another order, which this number gives; `None`: in theirs.
+    pub shuffle: Option<u64>,
     /// Every case has a guest for itself, as far as targets are guests.
     pub isolate: bool,
     /// Whether what outlives a case is looked for.
@@ -66,7 +68,8 @@ impl Default for Options {
     fn default() -> Options {
         let leaks = Leaks::Looked;
         let rounds = Some(1);
-        Options { jobs: 1, rounds, until_fail: false, guests: 1, beside: 1, isolate: false, leaks }
+        let (jobs, guests, beside) = (1, 1, 1);
+        Options { jobs, rounds, until_fail: false, guests, beside, shuffle: None, isolate: false, leaks }
     }
 }
 
@@ -168,19 +171,27 @@ fn run_target(cases: &[Case], target: Target, nth: usize, options: Options, send
         || Worker::new(target.clone()).isolated(options.isolate).checking_leaks(options.leaks, false);
     let mut workers: Vec<Worker> = (0..guests).map(|_| worker()).collect();
     let failed = AtomicBool::new(false);
+    let mut order: Vec<usize> = (0..cases.len()).collect();
+    let mut random = options.shuffle.map(fastrand::Rng::with_seed);
     for round in 1.. {
+        // Each round has an order of its own.
+        if let Some(random) = &mut random {
+            random.shuffle(&mut order);
+        }
+        let ordered: Vec<&Case> = order.iter().map(|&nth| &cases[nth]).collect();
         if round > 1 {
             tell(Event::Round(round));
         }
-        let tell = |note| {
+        let tell = |note: Note| {
+            let note = note.renumbered(|nth| order[nth]);
             if matches!(&note, Note::Result(_, result) if !result.verdict.is_fine()) {
                 failed.store(true, Ordering::Relaxed);
             }
             tell(Event::Note(note));
         };
         match &mut workers[..] {
-            [worker] if beside > 1 => run_side_by_side(cases, worker, beside, &tell),
-            several => run_round(cases, several, options.isolate, &tell),
+            [worker] if beside > 1 => run_side_by_side(&ordered, worker, beside, &tell),
+            several => run_round(&ordered, several, options.isolate, &tell),
         }
         let failed = failed.load(Ordering::Relaxed);
         let enough = options.rounds.is_some_and(|rounds| round >= rounds) || options.until_fail && failed;
@@ -206,7 +217,7 @@ fn unusable(workers: &[Worker]) -> Option<&Unusable> {
 const PARTS: usize = 8;
 
 /// Each case once, by whichever worker comes to it. A worker that can do no more ends; what nobody came to is lost.
-fn run_round(cases: &[Case], workers: &mut [Worker], isolate: bool, tell: &(dyn Fn(Note) + Sync)) {
+fn run_round(cases: &[&Case], workers: &mut [Worker], isolate: bool, tell: &(dyn Fn(Note) + Sync)) {
     let part = match workers.len() {
         1 => cases.len().max(1),
         _ if isolate => 1,
@@ -220,8 +231,8 @@ fn run_round(cases: &[Case], workers: &mut [Worker], isolate: bool, tell: &(dyn 
                 while worker.unusable().is_none() {
                     let first = next.fetch_add(part, Ordering::Relaxed);
                     let Some(rest) = cases.get(first..).filter(|rest| !rest.is_empty()) else { return };
-                    let some: Vec<&Case> = rest.iter().take(part).collect();
-                    worker.run(&some, &mut |note| tell(note.after(first)));
+                    let some = &rest[..part.min(rest.len())];
+                    worker.run(some, &mut |note| tell(note.renumbered(|nth| nth + first)));
                 }
             });
         }
@@ -238,15 +249,14 @@ const FEWEST: usize = 16;
 
 /// Each case once, on one kernel, so many at a time; those that need the kernel for themselves, or did not simply pass, run
 /// alone when the others are through.
-fn run_side_by_side(cases: &[Case], worker: &mut Worker, beside: usize, tell: &(dyn Fn(Note) + Sync)) {
-    let all: Vec<&Case> = cases.iter().collect();
+fn run_side_by_side(all: &[&Case], worker: &mut Worker, beside: usize, tell: &(dyn Fn(Note) + Sync)) {
     let (mut alone, free): (Vec<usize>, Vec<usize>) = (0..all.len()).partition(|&nth| all[nth].exclusive);
-    worker.get_ready(&all, &mut |note| tell(note));
+    worker.get_ready(all, &mut |note| tell(note));
     let next = AtomicUsize::new(0);
     let take = || free.get(next.fetch_add(1, Ordering::Relaxed)).copied();
     let again = Mutex::new(Vec::new());
     let run = |worker: &mut Worker, tell: &mut dyn FnMut(Note)| {
-        let back = worker.run_beside(&all, &take, tell);
+        let back = worker.run_beside(all, &take, tell);
         again.lock().unwrap_or_else(PoisonError::into_inner).extend(back);
     };
     if worker.unusable().is_none() {
@@ -267,7 +277,7 @@ fn run_side_by_side(cases: &[Case], worker: &mut Worker, beside: usize, tell: &(
     }
     alone.extend(free.iter().skip(next.into_inner()));
     let again = again.into_inner().unwrap_or_else(PoisonError::into_inner);
-    worker.run_alone(&all, again, &alone, &mut |note| tell(note));
+    worker.run_alone(all, again, &alone, &mut |note| tell(note));
 }
 
 impl TargetRun {

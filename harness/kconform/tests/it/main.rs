@@ -2,6 +2,7 @@
 //! nothing. Unit tests of the parts are beside the parts.
 
 mod agents;
+mod beside;
 mod bisect;
 mod bisect_step;
 mod cache;

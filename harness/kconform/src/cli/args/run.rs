@@ -29,10 +29,15 @@ pub(in crate::cli) struct RunArgs {
     /// A folder with image files. Default: kconform's own.
     #[arg(long, value_name = "PATH")]
     pub(in crate::cli) images: Option<PathBuf>,
-    /// How many kernels run at the same time: targets, and where there are fewer of those, several guests of each, which
-    /// share its cases. Default: one for each CPU, and one guest a target.
+    /// How many jobs run at the same time: targets, and where there are fewer of those, several guests of each, or several
+    /// cases side by side on this machine and over ssh. Default: a target for each CPU, one guest each, eight cases side
+    /// by side. With 1, cases run one after another.
     #[arg(long, short, value_name = "N")]
     pub(in crate::cli) jobs: Option<std::num::NonZeroUsize>,
+    /// Run the cases in another order, each round in one of its own. SEED is that of an earlier run, to have the same
+    /// orders again. Reports keep the cases' order.
+    #[arg(long, value_name = "SEED", num_args = 0..=1, require_equals = true)]
+    pub(in crate::cli) shuffle: Option<Option<u64>>,
     /// Boot every guest afresh, instead of restoring it from a snapshot of one that was booted before.
     #[arg(long)]
     pub(in crate::cli) cold: bool,

@@ -55,14 +55,7 @@ cases:
 fn real() -> Document {
     let (cases, identity) = cases();
     let target = Target::named("native", &[]).expect("native is always there");
-    let options = Options {
-        jobs: 1,
-        rounds: Some(2),
-        until_fail: false,
-        guests: 1,
-        isolate: false,
-        leaks: Leaks::Ignored,
-    };
+    let options = Options { rounds: Some(2), leaks: Leaks::Ignored, ..Options::default() };
     let runs = run(&cases, &[target], options, &mut |_, _, _| {});
     gather(&cases, &runs, identity, SystemTime::now())
 }

@@ -81,12 +81,12 @@ pub enum Note {
 }
 
 impl Note {
-    /// The same of cases that stand so many further back.
-    pub(crate) fn after(self, cases: usize) -> Note {
+    /// The same, with other indices of cases.
+    pub(crate) fn renumbered(self, index: impl Fn(usize) -> usize) -> Note {
         match self {
-            Note::Running(case) => Note::Running(case + cases),
-            Note::Result(case, result) => Note::Result(case + cases, result),
-            Note::NotRun(case, result) => Note::NotRun(case + cases, result),
+            Note::Running(case) => Note::Running(index(case)),
+            Note::Result(case, result) => Note::Result(index(case), result),
+            Note::NotRun(case, result) => Note::NotRun(index(case), result),
             other => other,
         }
     }
@@ -127,6 +127,8 @@ pub struct Worker {
 /// A case that has no result yet.
 struct Waiting {
     case: usize,
+    /// Other workers ran cases at the same time when something was suspected: that explains it, if it does not come again.
+    was_beside: bool,
     /// The agent was lost, or the kernel came to harm, when the case ran first: it runs alone then, on a fresh agent,
     /// to tell a fault of the case from one that would have come anyway.
     before: Option<Fault>,
@@ -139,7 +141,7 @@ struct Waiting {
 impl Waiting {
     /// One that was not sent yet.
     fn new(case: usize) -> Waiting {
-        Waiting { case, before: None, suspected: None, after: None }
+        Waiting { case, was_beside: false, before: None, suspected: None, after: None }
     }
 
     /// Nothing else is in flight with it.

@@ -105,16 +105,16 @@ impl Worker {
             Some(first) if traces.is_empty() && !passed => first.clone(),
             Some(first) => {
                 let common = again(first, traces);
-                if common.is_empty() {
+                if common.is_empty() && !waiting.was_beside {
                     result.remark.get_or_insert(not_again(first));
                 }
                 common
             }
             None if !traces.is_empty() && passed => {
-                let again = Waiting { suspected: Some(traces), ..waiting };
+                let suspected = Some(traces);
                 return match &mut round.beside {
-                    Some(beside) => beside.alone.push(again),
-                    None => round.queue.push_back(again),
+                    Some(beside) => beside.alone.push(Waiting { suspected, was_beside: true, ..waiting }),
+                    None => round.queue.push_back(Waiting { suspected, ..waiting }),
                 };
             }
             None => traces,
