@@ -62,7 +62,9 @@ fn an_order_is_had_again_by_its_seed() {
     };
     let (plain, (said, some)) = (order(&[]).1, order(&["--shuffle"]));
     assert_ne!(plain, some);
+    assert!(said.contains("the cases run in a shuffled order; --shuffle="), "{said}");
     let seed = said.split("--shuffle=").nth(1).and_then(|rest| rest.split(' ').next()).expect("the seed");
+    assert!(said.contains(&format!("--shuffle={seed} gives it again")), "{said}");
     assert_eq!(order(&[&format!("--shuffle={seed}")]).1, some);
     let mut sorted = (plain, some);
     sorted.0.sort();
