@@ -7,10 +7,13 @@ use std::alloc::{GlobalAlloc, Layout};
 use std::cell::UnsafeCell;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use crate::memory::stretch::Stretch;
 use crate::sys::{self, Map};
 
 /// Address space that is set aside; only what is used costs memory.
 pub(crate) const ARENA: usize = 64 << 20;
+/// What is set aside instead where there is less.
+const SMALL_ARENA: usize = ARENA / 16;
 
 const SMALLEST: usize = 16;
 /// Blocks above this are mapped for themselves.
@@ -24,8 +27,8 @@ const PAGE: usize = 4096;
 pub struct Heap;
 
 struct State {
-    start: usize,
     next: usize,
+    /// The end of the address space; 0 before any is set aside.
     end: usize,
     /// Freed blocks by class (16 bytes times a power of two), each holding the address of the next.
     free: [usize; CLASSES],
@@ -41,8 +44,11 @@ unsafe impl Sync for Locked {}
 
 static HEAP: Locked = Locked {
     busy: AtomicBool::new(false),
-    state: UnsafeCell::new(State { start: 0, next: 0, end: 0, free: [0; CLASSES] }),
+    state: UnsafeCell::new(State { next: 0, end: 0, free: [0; CLASSES] }),
 };
+
+/// The heap's address space; changed only while the heap is held.
+static SPACE: Stretch = Stretch::none();
 
 /// Holds the heap until it is dropped: around a fork, so that the child does not inherit a lock whose holder it lacks.
 pub(crate) struct Held(());
@@ -70,7 +76,24 @@ pub(crate) fn used() -> std::ops::Range<usize> {
     let _held = hold();
     // SAFETY: the heap is held.
     let state = unsafe { &*HEAP.state.get() };
-    state.start..state.next
+    SPACE.start()..state.next
+}
+
+/// Makes all of the heap's address space memory, so that no limit that a case sets later hinders it.
+pub(crate) fn open_all() {
+    let _held = hold();
+    SPACE.open_all();
+}
+
+/// Whether the heap has address space of its own when it begins anew; what was given out before stays as it is.
+#[cfg(test)]
+pub(crate) fn begins_anew() -> bool {
+    let _held = hold();
+    // SAFETY: the heap is held.
+    let state = unsafe { &mut *HEAP.state.get() };
+    (state.free, state.end) = ([0; CLASSES], 0);
+    let block = state.take(CLASSES - 1) as usize;
+    (SPACE.start()..SPACE.start() + SPACE.size()).contains(&block)
 }
 
 impl Drop for Held {
@@ -92,10 +115,11 @@ impl State {
         }
         let size = SMALLEST << class;
         let start = self.next.next_multiple_of(size.min(PAGE));
-        if start.saturating_add(size) > self.end {
+        let end = start.saturating_add(size);
+        if end > self.end || !SPACE.open(end - SPACE.start()) {
             return map(size);
         }
-        self.next = start + size;
+        self.next = end;
         start as *mut u8
     }
 
@@ -106,13 +130,8 @@ impl State {
     }
 
     fn reserve(&mut self) {
-        // Less is better than nothing, where a case has lowered RLIMIT_AS before its exec.
-        let tried =
-            [ARENA, ARENA / 16].into_iter().find_map(|size| Some((sys::map(size, Map::Private).ok()?, size)));
-        if let Some((start, size)) = tried {
-            // SAFETY: the range was mapped just now. Huge pages would make the first touch, and each fork, dear.
-            unsafe { libc::madvise(start.cast(), size, libc::MADV_NOHUGEPAGE) };
-            (self.start, self.next, self.end) = (start as usize, start as usize, start as usize + size);
+        if SPACE.set_aside(&[ARENA, SMALL_ARENA]).is_ok() {
+            (self.next, self.end) = (SPACE.start(), SPACE.start() + SPACE.size());
         } else {
             self.end = 1;
         }

@@ -4,3 +4,4 @@ pub(crate) mod areas;
 pub(crate) mod buffers;
 pub(crate) mod heap;
 pub(crate) mod populate;
+pub(crate) mod stretch;

@@ -7,7 +7,8 @@ use crate::case::ground::Ground;
 use crate::case::scratch::Scratch;
 use crate::kernel_log::KernelLog;
 use crate::log::{self, Log};
-use crate::memory::{areas, heap};
+use crate::memory::areas::{self, Memory};
+use crate::memory::heap;
 use crate::panic;
 use crate::signals::{PARENT_ENDED, Signals};
 use crate::start::machine;
@@ -170,7 +171,7 @@ pub(crate) fn cases(signals: Signals, scratch: &str, place: Place, shares: Share
     // Before Linux 5.11 maps and programs are charged to it (commit 80ee81e0403c), some while after they are closed even:
     // under the usual 64 KiB a case's outcome would hang on those before it.
     let _ = sys::lift_limit(libc::RLIMIT_MEMLOCK as _);
-    areas::set_up().map_err(failed("mmap address space"))?;
+    areas::set_up(Memory::Ahead).map_err(failed("mmap address space"))?;
     let capacity = (sys::memory() / 8).clamp(1 << 20, log::CAPACITY as u64) as usize;
     let log = Log::new(capacity).map_err(failed("mmap the log"))?;
     let scratch = Scratch::make(scratch).map_err(failed(scratch))?;

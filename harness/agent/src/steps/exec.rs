@@ -6,7 +6,7 @@
 use kconform_plan::{Saved, Step, Trouble, decode, encode};
 
 use crate::log::{Cell, Cursor, Log, State};
-use crate::memory::areas;
+use crate::memory::areas::{self, Memory};
 use crate::panic;
 use crate::steps::runner::{Flow, Runner};
 use crate::sys::{self, Ended, Map};
@@ -118,7 +118,7 @@ pub fn resume(fd: &str) -> ! {
     panic::tell_log(log);
     let (steps, slots, iteration, began) = given;
     let runner = Runner::new(log, began, slots, iteration);
-    if let Err(errno) = areas::set_up() {
+    if let Err(errno) = areas::set_up(Memory::AsUsed) {
         let step = steps.first().map_or(1, |s| s.index).saturating_sub(1);
         runner.report(step, Trouble { what: "mmap address space".into(), errno });
         log.first().set(State::Troubled);

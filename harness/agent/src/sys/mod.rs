@@ -69,6 +69,8 @@ pub(crate) enum Map {
     Private,
     /// Private zeros that cannot be written.
     ReadOnly,
+    /// Address space that is no memory until [`make_writable`].
+    NoAccess,
     /// Shared with children.
     Shared,
     /// Shared memory of a memfd.
@@ -81,12 +83,19 @@ pub(crate) fn map(length: usize, what: Map) -> Result<*mut u8> {
     let (prot, flags, fd) = match what {
         Map::Private => (writable, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1),
         Map::ReadOnly => (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1),
+        Map::NoAccess => (libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1),
         Map::Shared => (writable, libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1),
         Map::File(fd) => (writable, libc::MAP_SHARED, fd),
     };
     // SAFETY: no address is asked for, so no existing mapping is touched.
     let at = unsafe { libc::mmap(std::ptr::null_mut(), length, prot, flags, fd, 0) };
     if at == libc::MAP_FAILED { Err(errno()) } else { Ok(at.cast()) }
+}
+
+/// mprotect(2): what was mapped with [`Map::NoAccess`] becomes private zeros that can be written.
+pub(crate) fn make_writable(start: usize, length: usize) -> Result<()> {
+    // SAFETY: whoever has the address space calls this, before any of it is memory; more access spoils nothing.
+    check(unsafe { libc::mprotect(start as *mut _, length, libc::PROT_READ | libc::PROT_WRITE) }).map(drop)
 }
 
 /// Bytes of a page.

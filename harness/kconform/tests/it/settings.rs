@@ -193,6 +193,44 @@ fn a_probe_finds_what_its_case_will_find() {
     assert_eq!(told, ["passed ", "skipped the probe ring says EPERM: not there", "passed "]);
 }
 
+/// Where the kernel promises no more memory than it has, the agent and its forks take little of it: a guest of 256 MB comes up,
+/// and cases have memory. What it then does not promise is an errno of the case's own calls.
+#[rstest]
+fn a_guest_that_does_not_overcommit_runs_cases(#[values("x86_64", "riscv64")] arch: &str) {
+    if !is_set_up(arch) {
+        return;
+    }
+    let map = |megabytes: u64, outcome: &str| {
+        let prot = "PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE";
+        format!("\n      - mmap: [null, {}, {prot}, -1, 0]{outcome}", megabytes << 20)
+    };
+    let refused = "\n        errno: ENOMEM";
+    let deep = "
+      - fork:
+          - exec:
+              - fork: [{unprivileged: [{close: [0]}]}, {parallel: [[{close: [0]}], [{close: [1]}]]}]
+          - close: [0]";
+    let large = "
+      - memfd_create: [{str: x}, 0]
+        save: fd
+      - write: [$fd, {fill: [7, 3000000]}, 3000000]
+        ret: 3000000
+      - pread64: [$fd, {out: 3000000}, 3000000, 0]
+        expect: {arg1: {fill: [7, 3000000]}}";
+    let cases = [
+        case("it is so", "", &reads("vm.overcommit_memory", "2")),
+        case("is required", "sysctl: {vm.overcommit_memory: 2}", &map(1024, refused)),
+        case("is not", "sysctl: {vm.overcommit_memory: 0}", &map(1024, "")),
+        case("processes", "", deep),
+        case("large buffers", "", large),
+        case("memory", "", &(map(16, "") + "\n      - fork:" + &map(16, "").replace("\n  ", "\n      "))),
+        case("too much", "", &map(1024, refused)),
+    ];
+    let place = place(&cases, arch, "sysctl.vm.overcommit_memory=2");
+    let said = run(&place, arch, &[]).assert_status(0);
+    assert_eq!(said.counts(arch), "7 passed", "{}", said.all());
+}
+
 /// Nothing is set on a machine that others use: what is otherwise there is told, and the case skipped.
 #[test]
 fn natively_nothing_is_set() {
