@@ -231,6 +231,53 @@ fn a_guest_that_does_not_overcommit_runs_cases(#[values("x86_64", "riscv64")] ar
     assert_eq!(said.counts(arch), "7 passed", "{}", said.all());
 }
 
+/// Cases of a cgroup's memory are skipped where version 2 does not have the controller: where it was switched off at boot…
+#[test]
+fn a_memory_controller_that_is_off_is_no_fault() {
+    if !is_set_up("x86_64") {
+        return;
+    }
+    let place = place(&[case("none", "", " [{close: [0]}]")], "x86_64", "cgroup_disable=memory");
+    let memcg = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases/bpf/map/memcg.yaml");
+    let place = place.file("cases/memcg.yaml", &std::fs::read_to_string(memcg).expect("a suite"));
+    let said =
+        place.say(&["run", "--images", "images", "--target", "x86_64", "--cases", "cases"]).assert_status(0);
+    assert_eq!(said.counts("x86_64"), "1 passed, 2 skipped", "{}", said.all());
+    let told = "the probe memory_controller says ENOENT: not there: 2 on x86_64";
+    assert!(said.out.contains(told), "{}", said.all());
+}
+
+/// … and where somebody has mounted it in a hierarchy of version 1, which later kernels can be built without
+/// (CONFIG_MEMCG_V1).
+#[test]
+fn a_memory_controller_of_version_1_is_not_in_version_2() {
+    let arch = "x86_64-6.1";
+    if !is_set_up(arch) {
+        return;
+    }
+    let root = |kind: &str, flag: &str, name: &str| {
+        format!(
+            "
+      - fsopen: [{{str: {kind}}}, FSOPEN_CLOEXEC]
+        save: context{flag}
+      - fsconfig: [$context, FSCONFIG_CMD_CREATE, null, null, 0]
+      - fsmount: [$context, FSMOUNT_CLOEXEC, 0]
+        save: {name}
+      - close: [$context]"
+        )
+    };
+    let memory = "\n      - fsconfig: [$context, FSCONFIG_SET_FLAG, {str: memory}, null, 0]";
+    let stat = |errno: &str| {
+        format!("\n      - openat: [$v2, {{str: memory.stat}}, O_RDONLY | O_CLOEXEC, 0]{errno}")
+    };
+    let steps =
+        [root("cgroup2", "", "v2"), stat(""), root("cgroup", memory, "v1"), stat("\n        errno: ENOENT")];
+    let alone = case("mounts it", "", &steps.concat()).replace("requires", "fresh: true\n    requires");
+    let place = Place::with(&format!("cases:{alone}\n"));
+    let said = place.say(&["run", "--target", arch]).assert_status(0);
+    assert_eq!(said.counts(arch), "1 passed", "{}", said.all());
+}
+
 /// Nothing is set on a machine that others use: what is otherwise there is told, and the case skipped.
 #[test]
 fn natively_nothing_is_set() {
