@@ -23,5 +23,7 @@ mod tests;
 pub use cache::{CachedKernel, cache_dir};
 pub use fetch::{FetchError, Progress, fetch};
 pub use image::{Image, ImageError, Images};
-pub use qemu::{BootSpec, Doing, Guest, GuestError, Hears};
+#[cfg(test)]
+pub(crate) use qemu::Progress as Work;
+pub use qemu::{BootSpec, Doing, Guest, GuestError, Hears, Watch};
 pub use start::Start;

@@ -18,7 +18,7 @@ use crate::guest::cache::claimed;
 use crate::guest::image::{AgentPort, DEFAULT_IMAGES, KernelSource};
 use crate::guest::own_kernel::{of_another_series, same_config};
 use crate::guest::qemu::{Accel, Accelerator, BootFailure, has_second_serial, program_of};
-use crate::guest::{BootSpec, Guest, GuestError, Hears, Image, Start, cache_dir, snapshot};
+use crate::guest::{BootSpec, Guest, GuestError, Hears, Image, Start, Watch, cache_dir, snapshot};
 use crate::health::{excerpt, worst};
 use crate::kernel::Kernel;
 
@@ -397,5 +397,9 @@ impl Keeper for Running {
 
     fn has_fault(&self) -> bool {
         self.guest.console().has_fault()
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        Some(self.guest.watch())
     }
 }

@@ -10,6 +10,7 @@ use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::seed::GuestSeed;
+use crate::guest::Watch;
 use crate::interrupt;
 use kconform_plan::{
     BtfAnswer, BtfQuery, Facts, FromAgent, Observation, Plan, SERIAL_SHARE, SERIAL_WINDOW, Sysctl, ToAgent,
@@ -34,6 +35,9 @@ const LINE_PATIENCE: Duration = Duration::from_secs(20);
 /// How long an agent may be silent once its kernel has said that it came to harm, if that ends sooner.
 const AFTERMATH: Duration = Duration::from_secs(5);
 
+/// How much longer by the clock, as a multiple, an agent may be silent while the machine holds up what holds it.
+const MORE: u32 = 2;
+
 /// The two directions of an agent's stream, and what must live as long as they do.
 pub struct Link {
     /// From the agent.
@@ -54,6 +58,26 @@ pub trait Keeper: Send {
     /// Whether the kernel has said that it came to serious harm: little is to be expected of it any more.
     fn has_fault(&self) -> bool {
         false
+    }
+
+    /// Looks from now on how much of the time the machine gives what holds the agent, where that is known.
+    fn watch(&self) -> Option<Watch> {
+        None
+    }
+}
+
+/// How the machine held up what holds an agent, while it ran a case.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct HeldUp {
+    /// The part of the time that it had.
+    pub share: f64,
+}
+
+impl HeldUp {
+    /// What had less than half of the time was held up.
+    fn of(passed: Duration, counted: Duration) -> Option<HeldUp> {
+        let share = counted.as_secs_f64() / passed.as_secs_f64().max(f64::EPSILON);
+        (!passed.is_zero() && share < 0.5).then_some(HeldUp { share })
     }
 }
 
@@ -120,6 +144,8 @@ pub struct Session {
     grace: Duration,
     /// What is on its way to an agent behind a serial line.
     line: Option<Arc<Line>>,
+    /// Whether it was held up while the last case ran.
+    held_up: Option<HeldUp>,
 }
 
 /// The bytes that were sent over a serial line and not read yet, as far as is known.
@@ -194,7 +220,18 @@ impl Session {
                 }
                 let grace = GRACE.mul_f64(factor);
                 let (facts, spent, in_flight, settled) = (*facts, None, VecDeque::new(), Vec::new());
-                Ok(Session { frames, writer, keeper, facts, spent, in_flight, settled, grace, line })
+                Ok(Session {
+                    frames,
+                    writer,
+                    keeper,
+                    facts,
+                    spent,
+                    in_flight,
+                    settled,
+                    grace,
+                    line,
+                    held_up: None,
+                })
             }
             Ok(FromAgent::Failed { text }) => Err((Broken::Agent(text), keeper.last_words())),
             Ok(other) => Err((Broken::out_of_turn(&other), keeper.last_words())),
@@ -313,16 +350,27 @@ impl Session {
         let mut patience = limit + self.grace;
         let begun = Instant::now();
         let mut harmed = false;
+        self.held_up = None;
+        let mut watch = None;
         loop {
-            let mut shorten = |keeper: &dyn Keeper| {
+            let (keeper, held_up) = (&*self.keeper, &mut self.held_up);
+            let mut adapt = || {
+                let elapsed = begun.elapsed();
                 if !harmed && keeper.has_fault() {
                     harmed = true;
-                    patience = patience.min(begun.elapsed() + AFTERMATH);
+                    patience = patience.min(elapsed + AFTERMATH);
                 }
-                patience
+                if harmed || elapsed < GLANCE {
+                    return patience;
+                }
+                let watch = watch.get_or_insert_with(|| keeper.watch());
+                let Some((passed, counted)) = watch.as_mut().map(|watch| watch.look(Instant::now())) else {
+                    return patience;
+                };
+                *held_up = HeldUp::of(passed, counted);
+                patience + passed.saturating_sub(counted).min(patience * MORE)
             };
-            let keeper = &*self.keeper;
-            match wait(&self.frames, begun, &mut || shorten(keeper))? {
+            match wait(&self.frames, begun, &mut adapt)? {
                 FromAgent::Ran { id, observation } if id == expected => {
                     self.in_flight.pop_front();
                     return Ok((id, *observation));
@@ -336,6 +384,11 @@ impl Session {
         }
     }
 
+    /// Whether the machine held up what holds the agent while the last case ran.
+    pub(super) fn held_up(&self) -> Option<HeldUp> {
+        self.held_up
+    }
+
     /// The case that was running when the session broke.
     pub fn current(&self) -> Option<u64> {
         self.in_flight.front().map(|&(id, _)| id)
@@ -346,6 +399,10 @@ impl Session {
         match broken {
             // Nothing happened to it, and there is no time to ask.
             Broken::Interrupted => LastWords::default(),
+            // Its silence says nothing.
+            Broken::Silent(_) if self.held_up.is_some() => {
+                LastWords { held_up: true, ..self.keeper.last_words() }
+            }
             _ => self.keeper.last_words(),
         }
     }

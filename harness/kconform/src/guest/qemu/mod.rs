@@ -32,10 +32,11 @@ pub(super) use boot::Boot;
 pub use console::{Console, Line};
 pub use ending::wait_for_ended;
 pub use error::{BootEnd, BootFailure, GuestError};
+pub use patience::Watch;
 pub(super) use patience::{Late, Patient};
 pub(crate) use process::end_all;
 #[cfg(test)]
-pub(super) use progress::Progress;
+pub(crate) use progress::Progress;
 
 use super::cache::CachedKernel;
 use super::image::Image;
@@ -196,6 +197,12 @@ impl Guest {
     /// Whether somebody has stopped QEMU (SIGSTOP).
     pub fn is_stopped(&self) -> bool {
         self.process.is_stopped()
+    }
+
+    /// Looks from now on how much of the time QEMU has.
+    pub(crate) fn watch(&self) -> Watch {
+        let process = Arc::clone(&self.process);
+        Watch::new(Box::new(move || process.progress()))
     }
 
     /// The stream from the agent, as long as QEMU is waited for: `limit` is time that it works or rests.

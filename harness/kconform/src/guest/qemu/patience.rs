@@ -43,6 +43,26 @@ impl<L: FnMut() -> Progress> Stopwatch<L> {
     }
 }
 
+/// Looks now and then how much of the time a process has, from the first look on.
+pub struct Watch {
+    stopwatch: Stopwatch<Box<dyn FnMut() -> Progress + Send>>,
+}
+
+impl Watch {
+    /// Begins now.
+    pub(crate) fn new(look: Box<dyn FnMut() -> Progress + Send>) -> Watch {
+        Watch { stopwatch: Stopwatch::new(look, Instant::now()) }
+    }
+
+    /// Looks at it, no more often than every 50 ms. The time that has passed since the first look, and how much of it the
+    /// process worked or rested.
+    pub(crate) fn look(&mut self, now: Instant) -> (Duration, Duration) {
+        let Stopwatch { begun, seen, counted, .. } = self.stopwatch;
+        let counted = if now.duration_since(seen) < GLANCE { counted } else { self.stopwatch.counted(now) };
+        (now.duration_since(begun), counted)
+    }
+}
+
 /// Why nothing more is waited for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(in crate::guest) enum Late {
@@ -163,6 +183,19 @@ mod tests {
         #[case] counted: u128,
     ) {
         assert_eq!(count(worked, waits), counted);
+    }
+
+    #[test]
+    fn a_watch_tells_how_much_of_the_time_a_process_had() {
+        let mut worked = Duration::ZERO;
+        let mut watch = Watch::new(Box::new(move || {
+            worked += ms(10);
+            Progress { worked, waits: true }
+        }));
+        let begun = watch.stopwatch.begun;
+        // Looks that follow too soon do nothing.
+        let last = (1..=400).map(|nth| watch.look(begun + ms(5 * nth))).last().unwrap();
+        assert_eq!(last, (ms(2000), ms(400)));
     }
 
     #[test]

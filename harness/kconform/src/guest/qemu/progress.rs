@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// What a process is doing, and what it has done.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(in crate::guest) struct Progress {
+pub(crate) struct Progress {
     /// Time that its threads have had on CPUs.
     pub worked: Duration,
     /// One of them would go on if it could: it waits for a CPU or a disk, or is stopped.

@@ -5,6 +5,7 @@
 use std::io::Cursor;
 
 use super::*;
+use crate::guest::Work;
 
 struct Gone;
 
@@ -76,4 +77,65 @@ fn what_an_agent_should_not_say_is_told() {
         told.push(format!("asked for a type: {}", session.btf(vec![query.clone()]).unwrap_err()));
     }
     insta::assert_snapshot!(told.join("\n").replace(env!("KCONFORM_FINGERPRINT"), "[fingerprint]"));
+}
+
+/// What the machine gives no time at all, or all of it.
+struct Machine {
+    is_busy: bool,
+}
+
+impl Keeper for Machine {
+    fn last_words(&mut self) -> LastWords {
+        LastWords { what: "QEMU is still there".into(), ..LastWords::default() }
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        let (begun, is_busy) = (Instant::now(), self.is_busy);
+        let worked = move || if is_busy { Duration::ZERO } else { begun.elapsed() };
+        Some(Watch::new(Box::new(move || Work { worked: worked(), waits: true })))
+    }
+}
+
+/// A session with an agent that answers after so many milliseconds, and what it answers with.
+fn slow(is_busy: bool, answers_after: u64) -> (Session, std::os::unix::net::UnixStream) {
+    let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    write_frame(&mut theirs, &ready()).unwrap();
+    let mut answering = theirs.try_clone().unwrap();
+    std::thread::spawn(move || {
+        std::thread::sleep(Duration::from_millis(answers_after));
+        write_frame(&mut answering, &ran(1))
+    });
+    let (reader, writer) = (Box::new(ours), Box::new(Vec::new()));
+    let link = Link { reader, writer, keeper: Box::new(Machine { is_busy }), serial: false };
+    // Without a grace.
+    (Session::open(link, Duration::from_secs(20), 0.0).unwrap(), theirs)
+}
+
+#[test]
+fn it_is_known_whether_a_case_was_held_up() {
+    for is_busy in [true, false] {
+        let (mut session, _stream) = slow(is_busy, 400);
+        session.send(1, plan()).unwrap();
+        session.receive().unwrap();
+        assert_eq!(session.held_up().is_some_and(|held_up| held_up.share < 0.1), is_busy);
+        // An answer that comes at once says nothing of that.
+        let (mut session, _stream) = slow(is_busy, 0);
+        session.send(1, plan()).unwrap();
+        session.receive().unwrap();
+        assert_eq!(session.held_up(), None);
+    }
+}
+
+#[test]
+fn an_agent_that_is_held_up_is_waited_for_longer_but_not_for_ever() {
+    for (is_busy, limit) in [(true, 300), (false, 100)] {
+        let (mut session, _stream) = slow(is_busy, 5000);
+        session.send(1, Plan { timeout_ms: 100, ..plan() }).unwrap();
+        let begun = Instant::now();
+        let broken = session.receive().unwrap_err();
+        assert!(matches!(broken, Broken::Silent(_)), "{broken}");
+        assert!(begun.elapsed() >= Duration::from_millis(limit), "{:?}", begun.elapsed());
+        let words = session.last_words(&broken);
+        assert_eq!((words.held_up, words.what.as_str()), (is_busy, "QEMU is still there"));
+    }
 }

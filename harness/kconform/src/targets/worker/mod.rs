@@ -4,6 +4,7 @@
 mod beside;
 mod changes;
 mod fault;
+mod held_up;
 mod neighbours;
 mod parked;
 #[cfg(test)]
@@ -14,10 +15,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use kconform_plan::{BtfAnswer, BtfQuery, Observation, Plan, SetSysctl, Sysctl, Trace};
+use kconform_plan::{BtfAnswer, BtfQuery, End, Observation, Plan, SetSysctl, Sysctl, Trace};
 
 use super::leaks::Leaks;
 use super::seed::GuestSeed;
+use super::session::HeldUp;
 use super::{Opened, Target, Unusable};
 use crate::case::{Case, Probe};
 use crate::guest::{Doing, Hears};
@@ -28,6 +30,7 @@ use crate::lower::{Lowered, lower, lower_probe};
 use beside::Beside;
 use changes::Before;
 use fault::Fault;
+use held_up::HeldUpCases;
 use neighbours::{Neighbours, Suspects};
 use parked::Parked;
 
@@ -122,6 +125,7 @@ pub struct Worker {
     parked: BTreeMap<u64, Parked>,
     /// It works beside another one, which looks at the machine for both.
     is_second: bool,
+    held_up: HeldUpCases,
 }
 
 /// A case that has no result yet.
@@ -218,6 +222,7 @@ impl Worker {
             before: Before::default(),
             parked: BTreeMap::new(),
             is_second: false,
+            held_up: HeldUpCases::default(),
         }
     }
 
@@ -397,8 +402,9 @@ impl Worker {
             let Some(opened) = &mut self.opened else { return };
             let Some(waiting) = round.queue.pop_front() else { return };
             match prepared {
-                Ok(lowered) => {
+                Ok(mut lowered) => {
                     self.touched = true;
+                    self.held_up.give_time(waiting.case, &mut lowered.plan);
                     // A broken stream is noticed when the answer does not come.
                     let _ = opened.session.send(waiting.case as u64, lowered.plan.clone());
                     round.flying.push_back(Flight { waiting, lowered });
@@ -436,6 +442,13 @@ impl Worker {
                     Verdict::Crashed { what, console } if !kernel.host => Fault::Kernel { what, console },
                     verdict => {
                         self.losses = 0;
+                        let held_up = opened.session.held_up();
+                        let timed_out = matches!(verdict, Verdict::TimedOut(_));
+                        if self.held_up.again(waiting.case, timed_out, held_up) {
+                            self.end_if_spent(round);
+                            round.queue.push_front(waiting);
+                            return;
+                        }
                         let first = waiting.after.is_none() && waiting.suspected.is_none();
                         if let Some(suspects) = self.neighbours.suspects(&verdict).filter(|_| first) {
                             self.opened = None;
@@ -462,6 +475,7 @@ impl Worker {
                             Some(suspects) => suspects.then(result),
                             None => result,
                         };
+                        let result = self.held_up.told(waiting.case, result);
                         self.judged(waiting, result, lingers, round);
                         return self.end_if_spent(round);
                     }
@@ -584,7 +598,7 @@ impl Worker {
                 break;
             }
             self.seed(&probe.id);
-            match self.ask(lowered.plan.clone()) {
+            match self.ask(&lowered.plan) {
                 Ok(observation) => {
                     let found = judge_probe(probe, &lowered, &observation, kernel);
                     return match before {
@@ -609,16 +623,31 @@ impl Worker {
         }
     }
 
-    fn ask(&mut self, plan: Plan) -> Result<Observation, Fault> {
+    /// Has a probe's plan run, and once more if it timed out while QEMU was held up.
+    fn ask(&mut self, plan: &Plan) -> Result<Observation, Fault> {
+        loop {
+            let mut plan = plan.clone();
+            self.held_up.give_time(held_up::PROBE, &mut plan);
+            let (observation, held_up) = self.ask_once(plan)?;
+            let timed_out = observation.end == End::TimedOut;
+            if self.opened.is_none() || !self.held_up.again(held_up::PROBE, timed_out, held_up) {
+                self.held_up.probed();
+                return Ok(observation);
+            }
+        }
+    }
+
+    fn ask_once(&mut self, plan: Plan) -> Result<(Observation, Option<HeldUp>), Fault> {
         let Some(opened) = &mut self.opened else { return Err(Fault::Gone("there is no agent".into())) };
         self.touched = true;
         let session = &mut opened.session;
         match session.send(u64::MAX, plan).and_then(|()| session.receive()) {
             Ok((_, observation)) => {
+                let held_up = session.held_up();
                 if session.spent().is_some() {
                     self.opened = None;
                 }
-                Ok(observation)
+                Ok((observation, held_up))
             }
             Err(broken) => {
                 let fault = Fault::new(&broken, session.last_words(&broken));
