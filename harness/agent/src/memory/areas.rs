@@ -1,7 +1,6 @@
 //! Memory and addresses that calls are given.
 
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::memory::heap;
 use crate::memory::stretch::{self, Stretch};
@@ -9,7 +8,7 @@ use crate::sys::{self, Map};
 
 /// Address space set aside for the buffers of calls; only what is used costs memory.
 pub(crate) const POOL: usize = 64 << 20;
-/// What is set aside instead where there is less. Without any, each call's buffers are mapped when it comes.
+/// What is set aside instead where there is less.
 const SMALL_POOL: usize = POOL / 16;
 
 /// Below the least mmap_min_addr that anyone sets (4096 .. 65536): nothing is mapped there unless a case insists on it.
@@ -20,7 +19,7 @@ const READ_ONLY_PAGES: usize = 16;
 
 static SPACE: Stretch = Stretch::none();
 static POOL_USED: AtomicUsize = AtomicUsize::new(0);
-static READ_ONLY: AtomicPtr<u8> = AtomicPtr::new(ptr::null_mut());
+static READ_ONLY: AtomicUsize = AtomicUsize::new(0);
 
 /// How much of the address space that is set aside becomes memory before the first case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,12 +32,15 @@ pub(crate) enum Memory {
 
 /// Sets the address space aside: once, before the first case, so that it does not depend on what a case does to its limits.
 pub(crate) fn set_up(memory: Memory) -> sys::Result<()> {
-    let _ = SPACE.set_aside(&[POOL, SMALL_POOL]);
+    let read_only = READ_ONLY_PAGES * sys::page_size();
+    SPACE.set_aside(&[POOL + read_only, SMALL_POOL + read_only])?;
+    let start = SPACE.cut_off(read_only);
+    sys::allow(start, read_only, libc::PROT_READ)?;
+    READ_ONLY.store(start, Ordering::Relaxed);
     if memory == Memory::Ahead && !stretch::is_counted() {
         heap::open_all();
         SPACE.open_all();
     }
-    READ_ONLY.store(sys::map(READ_ONLY_PAGES * sys::page_size(), Map::ReadOnly)?, Ordering::Relaxed);
     Ok(())
 }
 

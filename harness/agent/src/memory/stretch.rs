@@ -49,6 +49,13 @@ impl Stretch {
         Err(refused)
     }
 
+    /// Leaves so many bytes at its end to the caller, and gives their first address. None of it may be memory yet.
+    pub(crate) fn cut_off(&self, bytes: usize) -> usize {
+        let size = self.size() - bytes;
+        self.size.store(size, Ordering::Relaxed);
+        self.start() + size
+    }
+
     /// Its first address.
     pub(crate) fn start(&self) -> usize {
         self.start.load(Ordering::Relaxed)
@@ -83,7 +90,8 @@ impl Stretch {
     fn open_to(&self, end: usize) -> bool {
         let open = self.open.load(Ordering::Relaxed);
         // Two threads may do it for the same pages: that changes nothing.
-        let opened = end <= open || sys::make_writable(self.start() + open, end - open).is_ok();
+        let opened = end <= open
+            || sys::allow(self.start() + open, end - open, libc::PROT_READ | libc::PROT_WRITE).is_ok();
         if opened {
             self.open.fetch_max(end, Ordering::Relaxed);
         }

@@ -67,9 +67,7 @@ fn timespec(ns: u64) -> libc::timespec {
 pub(crate) enum Map {
     /// Private zeros, writable, not counted before they are used.
     Private,
-    /// Private zeros that cannot be written.
-    ReadOnly,
-    /// Address space that is no memory until [`make_writable`].
+    /// Address space that is no memory until [`allow`].
     NoAccess,
     /// Shared with children.
     Shared,
@@ -82,7 +80,6 @@ pub(crate) fn map(length: usize, what: Map) -> Result<*mut u8> {
     let writable = libc::PROT_READ | libc::PROT_WRITE;
     let (prot, flags, fd) = match what {
         Map::Private => (writable, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1),
-        Map::ReadOnly => (libc::PROT_READ, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1),
         Map::NoAccess => (libc::PROT_NONE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1),
         Map::Shared => (writable, libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE, -1),
         Map::File(fd) => (writable, libc::MAP_SHARED, fd),
@@ -92,10 +89,10 @@ pub(crate) fn map(length: usize, what: Map) -> Result<*mut u8> {
     if at == libc::MAP_FAILED { Err(errno()) } else { Ok(at.cast()) }
 }
 
-/// mprotect(2): what was mapped with [`Map::NoAccess`] becomes private zeros that can be written.
-pub(crate) fn make_writable(start: usize, length: usize) -> Result<()> {
+/// mprotect(2): what was mapped with [`Map::NoAccess`] becomes private zeros with this access.
+pub(crate) fn allow(start: usize, length: usize, access: c_int) -> Result<()> {
     // SAFETY: whoever has the address space calls this, before any of it is memory; more access spoils nothing.
-    check(unsafe { libc::mprotect(start as *mut _, length, libc::PROT_READ | libc::PROT_WRITE) }).map(drop)
+    check(unsafe { libc::mprotect(start as *mut _, length, access) }).map(drop)
 }
 
 /// Bytes of a page.
