@@ -13,6 +13,7 @@ use kconform_abi::{
 use kconform_plan::{Lockdown, SYSCTLS};
 use serde_json::{Map, Value, json};
 
+use crate::load::carried_tags;
 use crate::uapi::member_names;
 
 /// A parameter, where more than a word belongs.
@@ -39,6 +40,11 @@ pub(crate) fn value() -> Value {
             ("source", reference("texts", "Who says so: bpf(2), a commit, a CVE, a kernel document.")),
             ("requires", reference("requires", "Holds for every case of the file, beside its own.")),
             ("let", json!({"description": "Holds YAML anchors; ignored otherwise."})),
+            (
+                "tags",
+                json!({"type": "object", "additionalProperties": reference("texts", ""),
+            "description": "In probes.yaml: the tags that cases may have, and what each stands for."}),
+            ),
             ("probes", probes()),
             ("cases", list("The cases.", reference("case", ""))),
         ],
@@ -83,6 +89,7 @@ fn definitions() -> Value {
     add("errno", words(errno::names(), "An errno."));
     add("signal", words(signal::names(), "A signal."));
     add("capability", words(capability::names(), "A capability."));
+    add("tag", tag());
     add("piece", piece());
     add("structure", structure());
     add("pieces", one_or_many(reference("piece", "")));
@@ -172,7 +179,7 @@ fn case() -> Value {
                 reference("texts", "Probes, of this file or of probes.yaml, that must find their feature."),
             ),
             ("known_issue", one_or_many(known_issue())),
-            ("tags", reference("texts", "Words to select by.")),
+            ("tags", one_or_many(reference("tag", ""))),
         ],
     );
     case["anyOf"] = json!([{"required": ["name", "steps"]}, {"required": ["<<"]}]);
@@ -267,6 +274,16 @@ fn sysctls() -> Value {
     json!({"type": "object", "minProperties": 1, "properties": known, "additionalProperties": values,
         "propertyNames": {"pattern": r"^(<<|[A-Za-z0-9_:@-]+([./][A-Za-z0-9_:@-]+)+)$"},
         "description": "Sysctls and their values. In a guest they are set for the case, and put back after it."})
+}
+
+/// A word to select by. Those of the cases that kconform carries come with what they stand for; other folders have their own.
+fn tag() -> Value {
+    let mut known: Vec<Value> = carried_tags()
+        .into_iter()
+        .map(|(tag, meaning)| json!({"const": tag, "description": meaning}))
+        .collect();
+    known.push(json!({"type": "string"}));
+    json!({"description": "A word to select by.", "anyOf": known})
 }
 
 // ---- steps

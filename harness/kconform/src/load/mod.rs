@@ -31,7 +31,7 @@ mod totals;
 mod uapi;
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rayon::iter::{
@@ -39,6 +39,7 @@ use rayon::iter::{
 };
 
 use probes::Probes;
+use suite::Tags;
 
 use crate::case::{Case, Probe};
 use crate::place::{File, Mistake, Span};
@@ -90,10 +91,11 @@ pub fn load(files: &[SuiteFile]) -> Loaded {
     let mut opened: Vec<_> = files.par_iter().with_max_len(1).map(Opened::new).collect();
     let shared: Vec<Probes> =
         opened.iter_mut().filter(|f| f.is_shared()).map(|f| std::mem::take(&mut f.probes)).collect();
+    let tags: Vec<(PathBuf, Tags)> = opened.iter_mut().filter_map(Opened::take_tags).collect();
     let mut suites = HashMap::new();
     opened.iter_mut().for_each(|file| file.note_suite(&mut suites));
     let cases: Vec<Vec<Case>> =
-        opened.par_iter_mut().with_max_len(1).map(|file| file.cases(&shared)).collect();
+        opened.par_iter_mut().with_max_len(1).map(|file| file.cases(&shared, &tags)).collect();
     let mut loaded = Loaded { cases: cases.into_iter().flatten().collect(), ..Loaded::default() };
     loaded.probes.extend(shared.iter().flat_map(Probes::readable).cloned());
     for file in opened {
@@ -104,12 +106,21 @@ pub fn load(files: &[SuiteFile]) -> Loaded {
     loaded
 }
 
+/// The tags of the cases that kconform carries, and what each stands for.
+pub(crate) fn carried_tags() -> Vec<(String, String)> {
+    let files = carried::files();
+    let tags = files.iter().filter(|file| file.is_shared()).filter_map(|file| Opened::new(file).tags);
+    tags.flat_map(|Tags(tags)| tags).collect()
+}
+
 /// A file whose YAML and probes are read.
 struct Opened {
     suite: Arc<str>,
     reader: Reader,
     entries: Option<Vec<Entry>>,
     probes: Probes,
+    /// What the cases of all files may have as tags, if this is the file that all share.
+    tags: Option<Tags>,
 }
 
 impl Opened {
@@ -120,18 +131,35 @@ impl Opened {
             reader.wrong(Span { start: 0, end: 0 }, "an empty file");
         }
         let entries = root.and_then(|root| suite::file_entries(&mut reader, &root));
-        let mut opened = Opened { suite: from.suite.clone(), reader, entries, probes: Probes::default() };
+        let mut opened =
+            Opened { suite: from.suite.clone(), reader, entries, probes: Probes::default(), tags: None };
         opened.read_probes();
         opened
     }
 
     /// Its cases, which may need probes of its own and shared ones.
-    fn cases(&mut self, shared: &[Probes]) -> Vec<Case> {
+    fn cases(&mut self, shared: &[Probes], tags: &[(PathBuf, Tags)]) -> Vec<Case> {
         let probes: Vec<&Probes> = std::iter::once(&self.probes).chain(shared).collect();
         match &self.entries {
-            Some(entries) => suite::cases(&mut self.reader, &self.suite, entries, &probes),
+            Some(entries) => {
+                let tags = tags.iter().find(|(folder, _)| self.is_below(folder)).map(|(_, tags)| tags);
+                suite::cases(&mut self.reader, &self.suite, entries, &probes, tags)
+            }
             None => Vec::new(),
         }
+    }
+
+    /// The tags that cases may have in the folder of this file.
+    fn take_tags(&mut self) -> Option<(PathBuf, Tags)> {
+        let tags = self.tags.take()?;
+        Some((self.reader.file().path.parent()?.to_owned(), tags))
+    }
+
+    /// Whether a folder is the one in which all suites are. One of the two may be written as seen from the other's.
+    fn is_below(&self, folder: &Path) -> bool {
+        let depth = Path::new(&*self.suite).components().count();
+        let top = self.reader.file().path.ancestors().nth(depth);
+        top.is_some_and(|top| top.ends_with(folder) || folder.ends_with(top))
     }
 
     /// Two files of one suite would have cases of the same ids.
@@ -158,7 +186,14 @@ impl Opened {
         let shared = self.is_shared();
         let id = if shared { "" } else { &*self.suite };
         self.probes = probes::probes(&mut self.reader, id, entries);
-        let (cases, probes) = (find(entries, "cases"), find(entries, "probes"));
+        let (cases, probes) = (find(entries, "cases"), find(entries, "probes").or(find(entries, "tags")));
+        if shared {
+            self.tags = suite::known_tags(&mut self.reader, entries);
+        } else if let Some(tags) = find(entries, "tags") {
+            let help =
+                "those of a case stand beside its name; what all cases may have belongs into probes.yaml";
+            self.reader.wrong_help(tags.key_span, "tags of a whole file", help);
+        }
         if shared && let Some(cases) = cases {
             let help = "this file holds probes that all others share; cases go into another";
             self.reader.wrong_help(cases.key_span, "cases beside the shared probes", help);

@@ -16,7 +16,7 @@ use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 use super::case_reader::CaseReader;
 use super::probes::Probes;
 
-pub(super) const FILE_KEYS: &[&str] = &["about", "source", "requires", "let", "probes", "cases"];
+pub(super) const FILE_KEYS: &[&str] = &["about", "source", "requires", "let", "tags", "probes", "cases"];
 pub(super) const CASE_KEYS: &[&str] = &[
     "name",
     "about",
@@ -43,6 +43,7 @@ pub(crate) struct Suite<'p> {
     source: Vec<String>,
     requires: Option<Requires>,
     probes: &'p [&'p Probes],
+    tags: Option<&'p Tags>,
 }
 
 impl Suite<'_> {
@@ -56,7 +57,7 @@ impl Suite<'_> {
 /// The entries of a file, merges resolved, but for those of its cases.
 pub(crate) fn file_entries(reader: &mut Reader, root: &Node) -> Option<Vec<Entry>> {
     let Some(entries) = root.entries() else {
-        let help = "a file is a mapping: about, source, requires, let, probes, cases";
+        let help = "a file is a mapping: about, source, requires, let, tags, probes, cases";
         reader.wrong_help(root.span, format!("{} where the keys of a file belong", root.what()), help);
         return None;
     };
@@ -76,12 +77,13 @@ pub(crate) fn cases(
     name: &Arc<str>,
     entries: &[Entry],
     probes: &[&Probes],
+    tags: Option<&Tags>,
 ) -> Vec<Case> {
     let about = find(entries, "about").map(|e| reader.texts(&e.value, "text").join(" "));
     let source = find(entries, "source").map(|e| reader.texts(&e.value, "a source")).unwrap_or_default();
     let requires = find(entries, "requires");
     let requires = requires.and_then(|e| CaseReader::new(reader, None, None).requires(&e.value));
-    let suite = Suite { name: name.clone(), about, source, requires, probes };
+    let suite = Suite { name: name.clone(), about, source, requires, probes, tags };
     let Some(list) = find(entries, "cases") else { return Vec::new() };
     let Some(items) = reader.list(&list.value, "cases") else { return Vec::new() };
     if items.is_empty() {
@@ -240,7 +242,7 @@ fn case(
     let needs = find(entries, "needs").map(|e| needs(reader, &e.value, suite)).unwrap_or_default();
     let known_issues =
         find(entries, "known_issue").map(|e| known_issues(reader, &e.value)).unwrap_or_default();
-    let tags = find(entries, "tags").map(|e| tags(reader, &e.value)).unwrap_or_default();
+    let tags = find(entries, "tags").map(|e| tags(reader, &e.value, suite)).unwrap_or_default();
     let steps = reader.required(entries, "steps", &node).and_then(|e| reader.steps(&e.value));
     let place = reader.place(find(body.entries()?, "name").map_or(name_node.span, |e| e.value.span));
     if let Some(steps) = &steps
@@ -336,13 +338,50 @@ fn known_issues(reader: &mut CaseReader<'_>, node: &NodeRef) -> Vec<KnownIssue> 
     issues
 }
 
-fn tags(reader: &mut Reader, node: &NodeRef) -> Vec<String> {
+/// The tags that cases of a folder may have, by `probes.yaml` at its top, and what each stands for.
+#[derive(Debug, Default)]
+pub(crate) struct Tags(pub(crate) Vec<(String, String)>);
+
+/// Reads the tags that cases may have.
+pub(crate) fn known_tags(reader: &mut Reader, entries: &[Entry]) -> Option<Tags> {
+    let node = &find(entries, "tags")?.value;
+    let Some(entries) = node.entries() else {
+        let help = "write tags: {map: maps and their elements}";
+        reader.wrong_help(node.span, format!("{} where tags and their meanings belong", node.what()), help);
+        return None;
+    };
+    let mut known = Vec::new();
+    for entry in entries {
+        one_word(reader, &entry.key, entry.key_span);
+        let meaning = reader.texts(&entry.value, "what the tag stands for").join(" ");
+        known.push((entry.key.to_string(), meaning));
+    }
+    Some(Tags(known))
+}
+
+fn one_word(reader: &mut Reader, word: &str, span: Span) {
+    reader.no_control(word, span, "a tag");
+    if word.contains(|c: char| c.is_whitespace() || c == ',') {
+        reader.wrong_help(span, format!("`{word}` is not one word"), "write tags: [one, two]");
+    }
+}
+
+fn tags(reader: &mut Reader, node: &NodeRef, suite: &Suite<'_>) -> Vec<String> {
     let mut tags = Vec::new();
     for item in reader.one_or_many(node) {
         let Some(word) = reader.word(item, "a tag") else { continue };
-        reader.no_control(word, item.span, "a tag");
-        if word.contains(|c: char| c.is_whitespace() || c == ',') {
-            reader.wrong_help(item.span, format!("`{word}` is not one word"), "write tags: [one, two]");
+        one_word(reader, word, item.span);
+        if let Some(Tags(known)) = suite.tags
+            && !known.iter().any(|(tag, _)| tag == word)
+        {
+            let known = known.iter().map(|(tag, _)| tag.as_str());
+            reader.unknown(
+                item.span,
+                "tag",
+                word,
+                known,
+                Some("tags are those of probes.yaml; add it there"),
+            );
         }
         tags.push(word.to_owned());
     }

@@ -40,6 +40,47 @@ fn the_project_s_cases_are_right() {
     Place::new().say(&["check", concat!(env!("CARGO_MANIFEST_DIR"), "/../../cases")]).assert_status(0);
 }
 
+/// People read the cases beside other things, and hold them against the kernel that was read.
+#[test]
+fn the_project_s_cases_can_be_read() {
+    let cases = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
+    let mut folders = vec![cases.clone()];
+    let mut wide = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "yaml") {
+                let text = std::fs::read_to_string(&path).expect("a case file");
+                let lines = text.lines().zip(1..).filter(|(line, _)| line.chars().count() > 140);
+                wide.extend(lines.map(|(_, number)| format!("{}:{number}", path.display())));
+            }
+        }
+    }
+    assert!(
+        wide.is_empty(),
+        "lines of more than 140 columns (tools/wrap-cases wraps them):\n{}",
+        wide.join("\n")
+    );
+
+    let cases = cases.to_str().expect("a path");
+    let said = Place::new().say(&["list", "--format", "json", "--cases", cases]).assert_status(0);
+    let listed: Vec<serde_json::Value> = serde_json::from_str(&said.out).expect("JSON");
+    let folders =
+        ["kernel/", "net/", "include/", "fs/", "mm/", "lib/", "security/", "drivers/", "Documentation/"];
+    let mut without = std::collections::BTreeSet::new();
+    for case in &listed {
+        for source in case["source"].as_array().into_iter().flatten().filter_map(|source| source.as_str()) {
+            if folders.iter().any(|folder| source.starts_with(folder)) {
+                without.insert(format!("{}: {source}", case["file"]));
+            }
+        }
+    }
+    assert!(without.is_empty(), "sources without a release: {without:#?}");
+    assert!(said.out.contains("\"6.12 kernel/bpf/syscall.c: "));
+}
+
 /// What ends with a version, and what no version promises, may hide that a later kernel does worse.
 #[test]
 fn bounds_are_listed() {

@@ -1,11 +1,51 @@
 //! Many files together, probes that they share, and what editors are told.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::{load, message, suite};
-use crate::load::files;
+use crate::load::{SuiteFile, files};
+use crate::place::File;
 
 const PROBES: &str = "probes:\n  gotol:\n    since: \"6.6\"\n    absent: EINVAL\n    steps: [{close: [1]}]\n";
+
+const TAGS: &str = "tags: {map: maps, prog: programs}";
+
+#[test]
+fn tags_are_those_of_the_folder() {
+    let case = |tags: &str| format!("cases: [{{name: x, tags: {tags}, steps: [{{getpid: []}}]}}]");
+    let loaded = load(&[suite("a/b/user", &case("[map, prog]")), suite("probes", TAGS)]);
+    assert!(loaded.mistakes.is_empty());
+    assert_eq!(loaded.cases[0].tags, ["map", "prog"]);
+    let loaded = load(&[suite("a/user", &case("[map, porg, other]")), suite("probes", TAGS)]);
+    insta::assert_snapshot!(message::render(&loaded.mistakes, false));
+    assert!(loaded.cases.is_empty());
+    // Another folder has other tags, or any.
+    let below = |folder: &str, suite: SuiteFile| {
+        let file = File { path: Path::new(folder).join(&suite.file.path), text: suite.file.text.clone() };
+        SuiteFile { file: Arc::new(file), ..suite }
+    };
+    let loaded =
+        load(&[below("/elsewhere", suite("a", &case("other"))), below("my/cases", suite("probes", TAGS))]);
+    assert!(loaded.mistakes.is_empty() && loaded.cases.len() == 1);
+    // The same folder, seen from another.
+    let loaded = load(&[
+        below("my/cases", suite("a", &case("other"))),
+        below("/home/my/cases", suite("probes", TAGS)),
+    ]);
+    assert_eq!(loaded.mistakes.len(), 1);
+}
+
+#[test]
+fn mistakes_in_the_list_of_tags_are_explained() {
+    let wrong = "tags: {a b: two, c: [], d: {}}\ncases: [{name: x, steps: [{getpid: []}]}]";
+    let mut loaded = load(&[suite("probes", wrong)]);
+    loaded.mistakes.extend(load(&[suite("probes", "tags: [a, b]")]).mistakes);
+    loaded
+        .mistakes
+        .extend(load(&[suite("user", "tags: {a: x}\ncases: [{name: x, steps: [{getpid: []}]}]")]).mistakes);
+    insta::assert_snapshot!(message::render(&loaded.mistakes, false));
+}
 
 #[test]
 fn probes_are_shared() {
