@@ -101,6 +101,13 @@ pub(crate) fn page_size() -> usize {
     usize::try_from(unsafe { libc::sysconf(libc::_SC_PAGESIZE) }).unwrap_or(4096)
 }
 
+/// Waits for a grace period of RCU (membarrier(2), `MEMBARRIER_CMD_GLOBAL`: `synchronize_rcu()` in kernel/sched/membarrier.c),
+/// where the kernel offers it.
+pub(crate) fn synchronize_rcu() {
+    const MEMBARRIER_CMD_GLOBAL: u64 = 1;
+    syscall(libc::SYS_membarrier, [MEMBARRIER_CMD_GLOBAL, 0, 0, 0, 0, 0]);
+}
+
 /// A system call by number, with six numbers (some of which may be addresses that the kernel checks).
 pub(crate) fn syscall(number: libc::c_long, args: [u64; 6]) -> i64 {
     // On s390x mmap(2) takes one argument, a pointer to the six (mm/mmap.c: old_mmap); C libraries hide that, and so do we.

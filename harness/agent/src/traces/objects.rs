@@ -21,6 +21,10 @@ const LONGEST_NS: u64 = 500_000_000;
 const OTHERS_NS: u64 = 200_000_000;
 /// What is still there after so long stays, whatever holds it.
 const PATIENCE_NS: u64 = 5_000_000_000;
+/// What nothing is known to hold must outlast so many grace periods of RCU besides, each with a pause in which the kernel can
+/// free what waited for it: a guest whose QEMU has little time does not come to it sooner.
+const GRACE_PERIODS: u32 = 10;
+const GRACE_PAUSE_NS: u64 = 100_000_000;
 /// More words of a plan are not kept.
 const MOST_WORDS: usize = 256;
 
@@ -137,6 +141,13 @@ impl Objects {
     ) -> Vec<(u64, Vec<Trace>)> {
         let mut settled = Vec::new();
         let mut rest = Vec::new();
+        let old = |lingering: &&mut Lingering| {
+            is_due(lingering) && now.saturating_sub(lingering.since) >= PATIENCE_NS
+        };
+        let old: Vec<_> = self.lingering.iter_mut().filter(old).map(|old| &mut old.objects).collect();
+        if !self.shared {
+            outlast(old, is_there, grace_period);
+        }
         for mut lingering in std::mem::take(&mut self.lingering) {
             if !is_due(&lingering) {
                 rest.push(lingering);
@@ -191,5 +202,54 @@ impl Objects {
             }
         }
         news
+    }
+}
+
+/// Waits for a grace period, and some time for what follows it.
+fn grace_period() {
+    sys::synchronize_rcu();
+    sys::pause_ns(GRACE_PAUSE_NS);
+}
+
+/// Drops those of the objects that do not outlast so many grace periods.
+fn outlast(mut all: Vec<&mut Vec<Object>>, is_there: impl Fn(usize, u32) -> bool, mut wait: impl FnMut()) {
+    for _ in 0..GRACE_PERIODS {
+        all.retain_mut(|objects| {
+            objects.retain(|&(kind, id)| is_there(kind, id));
+            !objects.is_empty()
+        });
+        if all.is_empty() {
+            return;
+        }
+        wait();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn what_goes_after_some_grace_periods_is_not_left() {
+        let waited = Cell::new(0);
+        let wait = || waited.set(waited.get() + 1);
+        // Each is there for as many as its id says.
+        let mut two = [vec![(0, 1), (1, 7)], vec![(0, 3)]];
+        outlast(two.iter_mut().collect(), |_, id| id > waited.get(), wait);
+        assert_eq!((waited.get(), &two), (7, &[vec![], vec![]]));
+        let mut two = [vec![(0, 1)], vec![(0, 3), (0, u32::MAX)]];
+        outlast(two.iter_mut().collect(), |_, id| id > waited.get(), wait);
+        assert_eq!((waited.get(), &two), (7 + GRACE_PERIODS, &[vec![], vec![(0, u32::MAX)]]));
+        outlast(Vec::new(), |_, _| true, wait);
+        assert_eq!(waited.get(), 7 + GRACE_PERIODS);
+    }
+
+    #[test]
+    fn a_grace_period_ends() {
+        let began = sys::now();
+        grace_period();
+        assert!(sys::now() - began >= GRACE_PAUSE_NS);
     }
 }
