@@ -69,7 +69,9 @@ fn a_faulty_case_costs_the_others_nothing(#[values("x86_64", "riscv64", "aarch64
         let told = told(&said, &format!("guest::{case}"), arch);
         assert!(told.starts_with(verdict) && told.contains(text), "{told}\nin\n{}", said.all());
     }
-    assert_eq!(said.counts(arch), "12 passed, 3 failed, 2 timed out, 1 crashed", "{}", said.all());
+    // On a busy machine there are notes of cases that timed out, and ran again with more time.
+    let counts = "12 passed, 3 failed, 2 timed out, 1 crashed";
+    assert!(said.counts(arch).starts_with(counts), "{}", said.all());
 }
 
 /// A guest starts while case files are read; where there turns out to be nothing to run, it is gone again.
