@@ -13,6 +13,7 @@ use kconform_abi::{
 use kconform_plan::{Lockdown, SYSCTLS};
 use serde_json::{Map, Value, json};
 
+use crate::load::btf_types::{HEADER_KEYS, MEMBER_KEYS, PARAM_KEYS, VALUE_KEYS, VAR_KEYS, kinds};
 use crate::load::carried_tags;
 use crate::uapi::member_names;
 
@@ -92,6 +93,8 @@ fn definitions() -> Value {
     add("tag", tag());
     add("piece", piece());
     add("structure", structure());
+    add("btf", btf());
+    add("btf_type", btf_type());
     add("pieces", one_or_many(reference("piece", "")));
     add(
         "expect",
@@ -566,6 +569,7 @@ fn piece() -> Value {
             ),
             ("times", pair("[count, piece]: the piece so often.", "number", "piece")),
             ("struct", reference("structure", "")),
+            ("btf", reference("btf", "")),
             (
                 "bytes",
                 json!({"type": "string", "pattern": PARAMETER, "description": "A saved buffer: $name."}),
@@ -600,6 +604,64 @@ fn structure() -> Value {
         "if": {"items": [{"not": {"enum": names}}]},
         "then": {"items": [{}, {"patternProperties": {"^<<$": {}}, "additionalProperties": reference("piece", "")}]},
     })
+}
+
+/// BTF: types, or what else its header says.
+fn btf() -> Value {
+    let number = || reference("number", "");
+    let mut keys: Vec<(&str, Value)> = HEADER_KEYS.iter().map(|key| (*key, number())).collect();
+    for (key, schema) in &mut keys {
+        match *key {
+            "types" => *schema = list("The types, numbered from 1.", json!({})),
+            "strings" => {
+                *schema = json!({"description": "The strings in their order, as far as it matters; or bytes.",
+                "anyOf": [{"type": "array", "items": {"type": ["string", "number"]}}, reference("piece", ""), {"type": "string"}]});
+            }
+            _ => {}
+        }
+    }
+    let types = list(
+        "BTF as types, numbered from 1.",
+        json!({"anyOf": [reference("btf_type", ""), {"type": ["array", "string"]}]}),
+    );
+    json!({"anyOf": [types, object("BTF as types, and what its header says.", &keys)]})
+}
+
+/// A type of BTF, or bytes in its place.
+fn btf_type() -> Value {
+    let of = |about: &str| json!({"type": ["string", "integer"], "description": about});
+    let elements = |about: &str, keys: &[&str]| {
+        let keys: Vec<(&str, Value)> = keys.iter().map(|key| (*key, json!({}))).collect();
+        list(about, object("", &keys))
+    };
+    let word = || reference("number", "");
+    let mut keys: Vec<(&str, Value)> =
+        kinds().map(|(kind, _)| (kind, of("The type's name, or what it is of."))).collect();
+    keys.extend([
+        ("name", of("Its name, where its kind has another thing behind its key.")),
+        ("name_off", word()),
+        ("size", word()),
+        ("type", of("A type, by its name or number; void is 0.")),
+        ("vlen", word()),
+        ("kind_flag", truth("The topmost bit of `info`.")),
+        ("info", word()),
+        ("encoding", json!({"description": "signed, char, bool, several of them, or a number."})),
+        ("bits", word()),
+        ("offset", word()),
+        ("index", of("The type of the index.")),
+        ("count", word()),
+        (
+            "members",
+            elements("The members: offset in bytes, or bit_offset; bits of a bit field.", MEMBER_KEYS),
+        ),
+        ("values", elements("The values.", VALUE_KEYS)),
+        ("of", json!({"enum": ["struct", "union"], "description": "What is declared."})),
+        ("linkage", json!({"anyOf": [{"enum": ["static", "global", "extern"]}, word()]})),
+        ("params", elements("The parameters.", PARAM_KEYS)),
+        ("vars", elements("The variables of a section.", VAR_KEYS)),
+        ("component", word()),
+    ]);
+    json!({"anyOf": [object("A type.", &keys), reference("piece", "")]})
 }
 
 fn want() -> Value {

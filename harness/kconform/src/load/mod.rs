@@ -2,6 +2,7 @@
 //! comes of it is checked word by word. Reading gives cases *and* all mistakes. No I/O but in [`files`], and in `index`, which
 //! remembers which cases a file holds.
 
+pub(crate) mod btf_types;
 mod call;
 pub mod carried;
 mod case_reader;

@@ -16,7 +16,7 @@ use super::sizes::{Measure, Size};
 /// The keys that say what a piece is.
 pub(crate) const PIECES: &[&str] = &[
     "u8", "u16", "u32", "u64", "i32", "str", "hex", "zero", "fill", "out", "percpu", "list", "addr_of",
-    "insns", "times", "struct", "bytes",
+    "insns", "times", "struct", "btf", "bytes",
 ];
 
 impl CaseReader<'_> {
@@ -184,6 +184,7 @@ impl CaseReader<'_> {
                 PieceKind::Times { count: count?, piece: Box::new(piece) }
             }
             "struct" => self.structure(node, outputs)?,
+            "btf" => self.btf_types(node, outputs)?,
             _ => PieceKind::Saved(self.saved_bytes(node)?),
         })
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::load::{outcome, piece, probes, requires, steps, suite};
+use crate::load::{btf_types, outcome, piece, probes, requires, steps, suite};
 use crate::schema::{schema, value};
 
 fn here(path: &str) -> PathBuf {
@@ -103,9 +103,22 @@ fn keys(pointer: &str) -> BTreeSet<String> {
 #[case("/definitions/step/properties/except/anyOf/0/properties", outcome::EXCEPT_KEYS, &[])]
 #[case("/definitions/want/anyOf/1/properties", outcome::WANTS, &[])]
 #[case("/definitions/piece/properties", piece::PIECES, &["as"])]
+#[case("/definitions/btf/anyOf/1/properties", btf_types::HEADER_KEYS, &[])]
+#[case("/definitions/btf_type/anyOf/0/properties/members/items/properties", btf_types::MEMBER_KEYS, &[])]
+#[case("/definitions/btf_type/anyOf/0/properties/values/items/properties", btf_types::VALUE_KEYS, &[])]
+#[case("/definitions/btf_type/anyOf/0/properties/params/items/properties", btf_types::PARAM_KEYS, &[])]
+#[case("/definitions/btf_type/anyOf/0/properties/vars/items/properties", btf_types::VAR_KEYS, &[])]
 fn it_has_the_keys_that_are_read(#[case] pointer: &str, #[case] read: &[&str], #[case] more: &[&str]) {
     let read: BTreeSet<String> = read.iter().chain(more).map(|key| (*key).to_owned()).collect();
     assert_eq!(keys(pointer), read);
+}
+
+#[test]
+fn it_has_all_keys_of_types() {
+    let read = btf_types::kinds().flat_map(|(kind, keys)| std::iter::once(kind).chain(keys.iter().copied()));
+    let read: BTreeSet<String> =
+        read.chain(btf_types::TYPE_KEYS.iter().copied()).map(str::to_owned).collect();
+    assert_eq!(keys("/definitions/btf_type/anyOf/0/properties"), read);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod arches;
 mod blocks;
 mod btf;
+mod btf_types;
 mod calls;
 mod limits;
 mod refusals;
