@@ -42,6 +42,7 @@ mod selection;
 mod settings;
 mod shards;
 mod ssh;
+mod stale_bounds;
 mod trials;
 mod verdicts;
 mod workflows;
