@@ -399,9 +399,10 @@ impl Session {
         match broken {
             // Nothing happened to it, and there is no time to ask.
             Broken::Interrupted => LastWords::default(),
-            // Its silence says nothing.
+            // Its silence alone says nothing.
             Broken::Silent(_) if self.held_up.is_some() => {
-                LastWords { held_up: true, ..self.keeper.last_words() }
+                let words = self.keeper.last_words();
+                LastWords { held_up: words.held_up || words.kernel_fault.is_none(), ..words }
             }
             _ => self.keeper.last_words(),
         }

@@ -82,11 +82,13 @@ fn what_an_agent_should_not_say_is_told() {
 /// What the machine gives no time at all, or all of it.
 struct Machine {
     is_busy: bool,
+    kernel_fault: Option<String>,
 }
 
 impl Keeper for Machine {
     fn last_words(&mut self) -> LastWords {
-        LastWords { what: "QEMU is still there".into(), ..LastWords::default() }
+        let kernel_fault = self.kernel_fault.clone();
+        LastWords { what: "QEMU is still there".into(), kernel_fault, ..LastWords::default() }
     }
 
     fn watch(&self) -> Option<Watch> {
@@ -97,7 +99,7 @@ impl Keeper for Machine {
 }
 
 /// A session with an agent that answers after so many milliseconds, and what it answers with.
-fn slow(is_busy: bool, answers_after: u64) -> (Session, std::os::unix::net::UnixStream) {
+fn slow(machine: Machine, answers_after: u64) -> (Session, std::os::unix::net::UnixStream) {
     let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
     write_frame(&mut theirs, &ready()).unwrap();
     let mut answering = theirs.try_clone().unwrap();
@@ -106,7 +108,7 @@ fn slow(is_busy: bool, answers_after: u64) -> (Session, std::os::unix::net::Unix
         write_frame(&mut answering, &ran(1))
     });
     let (reader, writer) = (Box::new(ours), Box::new(Vec::new()));
-    let link = Link { reader, writer, keeper: Box::new(Machine { is_busy }), serial: false };
+    let link = Link { reader, writer, keeper: Box::new(machine), serial: false };
     // Without a grace.
     (Session::open(link, Duration::from_secs(20), 0.0).unwrap(), theirs)
 }
@@ -114,12 +116,13 @@ fn slow(is_busy: bool, answers_after: u64) -> (Session, std::os::unix::net::Unix
 #[test]
 fn it_is_known_whether_a_case_was_held_up() {
     for is_busy in [true, false] {
-        let (mut session, _stream) = slow(is_busy, 400);
+        let machine = || Machine { is_busy, kernel_fault: None };
+        let (mut session, _stream) = slow(machine(), 400);
         session.send(1, plan()).unwrap();
         session.receive().unwrap();
         assert_eq!(session.held_up().is_some_and(|held_up| held_up.share < 0.1), is_busy);
         // An answer that comes at once says nothing of that.
-        let (mut session, _stream) = slow(is_busy, 0);
+        let (mut session, _stream) = slow(machine(), 0);
         session.send(1, plan()).unwrap();
         session.receive().unwrap();
         assert_eq!(session.held_up(), None);
@@ -128,14 +131,18 @@ fn it_is_known_whether_a_case_was_held_up() {
 
 #[test]
 fn an_agent_that_is_held_up_is_waited_for_longer_but_not_for_ever() {
-    for (is_busy, limit) in [(true, 300), (false, 100)] {
-        let (mut session, _stream) = slow(is_busy, 5000);
+    for (is_busy, fault, limit) in [(true, None, 300), (false, None, 100), (true, Some("a soft lockup"), 300)]
+    {
+        let kernel_fault = fault.map(str::to_owned);
+        let (mut session, _stream) = slow(Machine { is_busy, kernel_fault }, 5000);
         session.send(1, Plan { timeout_ms: 100, ..plan() }).unwrap();
         let begun = Instant::now();
         let broken = session.receive().unwrap_err();
         assert!(matches!(broken, Broken::Silent(_)), "{broken}");
         assert!(begun.elapsed() >= Duration::from_millis(limit), "{:?}", begun.elapsed());
         let words = session.last_words(&broken);
-        assert_eq!((words.held_up, words.what.as_str()), (is_busy, "QEMU is still there"));
+        // What the kernel says of itself counts whatever the machine does.
+        let is_held_up = is_busy && fault.is_none();
+        assert_eq!((words.held_up, words.what.as_str()), (is_held_up, "QEMU is still there"));
     }
 }
