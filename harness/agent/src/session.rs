@@ -7,6 +7,7 @@ use kconform_plan::{
 use crate::case::spare::Spare;
 use crate::case::{Cases, Outcome};
 use crate::facts::{btf, facts, settings};
+use crate::memory::heap;
 use crate::signals;
 use crate::stream::{Kind, Stream};
 use crate::sys;
@@ -27,6 +28,7 @@ pub(crate) fn session(
 ) -> Result<(), Failed> {
     let facts = Box::new(facts(&cases.kernel_log, sysctls, remarks));
     cases.objects.blind = facts.refusals.iter().any(|refusal| refusal.call == libc::SYS_bpf as u64);
+    heap::lie_close();
     if stream.kind != Kind::Host {
         rehearse(&mut cases);
         cases.spare = Spare::fork(cases.log, &cases.oom_score);

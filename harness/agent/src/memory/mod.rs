@@ -4,4 +4,5 @@ pub(crate) mod areas;
 pub(crate) mod buffers;
 pub(crate) mod heap;
 pub(crate) mod populate;
+pub(crate) mod program;
 pub(crate) mod stretch;

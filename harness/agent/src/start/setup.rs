@@ -8,7 +8,7 @@ use crate::case::scratch::Scratch;
 use crate::kernel_log::KernelLog;
 use crate::log::{self, Log};
 use crate::memory::areas::{self, Memory};
-use crate::memory::heap;
+use crate::memory::{heap, program};
 use crate::panic;
 use crate::signals::{PARENT_ENDED, Signals};
 use crate::start::machine;
@@ -178,6 +178,7 @@ pub(crate) fn cases(signals: Signals, scratch: &str, place: Place, shares: Share
     if place == Place::Guest {
         // The agent goes from one CPU to another when it is sent a seed: /proc shows CPUs that were named otherwise.
         let _ = sys::set_cpus(&sys::cpus());
+        program::give_to_children();
     }
     Ok(Cases {
         log,

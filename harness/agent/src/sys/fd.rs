@@ -123,6 +123,18 @@ pub(crate) fn write_start(fd: c_int, bytes: &[u8]) -> Result<usize> {
     check_size(unsafe { libc::pwrite(fd, bytes.as_ptr().cast(), bytes.len(), 0) })
 }
 
+/// pread(2) at an offset, which may be an address of /proc/PID/mem.
+pub(crate) fn read_at(fd: c_int, at: usize, into: &mut [u8]) -> Result<usize> {
+    // SAFETY: the kernel writes at most `len` bytes to a valid place.
+    check_size(unsafe { libc::pread64(fd, into.as_mut_ptr().cast(), into.len(), at as libc::off64_t) })
+}
+
+/// pwrite(2) at an offset, which may be an address of /proc/PID/mem.
+pub(crate) fn write_at(fd: c_int, at: usize, bytes: &[u8]) -> Result<usize> {
+    // SAFETY: the kernel reads `len` bytes of a valid slice.
+    check_size(unsafe { libc::pwrite64(fd, bytes.as_ptr().cast(), bytes.len(), at as libc::off64_t) })
+}
+
 /// lseek(2).
 pub(crate) fn seek(fd: c_int, offset: i64, whence: c_int) -> Result<()> {
     // SAFETY: no memory is involved.

@@ -121,6 +121,17 @@ pub(crate) fn read_again(fd: c_int) -> Vec<u8> {
     all
 }
 
+/// Page faults of this process that needed no I/O (getrusage(2) `ru_minflt`).
+#[cfg(test)]
+pub(crate) fn page_faults() -> u64 {
+    // SAFETY: all-zero bytes are a valid rusage, which the kernel fills.
+    unsafe {
+        let mut usage: libc::rusage = std::mem::zeroed();
+        libc::getrusage(libc::RUSAGE_SELF, &raw mut usage);
+        usage.ru_minflt as u64
+    }
+}
+
 /// Whether an open /proc/PID/mountinfo says that the mounts have changed since it was last asked (`POLLPRI`, proc(5)).
 pub(crate) fn has_changed(fd: c_int) -> bool {
     let mut fds = [libc::pollfd { fd, events: libc::POLLPRI, revents: 0 }];
