@@ -3,7 +3,7 @@
 use rstest::rstest;
 use serde_json::Value;
 
-use crate::program::Place;
+use crate::program::{Place, is_root, not_here};
 
 /// All lock one device file, another one for each test. Those that insist on having it alone fail as long as another case is there.
 fn cases(device: &str) -> String {
@@ -70,4 +70,37 @@ fn an_order_is_had_again_by_its_seed() {
     sorted.0.sort();
     sorted.1.sort();
     assert_eq!(sorted.0, sorted.1);
+}
+
+/// Cases that fail, go round for ever, leave things behind or spoil their agent, among others.
+#[test]
+fn verdicts_are_those_of_cases_that_run_one_after_another() {
+    if !is_root() {
+        return not_here("what root can do to the agent: it needs root");
+    }
+    let folder = crate::program::data();
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("cases");
+    let mut place = Place::with(&cases("/dev/full"));
+    for name in ["leftovers.yaml", "neighbours.yaml"] {
+        place = place.file(&format!("cases/{name}"), &read(&format!("hostile/{name}")));
+    }
+    let wrong = "
+cases:
+  - {name: wrong, each: [{case: a}, {case: b}, {case: c}, {case: d}], steps: [{getpid: [], ret: 0}]}
+  - {name: for ever, timeout: 0.3, steps: [{nanosleep: [{u64: [1000, 0]}, null]}]}
+";
+    let place = place.file("cases/wrong.yaml", wrong);
+    let verdicts = |jobs: &str| {
+        let report = place.folder().join("report.json");
+        let wanted = format!("json={}", report.display());
+        let said =
+            place.say(&["run", "--target", "native", "--jobs", jobs, "--report", &wanted]).assert_status(1);
+        let text = std::fs::read_to_string(report).expect("a report");
+        let document: Value = serde_json::from_str(&text).expect("JSON");
+        let of = |case: &Value| format!("{}: {}", case["id"], case["results"][0]["status"]);
+        let all: Vec<_> = document["cases"].as_array().expect("cases").iter().map(of).collect();
+        assert!(all.len() > 90, "{}", said.all());
+        all
+    };
+    assert_eq!(verdicts("8"), verdicts("1"));
 }

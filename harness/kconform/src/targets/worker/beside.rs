@@ -125,11 +125,12 @@ impl Worker {
 }
 
 /// The result of a case that was running when the kernel or the agent came to harm, and that ran again alone. It is blamed
-/// for that by itself; if it does nothing now, another one is, or all that were running have the blame.
+/// for that by itself; if it does nothing now, another one is, or all that were running have the blame. An agent alone may have
+/// been lost for want of time or memory, which others took.
 fn then(fault: Fault, mut result: CaseResult, is_found: bool) -> CaseResult {
     if result.verdict.is_fine() {
         let told = format!("{} while other cases ran beside it, and not when it ran alone", fault.told());
-        if is_found || matches!(fault, Fault::Outside(_)) {
+        if is_found || !matches!(fault, Fault::Kernel { .. }) {
             result.remark =
                 Some(result.remark.map_or_else(|| told.clone(), |remark| format!("{told}; {remark}")));
         } else {
@@ -159,6 +160,8 @@ mod tests {
     #[rstest]
     #[case::nobody(kernel(), false, "flaky")]
     #[case::another(kernel(), true, "passed")]
+    #[case::an_agent(Fault::Gone("the stream was closed".into()), false, "passed")]
+    #[case::silence(Fault::Silent { what: "the agent has been silent for 9.0s".into(), console: vec![] }, false, "passed")]
     #[case::outside(Fault::Outside("ssh ended".into()), false, "passed")]
     fn whose_fault_it_is(#[case] fault: Fault, #[case] is_found: bool, #[case] word: &str) {
         let result = then(fault, passed(), is_found);
