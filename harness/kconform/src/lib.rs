@@ -24,6 +24,9 @@ pub mod kernel;
 pub mod limits;
 pub mod load;
 pub mod lower;
+#[cfg(test)]
+#[path = "../tests/readers/not_tested.rs"]
+mod not_tested;
 pub mod place;
 pub mod renamed;
 pub mod report;

@@ -5,6 +5,8 @@ mod bpf;
 mod constants;
 mod names;
 mod nearest;
+#[path = "../../../kconform/tests/readers/not_tested.rs"]
+mod not_tested;
 mod prototypes;
 mod returns;
 mod strace;

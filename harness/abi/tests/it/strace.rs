@@ -17,7 +17,7 @@ fn traceable() -> Option<Arch> {
     let required = std::env::var_os("KCONFORM_REQUIRE_STRACE").is_some_and(|value| !value.is_empty());
     assert!(arch.is_some() || !required, "strace is not here, or may not trace");
     if arch.is_none() {
-        eprintln!("NOT TESTED: strace is not here, or may not trace (Debian: strace)");
+        crate::not_tested::not_tested("strace is not here, or may not trace (Debian: strace)");
     }
     arch
 }

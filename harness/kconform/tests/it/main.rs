@@ -31,6 +31,8 @@ mod limits;
 mod losses;
 mod mutants;
 mod never_run;
+#[path = "../readers/not_tested.rs"]
+mod not_tested;
 mod outputs;
 mod privileges;
 mod program;

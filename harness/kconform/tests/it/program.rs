@@ -38,10 +38,7 @@ pub(crate) fn in_a_chroot() -> bool {
     !mounts.lines().any(|line| line.split(' ').nth(4) == Some("/"))
 }
 
-/// Why a test cannot say anything here. The lines are seen with `--nocapture`, and in CI's log.
-pub(crate) fn not_here(why: &str) {
-    eprintln!("NOT TESTED: {why}");
-}
+pub(crate) use crate::not_tested::not_tested as not_here;
 
 /// Copies a program in a process of its own. Were it written by this one, a process that another test forks meanwhile could
 /// have it open for writing, and execve(2) refuses it so long (ETXTBSY).

@@ -25,7 +25,7 @@ fn cached(path: &str) -> Option<PathBuf> {
 fn wanted(there: Option<PathBuf>, variable: &str, what: &str, mend: &str) -> Option<PathBuf> {
     if there.is_none() {
         assert!(std::env::var_os(variable).is_none(), "{what} is not here; {mend}");
-        eprintln!("NOT TESTED: {what} is not here; {mend}");
+        crate::not_tested::not_tested(&format!("{what} is not here; {mend}"));
     }
     there
 }

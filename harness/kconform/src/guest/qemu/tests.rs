@@ -192,7 +192,7 @@ impl Real {
         let usual = crate::guest::image::DEFAULT_IMAGES.iter().any(|alias| image.answers_to(alias));
         let missing = |why: String| {
             assert!(!(usual && crate::targets::choose::guests_required()), "{why}");
-            println!("NOT TESTED: {why}");
+            crate::not_tested::not_tested(&why);
             None
         };
         if let Err(error) = super::program_of(image.arch) {

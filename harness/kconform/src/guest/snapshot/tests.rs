@@ -257,7 +257,7 @@ fn panic_plan(guest: &Guest, spec: &BootSpec<'_>) -> Plan {
 /// Whether there can be snapshots of guests here, and not only boots.
 fn is_settled(guest: &Guest) -> bool {
     if !guest.restored() {
-        println!("NOT TESTED: KVM has yet to be proven here");
+        crate::not_tested::not_tested("KVM has yet to be proven here");
     }
     guest.restored()
 }
