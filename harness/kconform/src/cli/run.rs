@@ -143,9 +143,6 @@ fn jobs(args: &RunArgs) -> usize {
 /// Seeds of orders are below it: a person may type one.
 const NUMBERS: u64 = 1_000_000;
 
-/// How many cases run side by side on this machine's kernel, or one behind ssh: most of their time they sleep.
-const BESIDE: usize = 8;
-
 fn options(args: &RunArgs, targets: usize, shuffle: Option<u64>) -> Options {
     let jobs = jobs(args);
     let isolate = args.isolate == Some(Isolate::Guest);
@@ -154,7 +151,7 @@ fn options(args: &RunArgs, targets: usize, shuffle: Option<u64>) -> Options {
         jobs,
         // Cases on one kernel take turns unless asked otherwise: then each run of them is like the last.
         guests: if isolate || args.jobs.is_some() { on_each } else { 1 },
-        beside: if args.jobs.is_some() { on_each } else { BESIDE },
+        beside: args.jobs.is_some().then_some(on_each),
         isolate,
         shuffle,
         rounds: match args.repeat {

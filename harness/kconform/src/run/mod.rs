@@ -53,8 +53,9 @@ pub struct Options {
     pub until_fail: bool,
     /// How many guests of a target run side by side, each with a part of the cases.
     pub guests: usize,
-    /// How many cases run side by side on each kernel that is no guest's.
-    pub beside: usize,
+    /// How many cases run side by side on each kernel that is no guest's; `None`: as many as suit the target
+    /// ([`Target::usually_beside`]).
+    pub beside: Option<usize>,
     /// Cases run in another order, which this number gives; `None`: in theirs.
     pub shuffle: Option<u64>,
     /// Every case has a guest for itself, as far as targets are guests.
@@ -68,8 +69,17 @@ impl Default for Options {
     fn default() -> Options {
         let leaks = Leaks::Looked;
         let rounds = Some(1);
-        let (jobs, guests, beside) = (1, 1, 1);
-        Options { jobs, rounds, until_fail: false, guests, beside, shuffle: None, isolate: false, leaks }
+        let (jobs, guests) = (1, 1);
+        Options {
+            jobs,
+            rounds,
+            until_fail: false,
+            guests,
+            beside: None,
+            shuffle: None,
+            isolate: false,
+            leaks,
+        }
     }
 }
 
@@ -166,7 +176,8 @@ fn run_target(cases: &[Case], target: Target, nth: usize, options: Options, send
     let tell = |event| drop(sender.send((nth, event)));
     let is_guest = target.is_guest();
     let guests = if is_guest { options.guests.clamp(1, cases.len().max(1)) } else { 1 };
-    let beside = if is_guest { 1 } else { options.beside.min(cases.len() / FEWEST) };
+    let beside = options.beside.unwrap_or_else(|| target.usually_beside());
+    let beside = if is_guest { 1 } else { beside.min(cases.len() / FEWEST) };
     let worker =
         || Worker::new(target.clone()).isolated(options.isolate).checking_leaks(options.leaks, false);
     let mut workers: Vec<Worker> = (0..guests).map(|_| worker()).collect();

@@ -137,6 +137,15 @@ impl Target {
         }
     }
 
+    /// How many cases run side by side on its kernel unless the user says otherwise. On this machine eight: most of their time
+    /// they sleep. Over ssh one: each worker logs in three times, and firewalls count logins. In a guest always one.
+    pub fn usually_beside(&self) -> usize {
+        match &self.kind {
+            TargetKind::Native => 8,
+            TargetKind::Guest(_) | TargetKind::Ssh(_) => 1,
+        }
+    }
+
     /// How much slower than this machine's own kernel the target may be: timeouts are multiplied by it.
     pub fn time_factor(&self) -> f64 {
         match &self.kind {
