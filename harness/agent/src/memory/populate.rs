@@ -12,9 +12,9 @@ const AHEAD: usize = 64 << 10;
 /// Pages that a process is likely to touch.
 pub(crate) struct Pages(Vec<Range>);
 
-struct Range {
-    start: usize,
-    length: usize,
+pub(super) struct Range {
+    pub(super) start: usize,
+    pub(super) length: usize,
     writable: bool,
 }
 
@@ -41,7 +41,7 @@ impl Pages {
 }
 
 /// The mapping of a line of /proc/PID/maps (proc(5)).
-fn mapping(line: &str) -> Option<Range> {
+pub(super) fn mapping(line: &str) -> Option<Range> {
     let (range, rest) = line.split_once(' ')?;
     let (start, end) = range.split_once('-')?;
     let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);

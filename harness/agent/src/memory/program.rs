@@ -1,13 +1,7 @@
 //! The pages of the program itself, as forked processes find them.
 
+use crate::memory::populate::{Range, mapping};
 use crate::sys;
-
-/// A mapping that can be made to be copied.
-#[derive(Debug, PartialEq, Eq)]
-struct Mapping {
-    start: usize,
-    length: usize,
-}
 
 /// From here on fork(2) gives children the program's code and constants as they are mapped here. The kernel leaves out mappings
 /// of files of which no page is private (mm/memory.c: `vma_needs_copy()`), and each child takes a page fault for every few pages
@@ -16,7 +10,7 @@ struct Mapping {
 pub(crate) fn give_to_children() {
     let Ok(maps) = sys::read_file("/proc/self/maps") else { return };
     let Ok(memory) = sys::open(c"/proc/self/mem", libc::O_RDWR) else { return };
-    for Mapping { start, length } in String::from_utf8_lossy(&maps).lines().filter_map(unchanged) {
+    for Range { start, length, .. } in String::from_utf8_lossy(&maps).lines().filter_map(unchanged) {
         let mut byte = [0];
         if sys::read_at(memory, start, &mut byte) == Ok(1) {
             let _ = sys::write_at(memory, start, &byte);
@@ -27,13 +21,11 @@ pub(crate) fn give_to_children() {
 }
 
 /// A private mapping of a file that cannot be written, by its line of /proc/PID/maps (proc(5)).
-fn unchanged(line: &str) -> Option<Mapping> {
-    let mut words = line.split_ascii_whitespace();
-    let (start, end) = words.next()?.split_once('-')?;
-    let (start, end) = (usize::from_str_radix(start, 16).ok()?, usize::from_str_radix(end, 16).ok()?);
+fn unchanged(line: &str) -> Option<Range> {
+    let mut words = line.split_ascii_whitespace().skip(1);
     let is_unchanged = matches!(words.next()?.as_bytes(), [b'r', b'-', _, b'p']);
     let inode = words.nth(2)?;
-    (is_unchanged && inode != "0").then_some(Mapping { start, length: end.checked_sub(start)? })
+    mapping(line).filter(|_| is_unchanged && inode != "0")
 }
 
 #[cfg(test)]
@@ -59,7 +51,10 @@ mod tests {
             if child == 0 {
                 let before = sys::page_faults();
                 // Code and constants all over the program.
-                let text = format!("{:?}", unchanged("262000-328000 r-xp 00061000 00:02 1060   /init"));
+                let text = format!(
+                    "{:?}",
+                    unchanged("262000-328000 r-xp 00061000 00:02 1060   /init").map(|range| range.start)
+                );
                 let taken = sys::page_faults() - before;
                 sys::exit(if text.is_empty() { 255 } else { taken.min(254) as i32 });
             }

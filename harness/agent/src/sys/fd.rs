@@ -113,14 +113,12 @@ pub(crate) fn write(fd: c_int, bytes: &[u8]) -> Result<usize> {
 
 /// pread(2) from offset 0.
 pub(crate) fn read_start(fd: c_int, into: &mut [u8]) -> Result<usize> {
-    // SAFETY: the kernel writes at most `len` bytes to a valid place.
-    check_size(unsafe { libc::pread(fd, into.as_mut_ptr().cast(), into.len(), 0) })
+    read_at(fd, 0, into)
 }
 
 /// pwrite(2) at offset 0.
 pub(crate) fn write_start(fd: c_int, bytes: &[u8]) -> Result<usize> {
-    // SAFETY: the kernel reads `len` bytes of a valid slice.
-    check_size(unsafe { libc::pwrite(fd, bytes.as_ptr().cast(), bytes.len(), 0) })
+    write_at(fd, 0, bytes)
 }
 
 /// pread(2) at an offset, which may be an address of /proc/PID/mem.

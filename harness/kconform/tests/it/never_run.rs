@@ -1,9 +1,6 @@
 //! `tools/never-run`: which cases were skipped by every target.
 
-use std::path::Path;
-use std::process::Command;
-
-use crate::program::{Place, not_here};
+use crate::program::{Place, tool};
 
 const CASES: &str = "\
 cases:
@@ -17,28 +14,11 @@ cases:
     steps: [{getpid: []}]
 ";
 
-/// What it says of these reports, and its exit status.
-fn said(place: &Place, reports: &[&str]) -> Option<(String, Option<i32>)> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/never-run");
-    let output =
-        Command::new("python3").arg("-B").arg(script).args(reports).current_dir(place.here()).output();
-    match output {
-        Ok(output) => {
-            let text = [output.stdout, output.stderr].concat();
-            Some((String::from_utf8_lossy(&text).into_owned(), output.status.code()))
-        }
-        Err(_) => {
-            not_here("tools/never-run, which needs Python");
-            None
-        }
-    }
-}
-
 #[test]
 fn a_case_that_every_target_skips_is_told() {
     let place = Place::with(CASES);
     place.run(&["--report", "json=host.json"]).assert_status(0);
-    let Some((text, status)) = said(&place, &["host.json"]) else { return };
+    let Some((text, status)) = tool("never-run", &place, &["host.json"]) else { return };
     let expected = "s::runs_elsewhere\n    native: not run on this machine's own kernel (guest_only)\n\
                     s::runs_nowhere\n    native: needs Linux <2.6\n\
                     2 of 3 cases were skipped on each of native\n";
@@ -47,13 +27,13 @@ fn a_case_that_every_target_skips_is_told() {
     let host = std::fs::read_to_string(place.here().join("host.json")).expect("a report");
     let other = host.replace("\"native\"", "\"other\"").replace("\"skipped\"", "\"passed\"");
     std::fs::write(place.here().join("other.json"), other).expect("written");
-    let Some((text, status)) = said(&place, &["host.json", "other.json"]) else { return };
+    let Some((text, status)) = tool("never-run", &place, &["host.json", "other.json"]) else { return };
     assert_eq!((text.as_str(), status), ("0 of 3 cases were skipped on each of native, other\n", Some(0)));
 }
 
 #[test]
 fn what_is_no_report_is_refused() {
     let place = Place::new().file("x.json", "{}");
-    let Some((text, status)) = said(&place, &["x.json"]) else { return };
+    let Some((text, status)) = tool("never-run", &place, &["x.json"]) else { return };
     assert_eq!((text.as_str(), status), ("tools/never-run: x.json is no report of kconform's\n", Some(1)));
 }

@@ -40,6 +40,23 @@ pub(crate) fn in_a_chroot() -> bool {
 
 pub(crate) use crate::not_tested::not_tested as not_here;
 
+/// What a script of `tools` in Python says there, and its exit status; `None` where there is no Python.
+pub(crate) fn tool(name: &str, place: &Place, arguments: &[&str]) -> Option<(String, Option<i32>)> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools").join(name);
+    let output =
+        Command::new("python3").arg("-B").arg(script).args(arguments).current_dir(place.here()).output();
+    match output {
+        Ok(output) => {
+            let text = [output.stdout, output.stderr].concat();
+            Some((String::from_utf8_lossy(&text).into_owned(), output.status.code()))
+        }
+        Err(_) => {
+            not_here(&format!("tools/{name}, which needs Python"));
+            None
+        }
+    }
+}
+
 /// Copies a program in a process of its own. Were it written by this one, a process that another test forks meanwhile could
 /// have it open for writing, and execve(2) refuses it so long (ETXTBSY).
 pub(crate) fn copy_program(from: &Path, to: &Path) {

@@ -1,9 +1,6 @@
 //! `tools/stale-bounds`: which conditions hide what all kernels do alike.
 
-use std::path::Path;
-use std::process::Command;
-
-use crate::program::{Place, not_here};
+use crate::program::{Place, tool};
 
 const CASES: &str = "\
 requires: {kernel: \">=2.6\"}
@@ -39,27 +36,10 @@ cases:
           - {when: {kernel: \"<2.6.1\"}, errno: EIO, because: it was so}
 ";
 
-/// What it says, and its exit status.
-fn said(place: &Place, arguments: &[&str]) -> Option<(String, Option<i32>)> {
-    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/stale-bounds");
-    let output =
-        Command::new("python3").arg("-B").arg(script).args(arguments).current_dir(place.here()).output();
-    match output {
-        Ok(output) => {
-            let text = [output.stdout, output.stderr].concat();
-            Some((String::from_utf8_lossy(&text).into_owned(), output.status.code()))
-        }
-        Err(_) => {
-            not_here("tools/stale-bounds, which needs Python");
-            None
-        }
-    }
-}
-
 #[test]
 fn conditions_that_hide_nothing_are_told() {
     let place = Place::with(CASES);
-    let Some((text, status)) = said(&place, &["cut", "cases", "cut/cases"]) else { return };
+    let Some((text, status)) = tool("stale-bounds", &place, &["cut", "cases", "cut/cases"]) else { return };
     assert_eq!((text.as_str(), status), ("10 conditions cut in cut/cases\n", Some(0)));
     place
         .say(&["run", "--target", "native", "--cases", "cut/cases", "--report", "json=run.json"])
@@ -68,7 +48,9 @@ fn conditions_that_hide_nothing_are_told() {
     let mut report: serde_json::Value = serde_json::from_str(&report).expect("JSON");
     report["targets"][0]["kernel"] = "6.12.3".into();
     std::fs::write(place.here().join("run.json"), report.to_string()).expect("written");
-    let Some((text, status)) = said(&place, &["read", "cut/cases", "run.json"]) else { return };
+    let Some((text, status)) = tool("stale-bounds", &place, &["read", "cut/cases", "run.json"]) else {
+        return;
+    };
     let expected = "s.yaml:4: kernel: \"<2.7\": cut, all of 1 cases pass on native\n\
                     s.yaml:10: kernel: \"<2.7\": cut, 2 cases pass on native; it is needed by s::only_a_row_needs_it[c]\n\
                     s.yaml:16: kernel: \"<2.7\": cut, all of 1 cases pass on native\n\
@@ -78,9 +60,9 @@ fn conditions_that_hide_nothing_are_told() {
     assert_eq!(text, expected);
     assert_eq!(status, Some(1));
     // A second copy does not go into the first, and what is no report is refused.
-    let Some((text, status)) = said(&place, &["cut", "cases", "cut/cases"]) else { return };
+    let Some((text, status)) = tool("stale-bounds", &place, &["cut", "cases", "cut/cases"]) else { return };
     assert_eq!((text.as_str(), status), ("tools/stale-bounds: cut/cases is there already\n", Some(1)));
     std::fs::write(place.here().join("x.json"), "{}").expect("written");
-    let Some((text, status)) = said(&place, &["read", "cut/cases", "x.json"]) else { return };
+    let Some((text, status)) = tool("stale-bounds", &place, &["read", "cut/cases", "x.json"]) else { return };
     assert_eq!((text.as_str(), status), ("tools/stale-bounds: x.json is no report of kconform's\n", Some(1)));
 }

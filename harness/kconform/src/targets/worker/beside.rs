@@ -1,6 +1,8 @@
 //! Several workers on one kernel: their cases run side by side. What passes so has passed. All else runs again alone, since
 //! another case may have been in its way, and only where a case is alone are the kernel's words its own.
 
+use std::collections::BTreeMap;
+
 use kconform_plan::Observation;
 
 use super::fault::Fault;
@@ -98,13 +100,13 @@ impl Worker {
         }
         let mut again: Vec<Waiting> = again.into_iter().map(|Alone(waiting)| waiting).collect();
         again.sort_by_key(|waiting| waiting.case);
-        let mut harmed: Vec<(usize, Fault)> = Vec::new();
+        let mut harmed = BTreeMap::new();
         for waiting in &mut again {
             harmed.extend(waiting.before.take().map(|fault| (waiting.case, fault)));
         }
         let mut results: Vec<(usize, CaseResult)> = Vec::new();
         let mut told = |note| match note {
-            Note::Result(case, result) if harmed.iter().any(|(harmed, _)| *harmed == case) => {
+            Note::Result(case, result) if harmed.contains_key(&case) => {
                 results.push((case, result));
             }
             other => tell(other),
@@ -114,8 +116,7 @@ impl Worker {
         self.work(&mut round);
         let is_found = results.iter().any(|(_, result)| !result.verdict.is_fine());
         for (case, result) in results {
-            let fault = harmed.iter().find(|(harmed, _)| *harmed == case).map(|(_, fault)| fault.clone());
-            let result = match fault {
+            let result = match harmed.remove(&case) {
                 Some(fault) => then(fault, result, is_found),
                 None => result,
             };
@@ -127,18 +128,15 @@ impl Worker {
 /// The result of a case that was running when the kernel or the agent came to harm, and that ran again alone. It is blamed
 /// for that by itself; if it does nothing now, another one is, or all that were running have the blame. An agent alone may have
 /// been lost for want of time or memory, which others took.
-fn then(fault: Fault, mut result: CaseResult, is_found: bool) -> CaseResult {
-    if result.verdict.is_fine() {
-        let told = format!("{} while other cases ran beside it, and not when it ran alone", fault.told());
-        if is_found || !matches!(fault, Fault::Kernel { .. }) {
-            result.remark =
-                Some(result.remark.map_or_else(|| told.clone(), |remark| format!("{told}; {remark}")));
-        } else {
-            let console = fault.console().to_vec();
-            result.verdict = Verdict::Flaky { what: told, console };
-        }
+fn then(fault: Fault, result: CaseResult, is_found: bool) -> CaseResult {
+    if !result.verdict.is_fine() {
+        return result;
     }
-    result
+    let told = format!("{} while other cases ran beside it, and not when it ran alone", fault.told());
+    if is_found || !matches!(fault, Fault::Kernel { .. }) {
+        return result.remarked(told);
+    }
+    CaseResult { verdict: Verdict::Flaky { what: told, console: fault.console().to_vec() }, ..result }
 }
 
 #[cfg(test)]

@@ -52,16 +52,14 @@ impl HeldUpCases {
     }
 
     /// What a case comes to that may have run again: that is said.
-    pub(super) fn told(&mut self, case: usize, mut result: CaseResult) -> CaseResult {
+    pub(super) fn told(&mut self, case: usize, result: CaseResult) -> CaseResult {
         let Some(Again { runs, share }) = self.0.remove(&case) else { return result };
         let times = if runs == 1 { String::new() } else { format!(", {runs} times") };
         let percent = (share * 100.0).round();
         let told = format!(
             "it ran again{times}, with more time: it had timed out while QEMU had {percent} % of the time"
         );
-        let also = result.remark.map(|remark| format!("; {remark}")).unwrap_or_default();
-        result.remark = Some(told + &also);
-        result
+        result.remarked(told)
     }
 }
 

@@ -53,6 +53,13 @@ impl CaseResult {
         CaseResult { verdict, seen: None, remark: None }
     }
 
+    /// The same, and this is said of it before all else.
+    fn remarked(mut self, told: String) -> CaseResult {
+        let also = self.remark.map(|remark| format!("; {remark}")).unwrap_or_default();
+        self.remark = Some(told + &also);
+        self
+    }
+
     /// How long the case took on the target.
     pub fn duration(&self) -> Duration {
         Duration::from_nanos(self.seen.as_ref().map_or(0, |seen| seen.1.duration_ns))

@@ -48,14 +48,12 @@ impl Suspects {
     }
 
     /// The result of a case that ran again.
-    pub(super) fn then(self, mut result: CaseResult) -> CaseResult {
-        if matches!(result.verdict, Verdict::Passed) {
-            let Suspects { told, failed } = self;
-            let told = format!("{told}; it had failed with: {failed}");
-            let also = result.remark.map(|remark| format!("; {remark}")).unwrap_or_default();
-            result.remark = Some(told + &also);
+    pub(super) fn then(self, result: CaseResult) -> CaseResult {
+        if !matches!(result.verdict, Verdict::Passed) {
+            return result;
         }
-        result
+        let Suspects { told, failed } = self;
+        result.remarked(format!("{told}; it had failed with: {failed}"))
     }
 }
 
