@@ -1,13 +1,12 @@
 //! `kconform image` and `kconform targets`.
 
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 
+use crate::guest::cache_dir;
 use crate::guest::commands::{FetchCommandError, Wanted, fetch_images, list};
 use crate::guest::image::{Image, Images};
 use crate::guest::prune::prune;
-use crate::guest::{ImageError, cache_dir};
 use crate::style::Style;
 use crate::targets::Target;
 use crate::targets::choose::images;
@@ -19,37 +18,30 @@ pub(super) fn image(command: &ImageCommand) -> Result<u8, CliError> {
     let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;
     let mut out = std::io::stdout().lock();
     match command {
-        ImageCommand::List(args) => list(&all(args.images.as_deref())?, &cache, &mut out)?,
+        ImageCommand::List(args) => list(&Images::known(args.images.as_deref())?, &cache, &mut out)?,
         ImageCommand::Prune { all: everything, dry_run, images } => {
-            // A folder's images are beside kconform's own here, whose kernels are not to go. What other folders' images ask
-            // for stays, too.
-            let images = match images {
-                Some(folder) => Images::built_in()?.with(Images::load_all(folder)?)?,
-                None => Images::built_in()?,
-            };
+            // What other folders' images ask for stays, too.
+            let images = Images::known(images.as_deref())?;
             let keep = if *everything { Vec::new() } else { useful(&images) };
             prune(&images, &keep, &cache, *dry_run, &mut out)?;
         }
         ImageCommand::Fetch { names, images, refresh } => {
-            let wanted = match names.as_slice() {
-                [] => Wanted::Default,
-                [one] if one == "all" => Wanted::All,
-                names => Wanted::Named(names),
+            // Who names a folder, and no image, means those of the folder.
+            let (wanted, images) = match (names.as_slice(), images) {
+                ([], Some(folder)) => (Wanted::All, Images::load_all(folder)?),
+                ([one], Some(folder)) if one == "all" => (Wanted::All, Images::load_all(folder)?),
+                ([], None) => (Wanted::Default, Images::known(None)?),
+                ([one], None) if one == "all" => (Wanted::All, Images::known(None)?),
+                (names, folder) => (Wanted::Named(names), Images::known(folder.as_deref())?),
             };
-            fetch_images(&all(images.as_deref())?, wanted, &cache, *refresh, &mut out).map_err(|error| {
-                match error {
-                    FetchCommandError::Image(error) => CliError::Image(error),
-                    FetchCommandError::Io(error) => CliError::Output(error),
-                    error @ FetchCommandError::Fetch { .. } => CliError::Fetch(error.to_string()),
-                }
+            fetch_images(&images, wanted, &cache, *refresh, &mut out).map_err(|error| match error {
+                FetchCommandError::Image(error) => CliError::Image(error),
+                FetchCommandError::Io(error) => CliError::Output(error),
+                error @ FetchCommandError::Fetch { .. } => CliError::Fetch(error.to_string()),
             })?;
         }
     }
     Ok(0)
-}
-
-fn all(folder: Option<&Path>) -> Result<Images, ImageError> {
-    folder.map_or_else(Images::built_in, Images::load_all)
 }
 
 /// The names of the snapshots that a run on these images would use.

@@ -64,24 +64,32 @@ pub enum FetchCommandError {
     /// A name that is none.
     #[error(transparent)]
     Image(#[from] ImageError),
-    /// A fetch that failed.
-    #[error("{image}: {source}")]
+    /// Fetches that failed; the others are here.
+    #[error("{}", failures(.failed, *.asked))]
     Fetch {
-        /// The image's name.
-        image: String,
-        /// Why.
-        source: Box<FetchError>,
+        /// The images' names, and why.
+        failed: Vec<(String, FetchError)>,
+        /// How many images were asked for.
+        asked: usize,
     },
     /// The progress could not be told.
     #[error(transparent)]
     Io(#[from] io::Error),
 }
 
+fn failures(failed: &[(String, FetchError)], asked: usize) -> String {
+    let lines: Vec<_> = failed.iter().map(|(image, why)| format!("{image}: {why}")).collect();
+    match asked {
+        1 => lines.join("\n"),
+        _ => format!("{} of {asked} kernels are not here:\n{}", lines.len(), lines.join("\n")),
+    }
+}
+
 /// Fetches kernels and tells about it, a line for each thing that takes time. `refresh` asks for the suites' current
 /// kernels where older ones are here.
 ///
 /// # Errors
-/// [`FetchCommandError`] at the first image that fails; those before it are here.
+/// [`FetchCommandError`], once all images were tried.
 pub fn fetch_images(
     images: &Images,
     wanted: Wanted<'_>,
@@ -89,7 +97,9 @@ pub fn fetch_images(
     refresh: bool,
     out: &mut dyn Write,
 ) -> Result<(), FetchCommandError> {
-    for image in chosen(images, wanted)? {
+    let chosen = chosen(images, wanted)?;
+    let mut failed = Vec::new();
+    for image in &chosen {
         let mut said = Ok(());
         let mut tell = |progress: Progress<'_>| {
             if let Some(text) = describe(progress)
@@ -98,14 +108,17 @@ pub fn fetch_images(
                 said = writeln!(out, "{}: {text}", image.name).and_then(|()| out.flush());
             }
         };
-        let kernel = fetch(image, cache, refresh, &mut tell).map_err(|source| FetchCommandError::Fetch {
-            image: image.name.clone(),
-            source: Box::new(source),
-        })?;
+        let fetched = fetch(image, cache, refresh, &mut tell);
         said?;
-        writeln!(out, "{}: {} is here", image.name, kernel.origin)?;
+        match fetched {
+            Ok(kernel) => writeln!(out, "{}: {} is here", image.name, kernel.origin)?,
+            Err(error) => failed.push((image.name.clone(), error)),
+        }
     }
-    Ok(())
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err(FetchCommandError::Fetch { failed, asked: chosen.len() }),
+    }
 }
 
 fn chosen<'a>(images: &'a Images, wanted: Wanted<'_>) -> Result<Vec<&'a Image>, ImageError> {
@@ -121,6 +134,10 @@ fn describe(progress: Progress<'_>) -> Option<String> {
     Some(match progress {
         Progress::Waiting => "waiting for another fetch of it".to_owned(),
         Progress::ReadingPackageList { suite } => format!("reading the package list of {suite}"),
+        Progress::Syncing { suite, pause } => {
+            let seconds = pause.as_secs();
+            format!("the mirror is being brought up to date with {suite}: trying again in {seconds} seconds")
+        }
         Progress::Downloading { package, bytes } => {
             format!("downloading {package} ({:.1} MB)", bytes as f64 / 1e6)
         }
@@ -135,6 +152,7 @@ fn describe(progress: Progress<'_>) -> Option<String> {
 #[allow(clippy::unwrap_used)]
 pub(super) mod tests {
     use std::fs;
+    use std::time::Duration;
 
     use super::*;
     use crate::guest::cache::{MANIFEST, Manifest, ManifestFile, VMLINUZ, kernels_dir, sha256};
@@ -185,12 +203,33 @@ pub(super) mod tests {
         insta::assert_snapshot!(told.join("\n"));
     }
 
+    /// A kernel that is no package cannot be fetched, and keeps no other from being fetched.
+    #[test]
+    fn a_failure_does_not_end_the_others() {
+        let (cache, folder) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        for name in ["a", "c"] {
+            let text = "about: a\narch: riscv64\nkernel: {path: Image}\nmachine: virt\nconsole: ttyS0\n";
+            fs::write(folder.path().join(format!("{name}.yaml")), text).unwrap();
+        }
+        let all = images().with(Images::load_all(folder.path()).unwrap()).unwrap();
+        keep(all.find("riscv64").unwrap(), cache.path());
+        let fetched = |names: &[&str]| {
+            let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
+            let mut out = Vec::new();
+            let error = fetch_images(&all, Wanted::Named(&names), cache.path(), false, &mut out).unwrap_err();
+            let told = format!("{}error: {error}", String::from_utf8(out).unwrap());
+            told.replace(&*folder.path().to_string_lossy(), "[folder]")
+        };
+        insta::assert_snapshot!([fetched(&["a", "riscv64", "c"]), fetched(&["a"])].join("\n\n"));
+    }
+
     #[test]
     fn what_a_fetch_does_is_told() {
         let package = "linux-image-6.12";
         let told = [
             Progress::Waiting,
             Progress::ReadingPackageList { suite: "trixie" },
+            Progress::Syncing { suite: "trixie", pause: Duration::from_secs(10) },
             Progress::Downloading { package, bytes: 103_450_000 },
             Progress::NotThere { package, instead: "linux-image-6.11" },
             Progress::Unpacking { package },

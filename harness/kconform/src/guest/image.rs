@@ -7,18 +7,6 @@ use std::{fmt, fs, io};
 use kconform_abi::Arch;
 use serde::{Deserialize, Deserializer, de};
 
-/// The image files of the repository, so that the harness needs no checkout. A test keeps the list complete.
-const BUILT_IN: &[(&str, &str)] = &[
-    ("x86_64-5.10", include_str!("../../../../vm/x86_64-5.10.yaml")),
-    ("x86_64-6.1", include_str!("../../../../vm/x86_64-6.1.yaml")),
-    ("x86_64-6.12", include_str!("../../../../vm/x86_64-6.12.yaml")),
-    ("x86_64-sid", include_str!("../../../../vm/x86_64-sid.yaml")),
-    ("riscv64-6.12", include_str!("../../../../vm/riscv64-6.12.yaml")),
-    ("riscv64-sid", include_str!("../../../../vm/riscv64-sid.yaml")),
-    ("aarch64-6.12", include_str!("../../../../vm/aarch64-6.12.yaml")),
-    ("s390x-6.12", include_str!("../../../../vm/s390x-6.12.yaml")),
-];
-
 /// The images that are fetched and run when nothing is named: a guest of the usual kernel of two architectures. The
 /// others cost more packages, and are there for who names them.
 pub const DEFAULT_IMAGES: &[&str] = &["x86_64", "riscv64"];
@@ -166,6 +154,12 @@ pub enum ImageError {
         /// Why not.
         source: io::Error,
     },
+    /// A directory without a single image.
+    #[error("{}: there is no image file (*.yaml) in it", path.display())]
+    Empty {
+        /// The directory.
+        path: PathBuf,
+    },
     /// A file that is not an image.
     #[error("{}:{line}:{column}: {message}", path.display())]
     Parse {
@@ -201,27 +195,23 @@ pub enum ImageError {
 /// All the images there are.
 #[derive(Clone, Debug)]
 pub struct Images {
-    all: Vec<Image>,
+    pub(super) all: Vec<Image>,
 }
 
 impl Images {
-    /// The images of the repository that this harness was built from.
-    ///
-    /// # Errors
-    /// [`ImageError`] when one of them is wrong, which a test keeps from happening.
-    pub fn built_in() -> Result<Images, ImageError> {
-        let all = BUILT_IN
-            .iter()
-            .map(|(name, text)| parse(Path::new(&format!("vm/{name}.yaml")), text))
-            .collect::<Result<_, _>>()?;
-        Images { all }.checked()
-    }
-
     /// The images of a directory: every `*.yaml` in it.
     ///
     /// # Errors
-    /// [`ImageError`] for what cannot be read, is no image, or takes another's name.
+    /// [`ImageError`] for what cannot be read, is no image, or takes another's name, and if there is none.
     pub fn load_all(directory: &Path) -> Result<Images, ImageError> {
+        match Images::read(directory)? {
+            images if images.all.is_empty() => Err(ImageError::Empty { path: directory.to_owned() }),
+            images => Ok(images),
+        }
+    }
+
+    /// The images of a directory, in which there may be none.
+    pub(super) fn read(directory: &Path) -> Result<Images, ImageError> {
         let unreadable = |source| ImageError::Read { path: directory.to_owned(), source };
         let mut paths = Vec::new();
         for entry in fs::read_dir(directory).map_err(unreadable)? {
@@ -235,12 +225,16 @@ impl Images {
         Images { all }.checked()
     }
 
-    /// These images and others, which win over those of the same name.
+    /// These images and others, which take the names and aliases that they have from these.
     ///
     /// # Errors
-    /// [`ImageError::Ambiguous`] when an alias is then claimed twice.
+    /// [`ImageError::Ambiguous`] when two of the others claim a name.
     pub fn with(mut self, others: Images) -> Result<Images, ImageError> {
-        self.all.retain(|image| others.all.iter().all(|other| other.name != image.name));
+        let taken = |name: &str| others.all.iter().any(|other| other.answers_to(name));
+        self.all.retain(|image| !taken(&image.name));
+        for image in &mut self.all {
+            image.aliases.retain(|alias| !taken(alias));
+        }
         self.all.extend(others.all);
         self.checked()
     }
@@ -261,7 +255,7 @@ impl Images {
         self.all.iter()
     }
 
-    fn checked(mut self) -> Result<Images, ImageError> {
+    pub(super) fn checked(mut self) -> Result<Images, ImageError> {
         self.all.sort_by(|a, b| a.name.cmp(&b.name));
         for (position, second) in self.all.iter().enumerate() {
             for first in &self.all[..position] {
@@ -314,7 +308,7 @@ pub fn load(path: &Path) -> Result<Image, ImageError> {
     Ok(image)
 }
 
-fn parse(path: &Path, text: &str) -> Result<Image, ImageError> {
+pub(super) fn parse(path: &Path, text: &str) -> Result<Image, ImageError> {
     let mut image: Image = serde_yaml::from_str(text).map_err(|error| {
         let (line, column) = error.location().map_or((1, 1), |place| (place.line(), place.column()));
         ImageError::Parse { path: path.to_owned(), line, column, message: without_place(&error.to_string()) }

@@ -10,6 +10,7 @@ pub mod commands;
 pub mod fetch;
 pub mod image;
 pub mod initramfs;
+mod known;
 pub mod own_kernel;
 pub mod prune;
 mod pruned;

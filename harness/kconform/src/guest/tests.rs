@@ -101,13 +101,53 @@ fn two_images_cannot_share_a_name() {
     assert_eq!(error, "the images a and b are both called `b`");
 }
 
+/// Also the names that they have as aliases: the others keep what is left to them.
 #[test]
 fn ones_own_images_win() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("riscv64-6.12.yaml"), LEAST).unwrap();
-    let images = Images::built_in().unwrap().with(Images::load_all(directory.path()).unwrap()).unwrap();
+    fs::write(directory.path().join("mine.yaml"), format!("{LEAST}aliases: [arm64, x86_64-6.1]\n")).unwrap();
+    let images = Images::of(None, [directory.path()]).unwrap();
     assert_eq!(images.find("riscv64-6.12").unwrap().about, "a");
     assert!(images.find("riscv64").is_err() && images.find("x86_64").is_ok());
+    let names = ["arm64", "x86_64-6.1", "aarch64"].map(|name| images.find(name).unwrap().name.as_str());
+    assert_eq!(names, ["mine", "mine", "aarch64-6.12"]);
+}
+
+/// A file that was added or changed since kconform was built counts; the others are kconform's own.
+#[test]
+fn the_images_of_the_checkout_are_read() {
+    let checkout = tempfile::tempdir().unwrap();
+    let images = || Images::of(Some(checkout.path()), []);
+    assert_eq!(images().unwrap().iter().count(), Images::built_in().unwrap().iter().count());
+    let copy = |name: &str| {
+        let text = fs::read_to_string(repository().join("vm").join(name)).unwrap();
+        fs::write(checkout.path().join(name), &text).unwrap();
+        text
+    };
+    copy("x86_64-sid.yaml");
+    let text = copy("riscv64-sid.yaml");
+    fs::write(checkout.path().join("riscv64-sid.yaml"), format!("{text}cpus: 3\n")).unwrap();
+    fs::write(checkout.path().join("another.yaml"), text.replace("sid", "forky")).unwrap();
+    let images = images().unwrap();
+    let file = |name: &str| {
+        let image = images.find(name).unwrap();
+        (image.cpus, image.file.as_deref().and_then(|file| file.file_name()?.to_str()))
+    };
+    assert_eq!(file("x86_64-sid"), (2, None));
+    assert_eq!(file("riscv64-sid"), (3, Some("riscv64-sid.yaml")));
+    assert_eq!(file("another"), (2, Some("another.yaml")));
+    assert_eq!(file("x86_64"), (2, None));
+}
+
+#[test]
+fn a_folder_without_images_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let told = |path: &Path| {
+        let error = Images::of(None, [path]).unwrap_err().to_string();
+        error.replace(&*directory.path().to_string_lossy(), "[folder]")
+    };
+    insta::assert_snapshot!([told(directory.path()), told(&directory.path().join("nowhere"))].join("\n"));
 }
 
 /// Whoever builds a kernel with everything in it may come near.

@@ -82,7 +82,7 @@ pub(crate) fn choose(
 
 /// Kernels of the user's own, each on the machine of its architecture's usual image.
 fn own_kernels(kernels: &[PathBuf], folder: Option<&Path>, chosen: &mut Chosen) -> Result<(), ChooseError> {
-    let images = folder.map_or_else(Images::built_in, Images::load_all)?;
+    let images = Images::known(folder)?;
     for path in kernels {
         let cache = cache_dir()?;
         let own = own_kernel(path, &images, &cache)?;
@@ -109,13 +109,9 @@ fn notes(path: &Path, own: &OwnKernel) -> Vec<String> {
     notes
 }
 
-/// The images of a folder, or kconform's own.
+/// All images, and those of a folder.
 pub(crate) fn images(folder: Option<&Path>) -> Result<Vec<Arc<Image>>, ImageError> {
-    let images = match folder {
-        Some(folder) => Images::load_all(folder)?,
-        None => Images::built_in()?,
-    };
-    Ok(images.iter().cloned().map(Arc::new).collect())
+    Ok(Images::known(folder)?.iter().cloned().map(Arc::new).collect())
 }
 
 /// Whether a guest that cannot be used is a failure, as in CI.

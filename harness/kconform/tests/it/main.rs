@@ -22,6 +22,7 @@ mod floors;
 mod format;
 mod guests;
 mod help;
+mod images;
 mod kernel_bugs;
 mod kernels;
 mod kvm;

@@ -152,7 +152,7 @@ impl Place {
         let words: Vec<&OsStr> = through.iter().map(OsStr::new).chain([self.program.as_os_str()]).collect();
         let mut command = Command::new(words[0]);
         command.args(&words[1..]).current_dir(&self.here).stdin(Stdio::null());
-        for name in ["CASES", "TARGETS", "ACCEL", "REQUIRE_GUESTS"] {
+        for name in ["CASES", "IMAGES", "TARGETS", "ACCEL", "REQUIRE_GUESTS"] {
             command.env_remove(format!("KCONFORM_{name}"));
         }
         let engines = ["CI_NODE_INDEX", "CI_NODE_TOTAL", "JOB_COMPLETION_INDEX"];

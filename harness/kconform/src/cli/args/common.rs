@@ -42,7 +42,7 @@ pub(in crate::cli) enum Format {
 /// Arguments of `targets`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct TargetsArgs {
-    /// A folder with image files. Default: kconform's own.
+    /// A folder with further image files; the names that they have are theirs. KCONFORM_IMAGES names folders, too.
     #[arg(long, value_name = "PATH")]
     pub(in crate::cli) images: Option<PathBuf>,
 }

@@ -20,19 +20,19 @@ pub(in crate::cli) enum ImageCommand {
         /// Only say what would be removed, and how large it is.
         #[arg(long)]
         dry_run: bool,
-        /// A folder with image files. Default: kconform's own.
+        /// A folder with further image files; the names that they have are theirs. KCONFORM_IMAGES names folders, too.
         #[arg(long, value_name = "PATH")]
         images: Option<PathBuf>,
     },
     /// Fetch and verify the kernels of images with this machine's apt.
     Fetch {
-        /// Images, or `all`. Default: x86_64 and riscv64.
+        /// Images, or `all`. Default: x86_64 and riscv64; with --images, the images of the folder.
         #[arg(value_name = "IMAGE")]
         names: Vec<String>,
         /// Ask for newer kernels, even where one is there.
         #[arg(long)]
         refresh: bool,
-        /// A folder with image files. Default: kconform's own.
+        /// A folder with further image files; the names that they have are theirs. KCONFORM_IMAGES names folders, too.
         #[arg(long, value_name = "PATH")]
         images: Option<PathBuf>,
     },

@@ -26,7 +26,7 @@ pub(in crate::cli) struct RunArgs {
     /// architecture that there is an image for; may be given more than once.
     #[arg(long = "kernel", short, value_name = "PATH")]
     pub(in crate::cli) kernels: Vec<PathBuf>,
-    /// A folder with image files. Default: kconform's own.
+    /// A folder with further image files; the names that they have are theirs. KCONFORM_IMAGES names folders, too.
     #[arg(long, value_name = "PATH")]
     pub(in crate::cli) images: Option<PathBuf>,
     /// How many jobs run at the same time: targets, and where there are fewer of those, several guests of each, or several

@@ -23,7 +23,7 @@ pub(in crate::cli) fn between_kernels(
         return Err(CliError::Usage(format!("{option} is for a tree, and means nothing with --images")));
     }
     let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;
-    let found = Found::new(&args.images, &Images::built_in()?, &cache)?;
+    let found = Found::new(&args.images, &Images::known(None)?, &cache)?;
     for note in &found.notes {
         eprintln!("{} {note}", styles.err.warn("note:"));
     }

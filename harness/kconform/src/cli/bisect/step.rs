@@ -75,7 +75,7 @@ fn step(args: &BisectStepArgs, style: Style) -> Result<Answer, CliError> {
             Built::Interrupted => return Err(lab_error(LabError::Interrupted)),
         },
     };
-    let trial = Trial { images: Images::built_in()?, confirm: args.building.confirm.get() };
+    let trial = Trial { images: Images::known(None)?, confirm: args.building.confirm.get() };
     let log = folder.join("boot.log");
     let name = kernel.display().to_string();
     match trial.run(&name, &kernel, &cases, Some(&log)).map_err(lab_error)? {

@@ -72,7 +72,7 @@ pub(in crate::cli) fn in_tree(
     repository.worktree(&worktree, &question.new).map_err(BisectError::from)?;
     let mut history =
         Bisection::new(&worktree, &question.old, &question.new, limits(args), question.expect_fail);
-    let trial = Trial { images: Images::built_in()?, confirm: args.building.confirm.get() };
+    let trial = Trial { images: Images::known(None)?, confirm: args.building.confirm.get() };
     let mut lab = KernelLab { state: &state, recipe, trial, cases };
     let found = Search {
         history: &mut history,

@@ -18,7 +18,7 @@ const KEYRINGS: &[&str] =
     &["/usr/share/keyrings/debian-archive-keyring.gpg", "/usr/share/keyrings/debian-archive-keyring.pgp"];
 
 /// A mirror to use instead of the machine's own, where that is not Debian's: `http://HOST/debian`.
-const MIRROR: &str = "KCONFORM_DEBIAN_MIRROR";
+pub(super) const MIRROR: &str = "KCONFORM_DEBIAN_MIRROR";
 
 /// What apt is told beside the machine's own `Acquire` settings; these come last and so win.
 const SETTINGS: &str = r#"

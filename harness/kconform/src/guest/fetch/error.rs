@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::apt::MIRROR;
 use crate::guest::cache::CacheError;
 
 /// Why a kernel could not be fetched.
@@ -46,6 +47,18 @@ pub enum FetchError {
         /// The program and its arguments.
         command: String,
         /// What it said.
+        text: String,
+    },
+    /// The mirror stays in the middle of an update.
+    #[error(
+        "the mirror is being brought up to date with {suite}, and its files do not fit together yet: {text}\n\
+         Debian updates its mirrors four times a day, and each takes an hour or so. Try again in an hour, or set {MIRROR} \
+         to another mirror"
+    )]
+    OutOfSync {
+        /// The suite.
+        suite: String,
+        /// What apt said.
         text: String,
     },
     /// The package list does not have what it must.
@@ -101,8 +114,20 @@ impl FetchError {
         FetchError::Command { command, text }
     }
 
+    /// Whether a mirror's files do not fit together, as in the middle of an update.
+    pub(super) fn is_out_of_sync(&self) -> bool {
+        matches!(self, FetchError::Command { text, .. } if out_of_sync(text))
+    }
+
     /// Whether the mirror answered that it does not have what was asked of it.
     pub(super) fn is_not_found(&self) -> bool {
         matches!(self, FetchError::Command { text, .. } if text.contains("404 "))
     }
+}
+
+/// Whether apt says of a package list that it is not the one that the suite's signed file names.
+pub(super) fn out_of_sync(text: &str) -> bool {
+    ["Mirror sync in progress", "File has unexpected size", "Hash Sum mismatch"]
+        .iter()
+        .any(|sign| text.contains(sign))
 }

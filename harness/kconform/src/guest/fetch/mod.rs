@@ -10,6 +10,7 @@ mod unpack;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::fs::{CWD, RenameFlags, renameat_with};
 use rustix::io::Errno;
@@ -31,6 +32,13 @@ pub enum Progress<'a> {
     ReadingPackageList {
         /// The suite.
         suite: &'a str,
+    },
+    /// The mirror is in the middle of an update. The package list is asked for again after a pause.
+    Syncing {
+        /// The suite.
+        suite: &'a str,
+        /// How long until then.
+        pause: Duration,
     },
     /// A package is being downloaded.
     Downloading {
@@ -121,7 +129,7 @@ fn assemble(
 ) -> Result<PathBuf, FetchError> {
     let apt = Apt::new(&scratch.join("apt"), &wanted.suite, image.arch)?;
     progress(Progress::ReadingPackageList { suite: &wanted.suite });
-    apt.update()?;
+    once_in_sync(&wanted.suite, PAUSES, || apt.update(), progress)?;
     let newest = kernel_package(&apt, &wanted.package)?;
     let unpacked = scratch.join("unpacked");
     fs::create_dir(&unpacked)?;
@@ -142,6 +150,34 @@ fn assemble(
         take_out(&apt, &apt.show(base)?, &[], scratch, &unpacked, progress)?;
     }
     lay_out(image, &package, wanted, &unpacked, scratch.join("ready"))
+}
+
+/// How long a mirror that is in the middle of an update gets before it is asked again. Often the one file that is amiss
+/// follows within seconds.
+const PAUSES: &[Duration] = &[Duration::from_secs(5), Duration::from_secs(15), Duration::from_secs(40)];
+
+/// Reads a suite's package list, several times while the mirror does not agree with itself.
+fn once_in_sync(
+    suite: &str,
+    pauses: &[Duration],
+    mut update: impl FnMut() -> Result<(), FetchError>,
+    progress: &mut dyn FnMut(Progress<'_>),
+) -> Result<(), FetchError> {
+    for pause in pauses {
+        match update() {
+            Err(error) if error.is_out_of_sync() => {
+                progress(Progress::Syncing { suite, pause: *pause });
+                std::thread::sleep(*pause);
+            }
+            other => return other,
+        }
+    }
+    update().map_err(|error| match error {
+        FetchError::Command { text, .. } if error::out_of_sync(&text) => {
+            FetchError::OutOfSync { suite: suite.to_owned(), text }
+        }
+        other => other,
+    })
 }
 
 /// Brings a finished directory in place at once, in the stead of the one that may be there: who looks sees the old one

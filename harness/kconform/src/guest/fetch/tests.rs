@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::process::Command;
+use std::time::Duration;
 
 use super::apt::Package;
 use super::error::FetchError;
+use super::once_in_sync;
 use super::packages::{first_that_is_there, older_kernels};
 use super::unpack::{lay_out, unpack};
 use crate::guest::image::Images;
@@ -89,6 +91,29 @@ fn an_older_kernel_is_taken_when_the_mirror_has_not_the_newest() {
         taken(&[("x-3", GONE), ("x-2", GONE), ("x-1", GONE)]),
         taken(&[("x-3", "E: Connection failed")]),
     ];
+    insta::assert_snapshot!(told.join("\n\n"));
+}
+
+/// What is told of a package list for which apt says these things, one after another, and then nothing.
+fn updated(says: &[&str]) -> String {
+    let (mut says, mut told) = (says.iter(), Vec::new());
+    let update = || match says.next() {
+        Some(text) => Err(FetchError::of_command("apt-get update".into(), (*text).into())),
+        None => Ok(()),
+    };
+    let updated = once_in_sync("trixie", &[Duration::ZERO; 2], update, &mut |progress| {
+        told.push(format!("{progress:?}"));
+    });
+    told.push(updated.map_or_else(|error| error.to_string(), |()| "read".to_owned()));
+    told.join("\n")
+}
+
+#[test]
+fn a_mirror_in_the_middle_of_an_update_is_asked_again() {
+    const SIZE: &str = "E: Failed to fetch http://mirror/Packages.xz  File has unexpected size (9 != 8). Mirror sync in progress?";
+    const HASH: &str = "E: Failed to fetch http://mirror/Packages.xz  Hash Sum mismatch";
+    let told =
+        [updated(&[]), updated(&[SIZE, HASH]), updated(&[SIZE, "E: Connection failed"]), updated(&[SIZE; 3])];
     insta::assert_snapshot!(told.join("\n\n"));
 }
 
