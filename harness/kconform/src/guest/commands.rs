@@ -98,6 +98,9 @@ pub fn fetch_images(
     out: &mut dyn Write,
 ) -> Result<(), FetchCommandError> {
     let chosen = chosen(images, wanted)?;
+    if chosen.is_empty() {
+        writeln!(out, "no image has a kernel to fetch")?;
+    }
     let mut failed = Vec::new();
     for image in &chosen {
         let mut said = Ok(());

@@ -118,12 +118,25 @@ fn of_kernels_that_are_fetched_or_given() {
             &FetchError::NoMirror { variable: "KCONFORM_MIRROR" },
             &FetchError::DiskFull { text: text("E: You don't have enough free space") },
             &FetchError::Command { command: text("apt-get download x"), text: text("exit status: 100") },
+            &FetchError::OutOfSync {
+                suite: text("trixie"),
+                text: text("Mirror sync in progress?"),
+                variable: "KCONFORM_MIRROR",
+            },
             &FetchError::PackageList { package: package() },
             &FetchError::Hash { package: package(), expected: text("ab"), found: text("cd") },
             &FetchError::Missing { package: package(), what: text("kernel below /boot") },
             &FetchError::Io(io_error()),
-            &FetchCommandError::Fetch { image: text("x86_64"), source: Box::new(FetchError::NoKeyring) },
+            &FetchCommandError::Fetch { failed: vec![(text("x86_64"), FetchError::NoKeyring)], asked: 1 },
+            &FetchCommandError::Fetch {
+                failed: vec![
+                    (text("x86_64"), FetchError::NoKeyring),
+                    (text("riscv64"), FetchError::PackageList { package: package() }),
+                ],
+                asked: 3,
+            },
             &ImageError::Read { path: path("vm/x.yaml"), source: io_error() },
+            &ImageError::Empty { path: path("images") },
             &ImageError::Parse {
                 path: path("vm/x.yaml"),
                 line: 2,

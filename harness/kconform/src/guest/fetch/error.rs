@@ -3,7 +3,6 @@
 use std::io;
 use std::path::PathBuf;
 
-use super::apt::MIRROR;
 use crate::guest::cache::CacheError;
 
 /// Why a kernel could not be fetched.
@@ -52,7 +51,7 @@ pub enum FetchError {
     /// The mirror stays in the middle of an update.
     #[error(
         "the mirror is being brought up to date with {suite}, and its files do not fit together yet: {text}\n\
-         Debian updates its mirrors four times a day, and each takes an hour or so. Try again in an hour, or set {MIRROR} \
+         Debian updates its mirrors four times a day, and each takes an hour or so. Try again in an hour, or set {variable} \
          to another mirror"
     )]
     OutOfSync {
@@ -60,6 +59,8 @@ pub enum FetchError {
         suite: String,
         /// What apt said.
         text: String,
+        /// The environment variable that takes another mirror.
+        variable: &'static str,
     },
     /// The package list does not have what it must.
     #[error("the package list does not describe the package {package}, or it could not be downloaded")]

@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 use crate::guest::cache::{CachedKernel, cached, kernels_dir};
 use crate::guest::image::{DebianKernel, Image, KernelSource};
-use apt::{Apt, Package};
+use apt::{Apt, MIRROR, Package};
 pub use error::FetchError;
 use packages::{KERNELS, first_that_is_there, kernel_package, older_kernels, take_out};
 use unpack::{find, is_config, lay_out};
@@ -174,7 +174,7 @@ fn once_in_sync(
     }
     update().map_err(|error| match error {
         FetchError::Command { text, .. } if error::out_of_sync(&text) => {
-            FetchError::OutOfSync { suite: suite.to_owned(), text }
+            FetchError::OutOfSync { suite: suite.to_owned(), text, variable: MIRROR }
         }
         other => other,
     })
