@@ -8,8 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use kconform::guest::cache::cached;
-use kconform::guest::{BootSpec, CachedKernel, Guest, Hears, Image, Images, cache_dir};
+use kconform::inner::{BootSpec, CachedKernel, Guest, Hears, Image, Images, cache_dir, cached};
 
 const ROUNDS: usize = 5;
 

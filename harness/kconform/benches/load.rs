@@ -5,8 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kconform::load::{SuiteFile, load};
-use kconform::place::File;
+use kconform::inner::{File, SuiteFile, load};
 
 const RUNS: usize = 21;
 

@@ -8,11 +8,7 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use kconform::case::Case;
-use kconform::judge::Verdict;
-use kconform::load::{SuiteFile, load};
-use kconform::place::File;
-use kconform::targets::{AGENT, Note, Target, Worker};
+use kconform::inner::{AGENT, Case, File, Note, SuiteFile, Target, Verdict, Worker, load};
 
 const ROUNDS: usize = 11;
 const CASES: usize = 1000;

@@ -1,44 +1,62 @@
 //! kconform checks that kernels keep their promises: it reads cases, runs them on targets, and says what each kernel
 //! promised and what it did. See ARCHITECTURE.md for the way of a case.
+//!
+//! Other packages use [`trials`] to run cases of their own from `cargo test`, and [`document`] to read reports: see
+//! docs/library.md. `docs/public-api.txt` lists all that they can name.
 #![forbid(unsafe_code)]
+#![allow(unreachable_pub)]
 
 mod arguments;
-pub mod bisect;
+mod bisect;
 mod btf;
 mod cache_folder;
-pub mod case;
+mod case;
 mod checkout;
 pub mod cli;
-pub mod coverage;
+mod coverage;
 pub mod document;
-pub mod expand;
-pub mod folder;
-pub mod guest;
-pub mod health;
+mod expand;
+mod folder;
+mod guest;
+mod health;
 mod hex;
-pub mod insn;
-pub mod interrupt;
+mod insn;
+mod interrupt;
 mod json_lines;
-pub mod judge;
-pub mod kernel;
-pub mod limits;
-pub mod load;
-pub mod lower;
+mod judge;
+mod kernel;
+mod limits;
+mod load;
+mod lower;
 #[cfg(test)]
 #[path = "../tests/readers/not_tested.rs"]
 mod not_tested;
-pub mod place;
-pub mod renamed;
-pub mod report;
-pub mod run;
+mod place;
+mod renamed;
+mod report;
+mod run;
 mod schema;
-pub mod select;
-pub mod settings;
-pub mod shard;
+mod select;
+mod settings;
+mod shard;
 mod strace;
-pub mod style;
-pub mod targets;
+mod style;
+mod targets;
+#[cfg(test)]
+mod tests;
 pub mod trials;
-pub mod uapi;
-pub mod wants;
+mod uapi;
+mod wants;
 mod yaml;
+
+/// What the tests and benchmarks of this package use, and no other package can rely on.
+#[doc(hidden)]
+pub mod inner {
+    pub use crate::case::Case;
+    pub use crate::guest::cache::cached;
+    pub use crate::guest::{BootSpec, CachedKernel, Guest, Hears, Image, Images, cache_dir};
+    pub use crate::judge::Verdict;
+    pub use crate::load::{SuiteFile, load};
+    pub use crate::place::File;
+    pub use crate::targets::{AGENT, Note, Target, Worker};
+}

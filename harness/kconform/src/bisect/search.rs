@@ -160,12 +160,7 @@ pub enum Event<'a> {
         step_seconds: Option<f64>,
     },
     /// A commit was tried.
-    Tested {
-        /// Its id.
-        commit: &'a str,
-        /// What is known of it.
-        record: &'a Record,
-    },
+    Tested(&'a Record),
     /// git was told.
     Told {
         /// Its id.
@@ -173,8 +168,6 @@ pub enum Event<'a> {
         /// What.
         answer: &'a Answer,
     },
-    /// A case's search ended.
-    Ended(&'a Ending),
 }
 
 /// Why a search stops before its end: what its history, its lab or what keeps it says. What was found out by then is kept.
@@ -227,7 +220,6 @@ impl<H: History, L: Lab, K> Search<'_, H, L, K> {
                 Some((why, lost)) => Ending::NotBetween { why, lost },
                 None => self.case(question, case)?,
             };
-            (self.tell)(Event::Ended(&ending));
             endings.push(ending);
         }
         Ok(endings)
@@ -312,7 +304,7 @@ impl<H: History, L: Lab, K> Search<'_, H, L, K> {
             (self.keep)(self.table).map_err(SearchError::Kept)?;
         }
         if let Some(record) = self.table.commits.get(commit) {
-            (self.tell)(Event::Tested { commit, record });
+            (self.tell)(Event::Tested(record));
         }
         Ok(())
     }

@@ -32,7 +32,7 @@ use clap::{CommandFactory, Parser};
 
 use args::{Cli, Command};
 use color::Styles;
-pub use error::CliError;
+pub(crate) use error::CliError;
 
 use crate::guest::qemu::wait_for_ended;
 

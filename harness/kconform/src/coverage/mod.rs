@@ -27,7 +27,7 @@ mod written;
 
 pub use json::json;
 pub use markdown::markdown;
-pub use report::{Coverage, Fact, Row, Section, State};
+pub use report::Coverage;
 pub use text::text;
 
 use crate::case::Case;

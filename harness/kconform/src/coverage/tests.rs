@@ -9,7 +9,8 @@ use crate::load::{SuiteFile, files, load, message};
 use crate::place::File;
 use crate::style::Style;
 
-use super::{Coverage, State, coverage, json, markdown, text};
+use super::report::State;
+use super::{Coverage, coverage, json, markdown, text};
 
 /// Coverage by a case of these steps, each written as a line of YAML.
 fn of(steps: &[&str]) -> Coverage {

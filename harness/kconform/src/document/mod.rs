@@ -2,6 +2,20 @@
 //!
 //! The form is versioned: within a version fields are only added, and what is read may leave out any field that has a
 //! default. `harness/kconform/report.schema.json` says the same to other programs; `docs/reports.md` to people.
+//!
+//! ```no_run
+//! use kconform::document::{Status, diff::diff, read};
+//!
+//! let before = read(&std::fs::read_to_string("before.json")?)?;
+//! let report = read(&std::fs::read_to_string("report.json")?)?;
+//! for case in &report.cases {
+//!     for result in case.results.iter().filter(|result| result.status == Status::Failed) {
+//!         println!("{} on {}: {}", case.id, result.target, result.says().unwrap_or_default());
+//!     }
+//! }
+//! println!("{} changes", diff(&before, &report, &[])?.changes.len());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 mod contents;
 pub mod diff;
@@ -18,7 +32,7 @@ mod settings;
 pub(crate) mod tests;
 mod trouble;
 
-pub use gather::{gather, identity, run_and_gather, selection};
+pub(crate) use gather::{identity, run_and_gather, selection};
 pub use json::ReadError;
 pub use read::read;
 pub use settings::{SettingChange, Settings};
@@ -578,7 +592,7 @@ impl Document {
 }
 
 /// The JSON Schema of [`Document`], as it is kept in the repository.
-pub fn schema() -> String {
+pub(crate) fn schema() -> String {
     let schema = schemars::schema_for!(Document);
     // A schema is plain JSON.
     serde_json::to_string_pretty(&schema).map(|text| text + "\n").unwrap_or_default()

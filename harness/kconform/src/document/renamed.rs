@@ -15,7 +15,7 @@ impl Document {
     /// The report with all suites and cases under their names of today, as if it had been written now. The report of all
     /// shards is in the order of its files; a shard stays in its own, which its numbers speak of.
     #[must_use]
-    pub fn renamed(mut self, renamed: &Renamed) -> Document {
+    pub(crate) fn renamed(mut self, renamed: &Renamed) -> Document {
         let mut any = false;
         for case in &mut self.cases {
             let Some(id) = renamed.now(&case.id) else { continue };

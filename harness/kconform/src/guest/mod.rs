@@ -22,7 +22,6 @@ mod start;
 mod tests;
 
 pub use cache::{CachedKernel, cache_dir};
-pub use fetch::{FetchError, Progress, fetch};
 pub use image::{Image, ImageError, Images};
 #[cfg(test)]
 pub(crate) use qemu::Progress as Work;

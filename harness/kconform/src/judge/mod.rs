@@ -5,7 +5,7 @@ mod failure;
 mod tests;
 mod walk;
 
-pub use failure::{Failure, FailureKind, describe_bytes, describe_errno, describe_ret, describe_wanted};
+pub use failure::{Failure, FailureKind, describe_errno, describe_wanted};
 
 use kconform_plan::{End, Observation};
 

@@ -36,7 +36,8 @@ pub enum Error {
 ///
 /// # Errors
 /// What cannot be read, or holds nothing.
-pub fn read(root: &Path, paths: &[PathBuf]) -> Result<Vec<SuiteFile>, Error> {
+#[cfg(test)]
+pub(crate) fn read(root: &Path, paths: &[PathBuf]) -> Result<Vec<SuiteFile>, Error> {
     let mut found = Found::default();
     for path in paths {
         found.add(root, path)?;
@@ -48,11 +49,12 @@ pub fn read(root: &Path, paths: &[PathBuf]) -> Result<Vec<SuiteFile>, Error> {
 ///
 /// # Errors
 /// What cannot be read, or holds nothing.
-pub fn read_each(paths: &[PathBuf]) -> Result<Vec<SuiteFile>, Error> {
+#[cfg(test)]
+pub(crate) fn read_each(paths: &[PathBuf]) -> Result<Vec<SuiteFile>, Error> {
     find_each(paths)?.iter().map(Entry::read).collect()
 }
 
-/// Like [`read_each`], without reading them.
+/// Finds the case files that `paths` name, each path with the root that it has by [`root_of`], without reading them.
 pub(super) fn find_each(paths: &[PathBuf]) -> Result<Vec<Entry>, Error> {
     let mut found = Found::default();
     for path in paths {

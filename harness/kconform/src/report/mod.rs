@@ -23,7 +23,7 @@ mod tests;
 
 pub use destination::{Destination, DestinationError};
 pub use explain::explain;
-pub use failure::{Again, failures, passes};
+pub use failure::{failures, passes};
 pub use format::{Format, Wanted, WantedError};
 pub use outline::outline;
 pub use outputs::{Outputs, Run};

@@ -5,8 +5,7 @@ use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use kconform::guest::cache::cached;
-use kconform::guest::{Images, cache_dir};
+use kconform::inner::{Images, cache_dir, cached};
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 
 use crate::guests::is_set_up;

@@ -13,7 +13,7 @@ const CASE: &str = "cases:\n  - name: needs\n    requires: {config: [CONFIG_KCON
 
 /// A place with a cache of its own, in which is an image's kernel as it was fetched; and the kernel's folder.
 fn place(image: &str) -> Option<(Place, PathBuf)> {
-    let cache = kconform::guest::cache_dir().expect("a cache");
+    let cache = kconform::inner::cache_dir().expect("a cache");
     let fetched = cache.join("kernels").join(image);
     if !fetched.is_dir() {
         not_here(&format!("the kernel of {image} is not here"));

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use kconform::guest::image::Images;
+use kconform::inner::Images;
 use rstest::rstest;
 
 use crate::program::Place;

@@ -446,7 +446,7 @@ fn a_full_disk_is_told(
     let place = place("");
     let full = place.folder().join("full");
     std::fs::create_dir(&full).expect("a directory");
-    let cache = kconform::guest::cache_dir().expect("a cache");
+    let cache = kconform::inner::cache_dir().expect("a cache");
     let script = format!(
         "mount -t tmpfs -o size=64k none {full} && ln -s {kernels} {full}/kernels && cp {kvm} {full}/ 2>/dev/null; \
          {disk}={full} exec \"$@\"",

@@ -12,7 +12,7 @@ const CASE: &str = "cases:\n  - name: map\n    guest_only: true\n    steps:\n   
 
 /// An image's kernel and its config, if it is in the cache.
 fn cached(image: &str) -> Option<(Vec<u8>, String)> {
-    let folder = kconform::guest::cache_dir().expect("a cache").join("kernels").join(image);
+    let folder = kconform::inner::cache_dir().expect("a cache").join("kernels").join(image);
     let found =
         std::fs::read(folder.join("vmlinuz")).ok().zip(std::fs::read_to_string(folder.join("config")).ok());
     if found.is_none() {
@@ -26,7 +26,7 @@ fn place() -> Place {
     let place = Place::with(CASE);
     let cache = place.folder().join("cache");
     std::fs::create_dir(&cache).expect("a directory");
-    let known = kconform::guest::cache_dir().expect("a cache").join("kvm.json");
+    let known = kconform::inner::cache_dir().expect("a cache").join("kvm.json");
     let _ = std::fs::copy(known, cache.join("kvm.json"));
     let cache = cache.display().to_string();
     place.env("KCONFORM_CACHE", &cache)

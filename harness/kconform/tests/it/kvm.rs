@@ -51,7 +51,7 @@ fn a_kvm_that_does_not_work_costs_one_attempt(#[case] does: &str, #[case] says: 
     for name in ["cache", "programs"] {
         std::fs::create_dir(folder(name)).expect("a directory");
     }
-    let kernels = kconform::guest::cache_dir().expect("a cache").join("kernels");
+    let kernels = kconform::inner::cache_dir().expect("a cache").join("kernels");
     std::os::unix::fs::symlink(kernels, folder("cache/kernels")).expect("a link");
     let program = folder("programs/qemu-system-x86_64");
     std::fs::write(&program, QEMU.replace("DO", does).replace("REAL", &real)).expect("a program");

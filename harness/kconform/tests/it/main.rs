@@ -15,7 +15,6 @@ mod doctor;
 mod editors;
 mod enough;
 mod environment;
-mod errors;
 mod explain;
 mod faults;
 mod floors;

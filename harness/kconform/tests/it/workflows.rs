@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use kconform::guest::image::Images;
+use kconform::inner::Images;
 use rstest::rstest;
 use serde::Deserialize;
 

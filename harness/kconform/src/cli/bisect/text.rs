@@ -44,21 +44,20 @@ impl<'a> Teller<'a> {
     }
 
     pub(in crate::cli) fn hear(&mut self, event: &Event<'_>) {
-        if let Some(text) = self.text(event) {
-            self.say(&text);
-        }
+        let text = self.text(event);
+        self.say(&text);
     }
 
     /// What is said of an event.
-    pub(in crate::cli) fn text(&self, event: &Event<'_>) -> Option<String> {
-        Some(match event {
+    pub(in crate::cli) fn text(&self, event: &Event<'_>) -> String {
+        match event {
             Event::Case(case) => self.style.strong(&case.id),
             Event::Testing { commit, builds, steps, step_seconds } => {
                 let what = if *builds { "building" } else { "booting" };
                 let left = steps.map_or_else(String::new, |steps| left(steps, *step_seconds));
                 format!("  {what} {}{}", self.name(commit), self.style.dim(&left))
             }
-            Event::Tested { record, .. } => format!("    {}", self.style.dim(&tested(record))),
+            Event::Tested(record) => format!("    {}", self.style.dim(&tested(record))),
             Event::Told { commit, answer } => {
                 let word = match answer {
                     Answer::Good => self.style.good("good"),
@@ -71,8 +70,7 @@ impl<'a> Teller<'a> {
                 };
                 format!("  {word} {}{why}", self.name(commit))
             }
-            Event::Ended(_) => return None,
-        })
+        }
     }
 }
 

@@ -53,12 +53,7 @@ impl Console {
         Console { shared: Arc::new(shared) }
     }
 
-    /// The number of lines so far: a cursor for [`Console::lines_from`].
-    pub fn position(&self) -> usize {
-        self.log().lines.len()
-    }
-
-    /// The lines from a cursor on.
+    /// The lines from a cursor on, which is the number of lines before it.
     pub fn lines_from(&self, cursor: usize) -> Vec<Line> {
         self.log().lines.get(cursor..).unwrap_or_default().to_vec()
     }

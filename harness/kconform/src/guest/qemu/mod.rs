@@ -25,11 +25,10 @@ use std::thread::JoinHandle;
 
 pub use accel::{Accel, Accelerator};
 pub(super) use accel::{Choice, identity};
-pub use args::PORT;
 pub(crate) use args::has_second_serial;
 pub(super) use args::{Boot as Machine, Memory, arguments, describing, is_described};
 pub(super) use boot::Boot;
-pub use console::{Console, Line};
+pub use console::Console;
 pub use ending::wait_for_ended;
 pub use error::{BootEnd, BootFailure, GuestError};
 pub use patience::Watch;

@@ -8,8 +8,9 @@ use kconform_abi::Arch;
 use kconform_plan::{End, Facts, Observation, Record, RecordKind};
 
 use crate::case::Case;
+use crate::document::SuiteIdentity;
+use crate::document::gather::gather;
 use crate::document::plain::details;
-use crate::document::{SuiteIdentity, gather};
 use crate::judge::judge;
 use crate::kernel::Kernel;
 use crate::load::{SuiteFile, load};

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::case::Case;
+use crate::document::gather::gather;
 use crate::document::tests::sample::document;
-use crate::document::{Document, Status, SuiteIdentity, gather, identity};
+use crate::document::{Document, Status, SuiteIdentity, identity};
 use crate::load::{SuiteFile, load};
 use crate::place::File;
 use crate::run::{Options, TargetRun, run};

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use crate::case::Case;
-use crate::document::{SuiteIdentity, gather};
+use crate::document::SuiteIdentity;
+use crate::document::gather::gather;
 use crate::judge::{Failure, FailureKind, Verdict};
 use crate::load::{SuiteFile, load};
 use crate::place::File;
