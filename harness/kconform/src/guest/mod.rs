@@ -22,7 +22,7 @@ mod start;
 mod tests;
 
 pub use cache::{CachedKernel, cache_dir};
-pub use image::{Image, ImageError, Images};
+pub use image::{Image, Images};
 #[cfg(test)]
 pub(crate) use qemu::Progress as Work;
 pub use qemu::{BootSpec, Doing, Guest, GuestError, Hears, Watch};

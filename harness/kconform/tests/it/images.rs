@@ -73,7 +73,7 @@ fn an_image_of_a_folder_boots() {
     if !is_set_up("x86_64") {
         return;
     }
-    let cache = kconform::guest::cache_dir().expect("a cache");
+    let cache = kconform::inner::cache_dir().expect("a cache");
     let kernel: PathBuf = cache.join("kernels/x86_64-6.12/vmlinuz");
     if !kernel.is_file() {
         return not_here("the kernel of x86_64-6.12 is not here");
