@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,7 +18,25 @@ const PAUSE: Duration = Duration::from_millis(20);
 /// What could not be removed, and why.
 static LEFT: Mutex<Vec<String>> = Mutex::new(Vec::new());
 
-/// A folder in `$TMPDIR` or /tmp, removed when dropped. What cannot be removed is told by [`left`].
+/// The folder for temporary files: `$TMPDIR`, else /tmp. A variable that is empty is as if not set.
+pub(crate) fn temporary() -> PathBuf {
+    let set = std::env::var_os("TMPDIR").filter(|value| !value.is_empty());
+    let folder = set.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from);
+    std::path::absolute(&folder).unwrap_or(folder)
+}
+
+/// Whether no program can be started in a folder, whatever its mode (`noexec` of mount(8)).
+pub(crate) fn refuses_programs(folder: &Path) -> bool {
+    rustix::fs::statvfs(folder).is_ok_and(|of| of.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
+}
+
+/// What the system said, without the name of a file that was to be made, which nobody has chosen.
+pub(crate) fn reason(error: &io::Error) -> String {
+    let text = error.to_string();
+    text.split_once(" at path ").map_or(text.clone(), |(reason, _)| reason.to_owned())
+}
+
+/// A folder in [`temporary`], removed when dropped. What cannot be removed is told by [`left`].
 #[derive(Debug)]
 pub(crate) struct Folder {
     directory: Option<TempDir>,
@@ -28,7 +46,7 @@ pub(crate) struct Folder {
 impl Folder {
     /// Makes one, and removes those with the same prefix that nobody uses any more.
     pub(crate) fn new(prefix: &str) -> io::Result<Folder> {
-        let place = std::env::temp_dir();
+        let place = temporary();
         sweep(&place, prefix);
         let directory = tempfile::Builder::new().prefix(prefix).tempdir_in(place)?;
         // Under its name it is locked from the beginning: one without a lock is just being made.

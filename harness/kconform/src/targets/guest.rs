@@ -17,7 +17,7 @@ use crate::checkout::checkout;
 use crate::guest::cache::claimed;
 use crate::guest::image::{AgentPort, DEFAULT_IMAGES, KernelSource};
 use crate::guest::own_kernel::{of_another_series, same_config};
-use crate::guest::qemu::{Accel, Accelerator, BootFailure, has_second_serial, program_of};
+use crate::guest::qemu::{Accel, Accelerator, BootFailure, has_place, has_second_serial, program_of};
 use crate::guest::{BootSpec, Guest, GuestError, Hears, Image, Start, Watch, cache_dir, snapshot};
 use crate::health::{excerpt, worst};
 use crate::kernel::Kernel;
@@ -38,7 +38,8 @@ const LAST_WORDS: Duration = Duration::from_secs(3);
 pub(super) fn ready(image: &Image) -> Result<(), Unusable> {
     program_of(image.arch).map_err(|error| unusable(&error))?;
     agent_for(image.arch)?;
-    kernel(image).map(|_| ())
+    kernel(image)?;
+    has_place().map_err(|error| unusable(&error))
 }
 
 /// The names of its guest's snapshots, as far as there could be any.
@@ -332,6 +333,20 @@ pub(crate) fn unusable(error: &GuestError) -> Unusable {
         }
         GuestError::DiskFull { .. } => {
             let mend = Some("make room there, or set TMPDIR".into());
+            return Unusable { what: error.to_string(), mend, not_set_up: false };
+        }
+        GuestError::Hangs { program, .. } => {
+            let mend =
+                Some(format!("see whether `{program} --version` answers, and what else `ps` shows of it"));
+            return Unusable { what: error.to_string(), mend, not_set_up: false };
+        }
+        GuestError::NeverUp { attempts, .. } if attempts.iter().all(|attempt| attempt.console.is_empty()) => {
+            let mend =
+                "see that its kernel is whole, and of the machine and with the console that its image names";
+            return Unusable { what: error.to_string(), mend: Some(mend.into()), not_set_up: false };
+        }
+        GuestError::NoPlace { .. } => {
+            let mend = Some("set TMPDIR to a folder that can be written to".into());
             return Unusable { what: error.to_string(), mend, not_set_up: false };
         }
         _ => return failed(error.to_string()),

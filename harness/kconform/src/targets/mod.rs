@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use kconform_abi::Arch;
 
+use crate::folder;
 use crate::guest::image::Image;
 use crate::guest::{Hears, Start};
 use crate::kernel::Kernel;
@@ -185,9 +186,13 @@ impl Target {
     fn open_native(&self) -> Result<Opened, Unusable> {
         let failed = |what: String| Unusable { what, mend: None, not_set_up: false };
         let link = native::start().map_err(|error| {
-            let folder = std::env::temp_dir();
+            let folder = folder::temporary();
+            let reason = match folder::refuses_programs(&folder) {
+                true => "its file system is mounted noexec".to_owned(),
+                false => folder::reason(&error),
+            };
             Unusable {
-                what: format!("the agent could not be started in {}: {error}", folder.display()),
+                what: format!("the agent could not be started in {}: {reason}", folder.display()),
                 mend: Some("set TMPDIR to a folder that programs can be written to and run from".into()),
                 not_set_up: false,
             }

@@ -29,6 +29,9 @@ struct Native {
 /// Starts an agent on this kernel.
 pub(super) fn start() -> io::Result<Link> {
     let folder = Folder::new(PREFIX)?;
+    if folder.path().to_str().is_none() {
+        return Err(io::Error::other("its path is not UTF-8"));
+    }
     std::fs::set_permissions(folder.path(), PermissionsExt::from_mode(0o700))?;
     let agent = folder.path().join("kconform-agent");
     std::fs::write(&agent, AGENT)?;

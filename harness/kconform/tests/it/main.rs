@@ -18,6 +18,7 @@ mod environment;
 mod explain;
 mod faults;
 mod floors;
+mod folders;
 mod format;
 mod guests;
 mod help;

@@ -1,20 +1,22 @@
 //! The way of a guest from nothing to an agent that speaks.
 
 use std::fs;
-use std::io;
+use std::io::{self, BufReader, Read};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use rustix::event::Timespec;
 use sha2::{Digest, Sha256};
 
 use super::accel::{self, Accel, Accelerator, Choice};
 use super::args::{self, Memory};
 use super::error::{BootEnd, BootFailure, GuestError};
-use super::launch::{CONNECT, Launched};
+use super::launch::{CONNECT, Launched, Sockets};
+use super::process::{Process, Spawned};
 use super::scratch::Scratch;
 use super::{BootSpec, Doing, Guest};
+use crate::folder;
 use crate::guest::cache::sha256;
 use crate::guest::image::AgentPort;
 use crate::guest::initramfs::{self, Module};
@@ -24,6 +26,10 @@ use crate::hex::hex;
 const ATTEMPTS: usize = 3;
 /// What later attempts add to the command line, for more to be read should they fail too.
 const TALKATIVE: &str = "loglevel=7";
+
+/// A guest's files, in the directory that its QEMU works in.
+const INITRAMFS: &str = "initramfs";
+const DEVICE_TREE: &str = "device-tree";
 
 /// The initramfs, and what it is.
 fn initramfs(spec: &BootSpec<'_>) -> io::Result<(Vec<u8>, String)> {
@@ -44,6 +50,24 @@ pub(super) fn contents(spec: &BootSpec<'_>) -> Result<String, GuestError> {
     let paths = [spec.agent].into_iter().chain(spec.kernel.modules.iter().map(PathBuf::as_path));
     let hashes = paths.map(sha256).collect::<Result<Vec<_>, _>>()?;
     initramfs::identity(hashes).map_err(|source| GuestError::Read { path: spec.agent.to_owned(), source })
+}
+
+/// A guest's files cannot be written.
+fn no_place(error: &io::Error) -> GuestError {
+    let directory = folder::temporary();
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => GuestError::DiskFull { directory },
+        _ => GuestError::NoPlace { directory, reason: folder::reason(error) },
+    }
+}
+
+/// Whether a guest's files and sockets can be made.
+///
+/// # Errors
+/// [`GuestError::NoPlace`] or [`GuestError::DiskFull`].
+pub(crate) fn has_place() -> Result<(), GuestError> {
+    let tried = Scratch::new().and_then(|scratch| Sockets::new(scratch.path()));
+    tried.map(drop).map_err(|error| no_place(&error))
 }
 
 /// What all attempts share.
@@ -172,7 +196,7 @@ impl<'a> Boot<'a> {
         let checked = self.spec.kernel.check(self.spec.image);
         checked.map_err(|error| Failure::Final(error.into()))?;
         // The files may go when QEMU has connected and its agent has spoken.
-        let scratch = Scratch::new().map_err(|error| Failure::Final(self.start_error(error)))?;
+        let scratch = Scratch::new().map_err(|error| Failure::Final(no_place(&error)))?;
         let (launched, stream) = self.launch(attempt, scratch.path())?;
         match launched.greeting(&stream, attempt.deadline) {
             Ok(greeting) => {
@@ -186,10 +210,10 @@ impl<'a> Boot<'a> {
     /// Starts a guest on a snapshot's memory, where it waits for the rest of its state.
     pub(in crate::guest) fn waiting(&self, accel: &Accel, memory: &Path) -> Result<Waiting, GuestError> {
         (self.spec.hears.0)(Doing::Restoring);
-        let scratch = Scratch::new().map_err(|error| self.start_error(error))?;
+        let scratch = Scratch::new().map_err(|error| no_place(&error))?;
         let (memory, accel) = (Memory::Copied(memory), accel.clone());
         let attempt = Attempt { accel, deadline: CONNECT, talkative: false, memory };
-        let launched = self.start(&attempt, scratch.path()).map_err(|error| self.start_error(error))?;
+        let launched = self.start(&attempt, scratch.path())?;
         let (launched, stream) = self.connected(launched)?;
         let (accel, time_factor) = (attempt.accel, self.spec.image.time_factor);
         let forgets = self.spec.image.port == AgentPort::Serial;
@@ -198,7 +222,7 @@ impl<'a> Boot<'a> {
 
     /// Starts QEMU and waits for it to connect to the agent's socket.
     fn launch(&self, attempt: &Attempt<'_>, place: &Path) -> Result<(Launched, UnixStream), Failure> {
-        let launched = self.start(attempt, place).map_err(|error| Failure::Final(self.start_error(error)))?;
+        let launched = self.start(attempt, place).map_err(Failure::Final)?;
         self.connected(launched).map_err(Failure::Final)
     }
 
@@ -213,53 +237,65 @@ impl<'a> Boot<'a> {
         }
     }
 
-    fn start(&self, attempt: &Attempt<'_>, place: &Path) -> io::Result<Launched> {
-        let [initramfs, device_tree] = ["initramfs", "device-tree"].map(|name| place.join(name));
+    fn start(&self, attempt: &Attempt<'_>, place: &Path) -> Result<Launched, GuestError> {
+        let start_error = |error| self.start_error(error);
         if let Memory::Kept(file) = attempt.memory
             && file.exists()
         {
             // An earlier attempt's; QEMU would take its contents over.
-            fs::remove_file(file)?;
+            fs::remove_file(file).map_err(start_error)?;
         }
         if !matches!(attempt.memory, Memory::Copied(_)) {
-            let (archive, contents) = self::initramfs(self.spec)?;
+            let (archive, contents) = self::initramfs(self.spec).map_err(start_error)?;
             if contents != self.contents {
-                return Err(io::Error::other("its agent or a module has just changed; run it again"));
+                let text = "its agent or a module has just changed; run it again";
+                return Err(start_error(io::Error::other(text)));
             }
-            fs::write(&initramfs, archive)?;
-            self.describe(attempt.accel.accelerator, &device_tree)?;
+            fs::write(place.join(INITRAMFS), archive).map_err(|error| no_place(&error))?;
+            self.describe(attempt.accel.accelerator, place)?;
         }
-        Launched::start(&self.qemu, &self.arguments(attempt, &initramfs, &device_tree)?, place)
+        let sockets = Sockets::new(place).map_err(|error| no_place(&error))?;
+        let arguments = self.arguments(attempt).map_err(start_error)?;
+        Launched::start(&self.qemu, &arguments, place, sockets).map_err(start_error)
     }
 
     /// Has QEMU write the device tree of a guest that needs one of its own.
-    fn describe(&self, accelerator: Accelerator, file: &Path) -> io::Result<()> {
+    fn describe(&self, accelerator: Accelerator, place: &Path) -> Result<(), GuestError> {
         if !args::is_described(self.spec.image, accelerator) {
             return Ok(());
         }
-        let arguments = args::describing(self.spec.image, accelerator, file);
-        let output = Command::new(&self.qemu).args(arguments).stdin(Stdio::null()).output()?;
-        match output.status.success() && file.exists() {
+        let arguments = args::describing(self.spec.image, accelerator, Path::new(DEVICE_TREE));
+        let start_error = |error| self.start_error(error);
+        let Spawned { process, stdout, stderr } =
+            Process::spawn(&self.qemu, &arguments, place).map_err(start_error)?;
+        let status = process.ended_within(Timespec { tv_sec: CONNECT.as_secs() as i64, tv_nsec: 0 });
+        // Its streams end with it.
+        process.kill();
+        drop(stdout);
+        let mut said = Vec::new();
+        BufReader::new(stderr).read_to_end(&mut said).map_err(start_error)?;
+        let said = String::from_utf8_lossy(&said).trim().to_owned();
+        let Some(status) = status else {
+            let program = self.qemu.display().to_string();
+            return Err(GuestError::Hangs { program, waited: CONNECT, said });
+        };
+        match status.success() && place.join(DEVICE_TREE).exists() {
             true => Ok(()),
-            false => Err(io::Error::other(format!(
-                "it writes no device tree: {}",
-                String::from_utf8_lossy(&output.stderr).trim()
-            ))),
+            false if said.is_empty() => {
+                Err(start_error(io::Error::other(format!("it writes no device tree ({status})"))))
+            }
+            false => Err(start_error(io::Error::other(format!("it writes no device tree: {said}")))),
         }
     }
 
-    fn arguments(
-        &self,
-        attempt: &Attempt<'_>,
-        initramfs: &Path,
-        device_tree: &Path,
-    ) -> io::Result<Vec<String>> {
+    /// QEMU's arguments. It works in the directory of its files, which may be called anything.
+    fn arguments(&self, attempt: &Attempt<'_>) -> io::Result<Vec<String>> {
         let mut cmdline = self.spec.cmdline.to_vec();
         cmdline.extend(attempt.talkative.then(|| TALKATIVE.to_owned()));
         let boot = args::Boot {
             kernel: &std::path::absolute(&self.spec.kernel.vmlinuz)?,
-            initramfs,
-            device_tree,
+            initramfs: Path::new(INITRAMFS),
+            device_tree: Path::new(DEVICE_TREE),
             accelerator: attempt.accel.accelerator,
             cmdline: &cmdline,
             memory: attempt.memory,
@@ -268,17 +304,19 @@ impl<'a> Boot<'a> {
     }
 
     fn start_error(&self, source: io::Error) -> GuestError {
-        match source.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                GuestError::DiskFull { directory: std::env::temp_dir() }
-            }
-            _ => GuestError::Start { program: self.qemu.display().to_string(), source },
-        }
+        GuestError::Start { program: self.qemu.display().to_string(), source }
     }
 
-    /// QEMU ended before it connected: it did not like its arguments.
+    /// QEMU ended before it connected, as it does not like its arguments; or it is still there.
     fn refused(&self, launched: Launched) -> GuestError {
-        let text = launched.post_mortem(io::ErrorKind::UnexpectedEof.into(), CONNECT).console.join("; ");
+        let hangs = launched.is_there();
+        let BootFailure { end, console } = launched.post_mortem(io::ErrorKind::UnexpectedEof.into(), CONNECT);
+        let said = console.join("; ");
+        if hangs {
+            let program = self.qemu.display().to_string();
+            return GuestError::Hangs { program, waited: CONNECT, said };
+        }
+        let text = if said.is_empty() { format!("{end}, and it said nothing") } else { said };
         GuestError::Refused { image: self.spec.image.name.clone(), text }
     }
 }

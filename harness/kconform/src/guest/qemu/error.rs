@@ -43,6 +43,14 @@ pub enum GuestError {
         /// Where they go (TMPDIR).
         directory: PathBuf,
     },
+    /// There is no place for a guest's files and sockets.
+    #[error("a guest's files cannot be kept in {}: {reason}", directory.display())]
+    NoPlace {
+        /// Where they go (TMPDIR).
+        directory: PathBuf,
+        /// What the system said.
+        reason: String,
+    },
     /// QEMU could not be started, or spoken with.
     #[error("starting {program}: {source}")]
     Start {
@@ -58,6 +66,16 @@ pub enum GuestError {
         image: String,
         /// What it said.
         text: String,
+    },
+    /// QEMU started, and did nothing.
+    #[error("{program} hangs at its start: it has not connected to kconform within {} s{}", waited.as_secs(), Behind(said))]
+    Hangs {
+        /// The program.
+        program: String,
+        /// How long it was waited for.
+        waited: Duration,
+        /// What it said until then.
+        said: String,
     },
     /// The guest never came up.
     #[error("the guest {image} did not come up: {}", DisplayAttempts(attempts))]
@@ -120,13 +138,33 @@ impl fmt::Display for BootEnd {
     }
 }
 
+/// What was said, after a colon; nothing where nothing was.
+struct Behind<'a>(&'a str);
+
+impl fmt::Display for Behind<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+    }
+}
+
 /// All attempts in short, and the console of the last.
 struct DisplayAttempts<'a>(&'a [BootFailure]);
 
 impl fmt::Display for DisplayAttempts<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ends: Vec<_> = self.0.iter().map(|attempt| attempt.end.to_string()).collect();
-        write!(f, "{}", ends.join("; "))?;
+        let mut ends: Vec<(String, usize)> = Vec::new();
+        for attempt in self.0 {
+            let end = attempt.end.to_string();
+            match ends.last_mut() {
+                Some((last, times)) if *last == end => *times += 1,
+                _ => ends.push((end, 1)),
+            }
+        }
+        let ends = ends.into_iter().map(|(end, times)| match times {
+            1 => end,
+            times => format!("{end}, {times} times"),
+        });
+        write!(f, "{}", ends.collect::<Vec<_>>().join("; "))?;
         match self.0.last() {
             Some(last) if last.console.is_empty() => write!(f, ". Its console stayed empty"),
             Some(last) => write!(f, ". Its console ended in:\n    {}", last.console.join("\n    ")),

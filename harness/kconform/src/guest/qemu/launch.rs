@@ -1,7 +1,7 @@
 //! A QEMU process with its pipes and sockets, before there is a guest to speak of.
 
 use std::io::{self, BufRead, Read};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 use std::process::{ChildStderr, ExitStatus};
@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use kconform_plan::MAX_FRAME;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{Mode, OFlags, open};
 use rustix::io::retry_on_intr;
 
 use super::Guest;
@@ -28,10 +29,36 @@ const POWER_DOWN: &str = "reboot: Power down";
 /// QEMU connects to its sockets before it does anything that takes time.
 pub(super) const CONNECT: Duration = Duration::from_secs(20);
 
-/// A QEMU whose guest has not come up yet.
-pub(super) struct Launched {
+/// Bytes of a socket's path, which a NUL ends: `sun_path` of unix(7).
+const SUN_PATH: usize = 108;
+
+/// Where QEMU connects to: the sockets of the agent and of its monitor.
+#[derive(Debug)]
+pub(super) struct Sockets {
     agent: UnixListener,
     qmp: UnixListener,
+}
+
+impl Sockets {
+    /// Makes them in a directory, however long its path is. QEMU, which works there, knows them by their names alone.
+    pub(super) fn new(place: &Path) -> io::Result<Sockets> {
+        Ok(Sockets { agent: socket(place, AGENT_SOCKET)?, qmp: socket(place, QMP_SOCKET)? })
+    }
+}
+
+fn socket(place: &Path, name: &str) -> io::Result<UnixListener> {
+    let path = place.join(name);
+    if path.as_os_str().len() < SUN_PATH {
+        return UnixListener::bind(path);
+    }
+    // An open directory has a short name in /proc (proc(5), /proc/pid/fd).
+    let directory = open(place, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    UnixListener::bind(format!("/proc/self/fd/{}/{name}", directory.as_raw_fd()))
+}
+
+/// A QEMU whose guest has not come up yet.
+pub(super) struct Launched {
+    sockets: Sockets,
     process: Arc<Process>,
     console: Console,
     errors: Arc<Mutex<Vec<String>>>,
@@ -40,9 +67,12 @@ pub(super) struct Launched {
 
 impl Launched {
     /// Starts QEMU in a directory, with its sockets there.
-    pub(super) fn start(qemu: &Path, arguments: &[String], place: &Path) -> io::Result<Launched> {
-        let agent = UnixListener::bind(place.join(AGENT_SOCKET))?;
-        let qmp = UnixListener::bind(place.join(QMP_SOCKET))?;
+    pub(super) fn start(
+        qemu: &Path,
+        arguments: &[String],
+        place: &Path,
+        sockets: Sockets,
+    ) -> io::Result<Launched> {
         let console = Console::new();
         let spawned = Process::spawn(qemu, arguments, place)?;
         let process = Arc::new(spawned.process);
@@ -56,12 +86,12 @@ impl Launched {
             move || read_errors(spawned.stderr, &errors, &process)
         };
         let readers = vec![thread::spawn(reader), thread::spawn(error_reader)];
-        Ok(Launched { agent, qmp, process, console, errors, readers })
+        Ok(Launched { sockets, process, console, errors, readers })
     }
 
     /// QEMU's connection to the agent's socket; none if QEMU ends or is stuck.
     pub(super) fn agent(&self) -> io::Result<Option<UnixStream>> {
-        connection(&self.agent, &self.process)
+        connection(&self.sockets.agent, &self.process)
     }
 
     /// Waits for the agent's first frame. The deadline is time that QEMU works or rests.
@@ -73,6 +103,11 @@ impl Launched {
         })?;
         patient.finish()?;
         Ok(greeting)
+    }
+
+    /// Whether QEMU has not ended.
+    pub(super) fn is_there(&self) -> bool {
+        self.process.ended().is_none()
     }
 
     /// Ends QEMU, whatever has become of it by then.
@@ -97,7 +132,7 @@ impl Launched {
         accel: Accel,
         time_factor: u32,
     ) -> Guest {
-        let Launched { qmp, process, console, errors, readers, agent: _ } = self;
+        let Launched { sockets: Sockets { qmp, agent: _ }, process, console, errors, readers } = self;
         let (failed_boots, remarks, restored, snapshot) = (Vec::new(), Vec::new(), false, None);
         Guest {
             process,

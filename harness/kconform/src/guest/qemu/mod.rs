@@ -28,6 +28,7 @@ pub(super) use accel::{Choice, identity};
 pub(crate) use args::has_second_serial;
 pub(super) use args::{Boot as Machine, Memory, arguments, describing, is_described};
 pub(super) use boot::Boot;
+pub(crate) use boot::has_place;
 pub use console::Console;
 pub use ending::wait_for_ended;
 pub use error::{BootEnd, BootFailure, GuestError};

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
+use crate::folder::temporary;
+
 const PREFIX: &str = "kconform-guest-";
 /// Held locked by the harness that uses the directory.
 const LOCK: &str = "lock";
@@ -22,11 +24,12 @@ pub(super) struct Scratch {
 }
 
 impl Scratch {
-    /// Makes one in `$TMPDIR` or /tmp, and once a run removes those of harnesses that were killed.
+    /// Makes one in the folder for temporary files, and once a run removes those of harnesses that were killed.
     pub(super) fn new() -> io::Result<Scratch> {
         static SWEPT: Once = Once::new();
-        SWEPT.call_once(|| sweep(&std::env::temp_dir()));
-        let directory = tempfile::Builder::new().prefix(PREFIX).tempdir()?;
+        let place = temporary();
+        SWEPT.call_once(|| sweep(&place));
+        let directory = tempfile::Builder::new().prefix(PREFIX).tempdir_in(place)?;
         let lock = File::create(directory.path().join(LOCK))?;
         lock.lock()?;
         Ok(Scratch { directory, _lock: lock })

@@ -126,6 +126,17 @@ fn a_failure_of_kvm_is_known_by_what_qemu_says(#[case] line: &str, #[case] expec
     assert_eq!(accel::is_kvm_failure(line), expected);
 }
 
+/// One that is asked for a device tree first, and one that is not.
+#[rstest]
+#[case("riscv64-6.12", "exec sleep 300", "")]
+#[case("x86_64-6.12", "echo 'waiting for the lock' >&2; exec sleep 300", ": waiting for the lock")]
+fn a_qemu_that_hangs_is_told(#[case] image: &str, #[case] script: &str, #[case] said: &str) {
+    let told = without_guest(image, script, "agent");
+    let program = "[place]/qemu-system-riscv64";
+    let hangs = "hangs at its start: it has not connected to kconform within 20 s";
+    assert_eq!(told, format!("{program} {hangs}{said}"));
+}
+
 /// What is said of a guest of a QEMU that is this script, and of an agent that holds this in the end.
 fn without_guest(name: &str, script: &str, agent_holds: &str) -> String {
     let place = tempfile::tempdir().unwrap();
@@ -154,6 +165,8 @@ fn a_qemu_that_does_not_do_its_part_is_told() {
     let told = [
         without_guest("riscv64-6.12", "echo 'qemu: unsupported machine type' >&2; exit 1", "agent"),
         without_guest("x86_64-6.12", "echo 'qemu: -x: invalid option' >&2; exit 1", "agent"),
+        without_guest("x86_64-6.12", "exit 1", "agent"),
+        without_guest("riscv64-6.12", "exit 0", "agent"),
         without_guest("x86_64-6.12", "exit 1", "another"),
         format!("QEMU ended ({})", launch::how_it_ended(None)),
     ];

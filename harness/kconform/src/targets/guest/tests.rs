@@ -50,6 +50,22 @@ fn what_is_missing_for_a_guest() {
     told.extend([
         unusable(&GuestError::NotFetched { image: image.clone() }),
         unusable(&GuestError::DiskFull { directory: "/tmp".into() }),
+        unusable(&GuestError::NoPlace { directory: "/no/such".into(), reason: "Not a directory".into() }),
+        unusable(&GuestError::Hangs {
+            program: "/usr/bin/qemu-system-riscv64".into(),
+            waited: Duration::from_secs(20),
+            said: String::new(),
+        }),
+        unusable(&GuestError::NeverUp {
+            image: image.clone(),
+            attempts: vec![
+                BootFailure {
+                    end: BootEnd::Ended { status: "exit status: 0".into() },
+                    console: Vec::new()
+                };
+                3
+            ],
+        }),
         unusable(&GuestError::Refused { image, text: "unsupported machine type".into() }),
         no_agent("riscv64", place),
         stale(place, "riscv64"),
