@@ -162,6 +162,36 @@ fn blocks_that_cannot_be_set_up() {
     insta::assert_snapshot!(all.concat());
 }
 
+/// A guest is set up as a case needs it; a board is somebody's, and who logs in need not be root.
+#[rstest]
+#[case::guest(true, 0, 1, "failed: the sysctl could not be set: write 9 to /proc/sys/kernel/pid_max: EPERM")]
+#[case::another_user(
+    false,
+    1000,
+    13,
+    "skipped: Skipped(\"a sysctl cannot be set there (log in as root): write 9 to"
+)]
+#[case::read_only(
+    false,
+    0,
+    30,
+    "skipped: Skipped(\"a sysctl cannot be set there: write 9 to /proc/sys/kernel/pid_max: EROFS"
+)]
+#[case::none_such(false, 0, 2, "failed: the sysctl could not be set: write 9 to")]
+#[case::no_value(false, 0, 22, "failed: the sysctl could not be set: write 9 to")]
+fn a_sysctl_that_may_not_be_set(
+    #[case] guest: bool,
+    #[case] uid: u32,
+    #[case] errno: i32,
+    #[case] says: &str,
+) {
+    let case = case("[{sysctl: {kernel.pid_max: 9, steps: [{getpid: []}]}}]");
+    let kernel = Kernel { guest, uid, ..kernel(false) };
+    let seen = seen(&[trouble(0, "write 9 to /proc/sys/kernel/pid_max", errno)], End::Finished);
+    let verdict = judge(&case, &lowered(&case), &seen, &kernel);
+    assert!(told(&verdict).trim_start().starts_with(says), "{}", told(&verdict));
+}
+
 #[test]
 fn returns() {
     let steps = "[{getpid: []}]";

@@ -20,6 +20,8 @@ pub(super) enum Walked {
     Over,
     /// Something was not as expected.
     Failed(Box<Failure>),
+    /// A sysctl may not be written to: what was refused, and the failure where it must not be.
+    Refused(String, Box<Failure>),
     /// The agent could not do what a step needs.
     Trouble(String),
 }
@@ -197,11 +199,12 @@ impl<'a> Walk<'a> {
     fn parallel(&self, lists: &[Vec<PlanStep>], at: &[u32], end: ProcessEnd, env: &Env) -> Stop {
         let rank = |stop: &Stop| match stop {
             Stop::Walked(Walked::Failed(_)) => 0,
-            Stop::Walked(Walked::Trouble(_)) => 1,
-            Stop::Within(_) => 2,
-            Stop::Walked(Walked::Over) => 3,
-            Stop::Before(_) => 4,
-            Stop::Walked(Walked::Held) => 5,
+            Stop::Walked(Walked::Refused(..)) => 1,
+            Stop::Walked(Walked::Trouble(_)) => 2,
+            Stop::Within(_) => 3,
+            Stop::Walked(Walked::Over) => 4,
+            Stop::Before(_) => 5,
+            Stop::Walked(Walked::Held) => 6,
         };
         let stops = lists.iter().map(|list| self.steps(list, at, end, &mut env.clone()));
         stops.min_by_key(rank).unwrap_or(Stop::Walked(Walked::Held))
@@ -241,13 +244,12 @@ impl<'a> Walk<'a> {
         let got = format!("{}: {}", trouble.what, describe_errno(trouble.errno));
         match self.steps.get(&index) {
             // What the case asks for, and the kernel refuses, is no trouble of the harness's.
-            Some(Step { kind: StepKind::Sysctl { .. }, place, .. }) => Walked::Failed(Box::new(not_set_up(
-                index,
-                at,
-                place.clone(),
-                "the sysctl could not be set",
-                got,
-            ))),
+            Some(Step { kind: StepKind::Sysctl { .. }, place, .. }) => {
+                let refused = trouble.what.starts_with("write ") && REFUSED.contains(&trouble.errno);
+                let what = "the sysctl could not be set";
+                let failure = Box::new(not_set_up(index, at, place.clone(), what, got.clone()));
+                if refused { Walked::Refused(got, failure) } else { Walked::Failed(failure) }
+            }
             Some(Step { kind: StepKind::SendFd { fd, .. }, .. }) if trouble.errno == EBADF => Walked::Failed(
                 Box::new(not_set_up(index, at, fd.place.clone(), "the fd could not be sent", got)),
             ),
@@ -302,6 +304,9 @@ impl<'a> Walk<'a> {
 }
 
 const EBADF: i32 = 9;
+
+/// EPERM, EACCES, EROFS: who writes may not, or nobody may there.
+const REFUSED: &[i32] = &[1, 13, 30];
 
 fn not_set_up(index: u32, at: &[u32], place: Place, what: &str, got: String) -> Failure {
     Failure {

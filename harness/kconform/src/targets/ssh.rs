@@ -1,125 +1,172 @@
 //! A board, or any machine, over ssh: the agent for its architecture is copied there, runs with ssh's own streams, and is
 //! removed when it ends.
 
+mod greeted;
+mod reason;
+mod stage;
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
-use std::process::{Child, Command, Output, Stdio};
+use std::io::{self, Read};
+use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use super::child;
 use super::guest::agent_for;
-use super::session::{Keeper, LastWords, Link};
+use super::session::{Broken, Keeper, LastWords, Link};
 use super::{Opened, Session, Unusable};
 use crate::folder;
 use crate::kernel::Kernel;
+use greeted::{BEGINS, Greeted};
+use reason::{NO_FOLDER, Stage};
+use stage::SAYS;
 
 /// Slower machines than this one, and the network between.
 pub(super) const TIME_FACTOR: f64 = 3.0;
 
-/// How long a board may take to start the agent.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// How long each stage may take.
+#[derive(Clone, Copy, Debug)]
+struct Patience {
+    /// To log in and say what machine it is. Servers may ask a name server that is gone, or hash for seconds on a slow CPU.
+    ask: Duration,
+    /// To take more of the agent, of which ssh holds 2 MiB back: over a slow line those take their time.
+    copy: Duration,
+    /// To start the agent.
+    start: Duration,
+}
 
-/// Makes a folder, takes the agent from standard input, and says where the folder is.
-const COPY: &str = "umask 077 && d=$(mktemp -d \"${TMPDIR:-/tmp}/kconform-XXXXXX\") && mkdir -m 777 \"$d/scratch\" && chmod 755 \"$d\" \
-                    && cat >\"$d/kconform-agent\" && chmod 755 \"$d/kconform-agent\" && echo \"$d\"";
+const PATIENCE: Patience =
+    Patience { ask: Duration::from_secs(45), copy: Duration::from_secs(120), start: Duration::from_secs(60) };
+
+/// Asks what machine it is. As all of these it is a single line, which csh wants.
+const MACHINE: &str = "m=$(uname -m) || exit; echo; echo \"{SAYS}$m\"";
+
+/// Makes a folder that programs can be run from and every user can come to, takes the agent from standard input, and says
+/// where the folder is.
+const COPY: &str = "umask 077; for p in \"${TMPDIR:-/tmp}\" /tmp /var/tmp /dev/shm /run; do \
+                    d=$(mktemp -d \"$p/kconform-XXXXXX\") || continue; a=\"$d/kconform-agent\"; \
+                    if mkdir -m 777 \"$d/scratch\" && chmod 755 \"$d\" && echo \"#!/bin/sh\" >\"$a\" && chmod 755 \"$a\" && \"$a\"; \
+                    then if cat >\"$a\"; then echo; echo \"{SAYS}$d\"; exit; fi; rm -rf \"$d\"; exit 1; fi; \
+                    rm -rf \"$d\"; done; exit {NO_FOLDER}";
+
+/// Runs the agent that is in the folder `$1`, and removes that.
+const RUN: &str = "echo; echo \"{BEGINS}\"; \"$1/kconform-agent\" --scratch \"$1/scratch\"; status=$?; \
+                   rm -rf \"$1\" || status={NOT_REMOVED}; exit $status";
 
 /// Whether ssh is there; the board is not asked yet.
 pub(super) fn ready() -> Result<(), Unusable> {
-    match command().arg("-V").stdin(Stdio::null()).output() {
+    match Host::new("").command().arg("-V").stdin(Stdio::null()).output() {
         Ok(_) => Ok(()),
-        Err(error) => Err(no_ssh(&error)),
+        Err(error) => Err(Host::new("").no_ssh(&error)),
     }
-}
-
-fn no_ssh(error: &io::Error) -> Unusable {
-    let program = command().get_program().to_string_lossy().into_owned();
-    let mend = match program.as_str() {
-        "ssh" => "install openssh-client",
-        _ => "set KCONFORM_SSH to the ssh that is to be used, or leave it unset",
-    };
-    let what = format!("{program} cannot be run: {error}");
-    Unusable { what, mend: Some(mend.into()), not_set_up: true }
 }
 
 /// Starts an agent there.
 pub(super) fn open(destination: &str) -> Result<Opened, Unusable> {
-    let machine = ask(destination, "uname -m", &[])?;
-    let arch = super::arch_of(machine.trim()).map_err(|what| Unusable {
-        what: format!("{destination}: {what}"),
-        mend: None,
-        not_set_up: false,
-    })?;
+    let host = Host::new(destination);
+    let machine = host.ask(Stage::Ask, MACHINE, &[])?;
+    let failed =
+        |what: String| Unusable { what: format!("{destination}: {what}"), mend: None, not_set_up: false };
+    let arch = super::arch_of(&machine).map_err(failed)?;
     let agent = agent_for(arch)?;
-    let agent = std::fs::read(&agent)
-        .map_err(|error| failed(destination, format!("{}: {error}", agent.display())))?;
-    let folder = ask(destination, COPY, &agent)?;
-    let folder = folder.trim();
-    let link = start(destination, folder).map_err(|error| failed(destination, error.to_string()))?;
-    let session = Session::open(link, PATIENCE, TIME_FACTOR)
-        .map_err(|(broken, words)| failed(destination, words.after(&broken)))?;
+    let agent = std::fs::read(&agent).map_err(|error| failed(format!("{}: {error}", agent.display())))?;
+    let folder = host.ask(Stage::Copy, COPY, &agent)?;
+    let session = host.start(&folder)?;
     let config = session.facts().config.as_deref().and_then(super::config_text);
     let kernel = Kernel::new(arch, session.facts(), config, false);
     Ok(Opened { session, kernel, remark: Some(format!("over ssh to {destination}")) })
 }
 
-/// The ssh to use: `KCONFORM_SSH`, words separated by spaces, else `ssh`. Never asks for anything.
-fn command() -> Command {
-    let words = std::env::var("KCONFORM_SSH").unwrap_or_else(|_| "ssh".into());
-    let mut words = words.split_whitespace().map(OsString::from);
-    let mut command = Command::new(words.next().unwrap_or_else(|| "ssh".into()));
-    command.args(words).args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=10"]);
-    command
+/// A machine to reach, and how.
+struct Host<'a> {
+    destination: &'a str,
+    /// The ssh to use, and its first words.
+    program: Vec<OsString>,
+    patience: Patience,
 }
 
-fn remote(destination: &str, script: &str) -> Command {
-    let mut command = command();
-    command.args(["-T", "--", destination, script]);
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
-
-/// Runs a script there to its end; what it printed.
-fn ask(destination: &str, script: &str, input: &[u8]) -> Result<String, Unusable> {
-    let run = || -> io::Result<Output> {
-        let mut child = remote(destination, script).spawn()?;
-        if let Some(mut stdin) = child.stdin.take() {
-            // A board that does not take it says why when it ends.
-            let _ = stdin.write_all(input);
+impl<'a> Host<'a> {
+    /// By `KCONFORM_SSH`, words separated by spaces, else `ssh`.
+    fn new(destination: &'a str) -> Host<'a> {
+        let words = std::env::var("KCONFORM_SSH").unwrap_or_default();
+        let mut program: Vec<_> = words.split_whitespace().map(OsString::from).collect();
+        if program.is_empty() {
+            program.push("ssh".into());
         }
-        child.wait_with_output()
-    };
-    let output = run().map_err(|error| no_ssh(&error))?;
-    if output.status.success() {
-        return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
+        Host { destination, program, patience: PATIENCE }
     }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(failed(destination, format!("{} ({})", said.trim(), output.status)))
+
+    /// It never asks for anything. A connection that others share is used where it is there, and none is left for them: the
+    /// process that keeps it would keep our streams, too.
+    fn command(&self) -> Command {
+        let mut command = Command::new(&self.program[0]);
+        command.args(&self.program[1..]);
+        command.args(["-o", "BatchMode=yes", "-o", "ConnectTimeout=10", "-o", "ControlMaster=no"]);
+        command
+    }
+
+    fn no_ssh(&self, error: &io::Error) -> Unusable {
+        let program = self.program[0].to_string_lossy();
+        let mend = match &*program {
+            "ssh" => "install openssh-client",
+            _ => "set KCONFORM_SSH to the ssh that is to be used, or leave it unset",
+        };
+        let what = format!("{program} cannot be run: {error}");
+        Unusable { what, mend: Some(mend.into()), not_set_up: true }
+    }
+
+    /// A script for the shell there, of which only is expected that it starts sh; with the script's arguments.
+    fn remote(&self, script: &str, arguments: &[&str]) -> Command {
+        let script = script.replace("{SAYS}", SAYS).replace("{BEGINS}", BEGINS);
+        let script = script.replace("{NO_FOLDER}", &NO_FOLDER.to_string());
+        let script = script.replace("{NOT_REMOVED}", &NOT_REMOVED.to_string());
+        let words = [script.as_str(), "kconform"].into_iter().chain(arguments.iter().copied()).map(quoted);
+        let mut command = self.command();
+        let line = format!("sh -c {}", words.collect::<Vec<_>>().join(" "));
+        command.args(["-T", "--", self.destination, &line]);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs a script there to its end; what it said.
+    fn ask(&self, stage: Stage, script: &str, input: &[u8]) -> Result<String, Unusable> {
+        let patience = match stage {
+            Stage::Ask => self.patience.ask,
+            Stage::Copy => self.patience.copy,
+        };
+        let ended =
+            stage::run(self.remote(script, &[]), input, patience).map_err(|error| self.no_ssh(&error))?;
+        match ended.answer() {
+            Some(answer) => Ok(answer.trim().to_owned()),
+            None => Err(reason::of_stage(self.destination, stage, &ended)),
+        }
+    }
+
+    /// Starts the agent that was brought to a folder.
+    fn start(&self, folder: &str) -> Result<Session, Unusable> {
+        let link = self.link(folder).map_err(|error| self.no_ssh(&error))?;
+        Session::open(link, self.patience.start, TIME_FACTOR)
+            .map_err(|(broken, words)| reason::of_start(self.destination, folder, &broken, &words))
+    }
+
+    fn link(&self, folder: &str) -> io::Result<Link> {
+        let mut child = self.remote(RUN, &[folder]).spawn()?;
+        let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let (stdin, stdout) =
+            (child.stdin.take().ok_or_else(missing)?, child.stdout.take().ok_or_else(missing)?);
+        Ok(Link {
+            reader: Box::new(Greeted::new(stdout)),
+            writer: Box::new(stdin),
+            keeper: Box::new(Board { child, folder: format!("{}:{folder}", self.destination) }),
+            serial: false,
+        })
+    }
 }
 
-fn start(destination: &str, folder: &str) -> io::Result<Link> {
-    let quoted = format!("'{}'", folder.replace('\'', r"'\''"));
-    let script = format!(
-        "{quoted}/kconform-agent --scratch {quoted}/scratch; status=$?; rm -rf {quoted} || status={NOT_REMOVED}; exit $status"
-    );
-    let mut child = remote(destination, &script).spawn()?;
-    let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
-    let (stdin, stdout) = (child.stdin.take().ok_or_else(missing)?, child.stdout.take().ok_or_else(missing)?);
-    Ok(Link {
-        reader: Box::new(stdout),
-        writer: Box::new(stdin),
-        keeper: Box::new(Board { child, folder: format!("{destination}:{folder}") }),
-        serial: false,
-    })
-}
-
-fn failed(destination: &str, what: String) -> Unusable {
-    let has_port = |(_, port): (&str, &str)| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit());
-    let mend = match destination.split_once(':').is_some_and(has_port) {
-        // ssh takes all of it for the host's name.
-        true => Some(format!("a port is written ssh://{destination}")),
-        false => Some(format!("make `ssh {destination} uname -m` work without a question")),
-    };
-    Unusable { what: format!("{destination}: {what}"), mend, not_set_up: false }
+/// A word as every shell reads it.
+fn quoted(word: &str) -> String {
+    format!("'{}'", word.replace('\'', r"'\''"))
 }
 
 /// How long ssh may take to end when its stream has: what it says of that is then there to be told.
@@ -168,39 +215,5 @@ impl Drop for Board {
         if self.child.wait().is_ok_and(|status| status.code() == Some(NOT_REMOVED)) {
             folder::could_not_remove(self.folder.clone());
         }
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_port_without_slashes_hints_at_them() {
-        let mend = |destination: &str| failed(destination, "gone".into()).mend.unwrap();
-        assert_eq!(mend("me@host:22"), "a port is written ssh://me@host:22");
-        for right in ["host", "ssh://host:22", "host:"] {
-            assert_eq!(mend(right), format!("make `ssh {right} uname -m` work without a question"));
-        }
-    }
-
-    #[test]
-    fn a_board_that_says_nothing_is_told_from_one_that_is_gone() {
-        let last_words = |script: &str| {
-            let mut command = Command::new("sh");
-            let child = command.args(["-c", script]).stdin(Stdio::piped()).stderr(Stdio::piped());
-            let mut board = Board { child: child.spawn().unwrap(), folder: "board:/tmp/x".into() };
-            if script.starts_with("echo") {
-                let pid = rustix::process::Pid::from_child(&board.child);
-                let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
-                rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).unwrap();
-            }
-            let LastWords { what, console, .. } = board.last_words();
-            drop(board.child.stdin.take());
-            [vec![what], console].concat().join("\n    ")
-        };
-        let scripts = ["echo 'Connection to board closed by remote host.' >&2; exit 255", "read word"];
-        insta::assert_snapshot!(scripts.map(last_words).join("\n"));
     }
 }

@@ -246,6 +246,7 @@ pub(crate) fn filters() -> Vec<(String, &'static str)> {
         (r"keyctl\((KEYCTL_\w+), \w+,".into(), "keyctl($1, [id],"),
         (r"request_key\((.*?)\) = 0x\w+".into(), "request_key($1) = [id]"),
         (r"after \d+ attempts".into(), "after [some] attempts"),
+        (r"/board/kconform-\w+".into(), "/board/[folder]"),
         // What a host's kernel logs of a segmentation fault, and whether it may be read, differs.
         (r"  the kernel logged meanwhile:\n(    .*\n)+".into(), ""),
     ]

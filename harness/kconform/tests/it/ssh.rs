@@ -133,7 +133,9 @@ const ONE: &str = "cases:\n  - {name: one, steps: [{close: [0]}]}\n";
     ONE,
     "echo 'ssh: connect to host board: No route to host' >&2; exit 255"
 )]
-#[case::no_machine_of_ours("another_machine", ONE, "echo pdp11")]
+#[case::no_machine_of_ours("another_machine", ONE, "echo kconform says pdp11")]
+#[case::no_shell("no_shell", ONE, "echo 'This account is currently not available.'; exit 1")]
+#[case::greeting("greeting", ONE, "echo Welcome to board-7; sh -c \"$there\"")]
 #[case::no_room(
     "no_room",
     ONE,
