@@ -7,6 +7,8 @@ use std::{fmt, fs, io};
 use kconform_abi::Arch;
 use serde::{Deserialize, Deserializer, de};
 
+use super::twice::{Twice, twice};
+
 /// The images that are fetched and run when nothing is named: a guest of the usual kernel of two architectures. The
 /// others cost more packages, and are there for who names them.
 pub const DEFAULT_IMAGES: &[&str] = &["x86_64", "riscv64"];
@@ -310,6 +312,10 @@ pub fn load(path: &Path) -> Result<Image, ImageError> {
 
 pub(super) fn parse(path: &Path, text: &str) -> Result<Image, ImageError> {
     let mut image: Image = serde_yaml::from_str(text).map_err(|error| {
+        if let Some(Twice { key, line, column, first }) = twice(text) {
+            let message = format!("{key} is there twice: the first is on line {first}");
+            return ImageError::Parse { path: path.to_owned(), line, column, message };
+        }
         let (line, column) = error.location().map_or((1, 1), |place| (place.line(), place.column()));
         ImageError::Parse { path: path.to_owned(), line, column, message: without_place(&error.to_string()) }
     })?;

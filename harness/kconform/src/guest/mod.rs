@@ -12,6 +12,7 @@ pub mod image;
 pub mod initramfs;
 mod known;
 pub mod own_kernel;
+mod packed;
 pub mod prune;
 mod pruned;
 pub mod qemu;
@@ -20,6 +21,8 @@ mod stamp;
 mod start;
 #[cfg(test)]
 mod tests;
+mod twice;
+mod whole;
 
 pub use cache::{CachedKernel, cache_dir};
 pub use image::{Image, Images};

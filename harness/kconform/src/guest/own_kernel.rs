@@ -2,14 +2,16 @@
 //! packed in is taken off, and its config, where there is one, is held against what a guest needs.
 
 use std::fs;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use kconform_abi::Arch;
 use sha2::{Digest, Sha256};
 
 use super::image::{AgentPort, Image, Images, KernelFile, KernelSource};
+use super::packed::Method;
 use super::qemu::has_second_serial;
+use super::whole;
 use crate::hex::hex;
 
 /// Why a file cannot be booted.
@@ -25,8 +27,8 @@ pub enum OwnKernelError {
     },
     /// It is none of the formats that kernels come in.
     #[error(
-        "{} is no kernel image that kconform knows: a bzImage, vmlinuz, Image, Image.gz, vmlinux (ELF), zboot EFI image, or a \
-         kernel build tree",
+        "{} is no kernel image that kconform knows: a bzImage, vmlinuz, Image, vmlinux (ELF), zboot EFI image, one of them \
+         packed (Image.gz, Image.xz, …), or a kernel build tree",
         .0.display()
     )]
     Unknown(PathBuf),
@@ -39,12 +41,35 @@ pub enum OwnKernelError {
         looked_for: Vec<String>,
     },
     /// Packed in a way that cannot be undone here.
-    #[error("{} is packed with {method}, which kconform cannot unpack; gzip and zstd it can", path.display())]
+    #[error("{} is packed with {method}, which kconform cannot unpack: unpack it first", path.display())]
     Packed {
         /// The file.
         path: PathBuf,
         /// As the image calls it.
         method: String,
+    },
+    /// What it is packed in cannot be taken off.
+    #[error("{} is damaged: what is packed with {method} does not unpack: {source}; copy or build it again", path.display())]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What it is packed with.
+        method: String,
+        /// What is wrong with it.
+        source: io::Error,
+    },
+    /// Its end is missing.
+    #[error(
+        "{} is cut off: it has {} KiB of the {} KiB that its header promises; copy or build it again",
+        path.display(), has / 1024, promised / 1024
+    )]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        has: u64,
+        /// The length that it should have, in bytes.
+        promised: u64,
     },
     /// No image describes a machine of that architecture.
     #[error("{} is for {arch}, and there is no image with the alias {arch} to tell its machine", path.display())]
@@ -193,62 +218,41 @@ pub(crate) fn same_config(one: &str, other: &str) -> bool {
     set(one) == set(other)
 }
 
-/// Takes off gzip and zboot. `None` for the bytes when there was nothing to take off.
+/// Takes off what it is packed in. `None` for the bytes when there was nothing to take off.
 fn unpack(path: &Path, packed: Vec<u8>) -> Result<(Option<Vec<u8>>, Arch), OwnKernelError> {
     let mut inner: Option<Vec<u8>> = None;
     // An Image.gz in a zboot image in a gzip file: no more layers than that are ever met.
     for _ in 0..4 {
         let bytes = inner.as_deref().unwrap_or(&packed);
+        if let Some(promised) = whole::cut_off(bytes) {
+            let has = bytes.len() as u64;
+            return Err(OwnKernelError::CutOff { path: path.to_owned(), has, promised });
+        }
         if let Some(arch) = arch_of(bytes) {
             return Ok((inner, arch));
         }
-        let broken = |source| OwnKernelError::Read { path: path.to_owned(), source };
-        inner = Some(if bytes.starts_with(GZIP) {
-            gunzip(bytes).map_err(broken)?
-        } else if bytes.starts_with(ZSTD) {
-            unzstd(bytes).map_err(broken)?
-        } else if let Some((payload, method)) = zboot(bytes) {
-            match method {
-                "gzip" => gunzip(payload).map_err(broken)?,
-                "zstd" => unzstd(payload).map_err(broken)?,
-                other => {
-                    return Err(OwnKernelError::Packed { path: path.to_owned(), method: other.to_owned() });
+        let (payload, name) = match (zboot(bytes), Method::of(bytes)) {
+            (Some((payload, name)), _) => (payload, name.to_owned()),
+            (None, Some(method)) => (bytes, method.name().to_owned()),
+            (None, None) => return Err(OwnKernelError::Unknown(path.to_owned())),
+        };
+        let unpacked = match Method::named(&name) {
+            Some(method) => method.unpack(payload),
+            None => Err(io::ErrorKind::Unsupported.into()),
+        };
+        inner = Some(unpacked.map_err(|source| {
+            let (path, method) = (path.to_owned(), name);
+            match source.kind() {
+                io::ErrorKind::Unsupported => OwnKernelError::Packed { path, method },
+                io::ErrorKind::UnexpectedEof => {
+                    let source = io::Error::other("its end is missing");
+                    OwnKernelError::Damaged { path, method, source }
                 }
+                _ => OwnKernelError::Damaged { path, method, source },
             }
-        } else {
-            return Err(OwnKernelError::Unknown(path.to_owned()));
-        });
+        })?);
     }
     Err(OwnKernelError::Unknown(path.to_owned()))
-}
-
-const GZIP: &[u8] = &[0x1f, 0x8b];
-
-/// The frame magic of RFC 8878.
-const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
-
-fn gunzip(bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut out = Vec::new();
-    flate2::read::MultiGzDecoder::new(bytes).read_to_end(&mut out)?;
-    Ok(out)
-}
-
-/// Unpacks all frames, and compares their checksums, which ruzstd only reads. Behind the last frame there may be something
-/// else: kernels append their size.
-fn unzstd(mut bytes: &[u8]) -> io::Result<Vec<u8>> {
-    let mut out = Vec::new();
-    loop {
-        let mut frame = ruzstd::decoding::StreamingDecoder::new(&mut bytes).map_err(io::Error::other)?;
-        frame.read_to_end(&mut out)?;
-        let stated = frame.decoder.get_checksum_from_data();
-        if stated.is_some() && stated != frame.decoder.get_calculated_checksum() {
-            let text = "a frame of zstd is damaged: its checksum is not that of its content";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, text));
-        }
-        if !bytes.starts_with(ZSTD) {
-            return Ok(out);
-        }
-    }
 }
 
 /// The payload of an EFI zboot image and how it is packed (drivers/firmware/efi/libstub/zboot-header.S).
@@ -343,24 +347,6 @@ mod tests {
         ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
     }
 
-    #[test]
-    fn all_frames_of_zstd_are_unpacked_and_compared_with_their_checksums() {
-        let (first, second) = (zstd(b"one, one, one, "), zstd(b"two"));
-        let size = 18_u32.to_le_bytes();
-        let packed = [&*first, &second, &size].concat();
-        assert_eq!(unzstd(&packed).unwrap(), b"one, one, one, two");
-        for end in [first.len(), first.len() + second.len()] {
-            let mut damaged = packed.clone();
-            damaged[end - 1] ^= 1;
-            insta::allow_duplicates! {
-                insta::assert_snapshot!(
-                    unzstd(&damaged).unwrap_err(),
-                    @"a frame of zstd is damaged: its checksum is not that of its content"
-                );
-            }
-        }
-    }
-
     fn zboot_of(payload: &[u8], method: &str) -> Vec<u8> {
         let mut bytes = b"MZ\0\0zimg".to_vec();
         bytes.extend(64_u32.to_le_bytes());
@@ -390,6 +376,8 @@ mod tests {
     #[case::as_it_is(with(0x38, b"RSC\x05"), false)]
     #[case::gzip(gzip(&with(0x38, b"RSC\x05")), true)]
     #[case::zboot(zboot_of(&gzip(&with(0x38, b"RSC\x05")), "gzip"), true)]
+    #[case::zboot_of_older_makefiles(zboot_of(&zstd(&with(0x38, b"RSC\x05")), "zstd22"), true)]
+    #[case::zstd(zstd(&with(0x38, b"RSC\x05")), true)]
     fn what_it_is_packed_in_is_taken_off(#[case] bytes: Vec<u8>, #[case] unpacked: bool) {
         let (inner, arch) = unpack(Path::new("k"), bytes).unwrap();
         assert_eq!((inner.is_some(), arch), (unpacked, Arch::Riscv64));
@@ -397,8 +385,20 @@ mod tests {
 
     #[rstest]
     #[case::unknown(b"hello".to_vec(), "is no kernel image")]
-    #[case::lzma(zboot_of(b"x", "lzma"), "is packed with lzma")]
-    #[case::cut_short(gzip(&with(0x38, b"RSC\x05"))[..40].to_vec(), "k: ")]
+    #[case::new(
+        zboot_of(b"x", "brotli"),
+        "k is packed with brotli, which kconform cannot unpack: unpack it first"
+    )]
+    #[case::bzip2(b"BZh91AY".to_vec(), "k is packed with bzip2, which kconform cannot unpack: unpack it first")]
+    #[case::cut_short(
+        gzip(&with(0x38, b"RSC\x05"))[..40].to_vec(),
+        "k is damaged: what is packed with gzip does not unpack: its end is missing; copy or build it again"
+    )]
+    #[case::damaged(zboot_of(b"nothing", "lz4"), "k is damaged: what is packed with lz4 does not unpack: ")]
+    #[case::cut_off_zboot(
+        zboot_of(&[7; 20_000], "gzip")[..10_000].to_vec(),
+        "k is cut off: it has 9 KiB of the 19 KiB that its header promises; copy or build it again"
+    )]
     fn what_is_no_kernel_is_said(#[case] bytes: Vec<u8>, #[case] says: &str) {
         let error = unpack(Path::new("k"), bytes).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");

@@ -87,6 +87,8 @@ fn mistakes_are_told_with_their_places() {
         ("unknown key of a kernel", LEAST.replace("suite: s", "suit: s")),
         ("wrong type", format!("{LEAST}cpus: many\n")),
         ("not YAML", "about: [".to_owned()),
+        ("a key twice", format!("{LEAST}arch: riscv64\n")),
+        ("a key of a kernel twice", LEAST.replace("suite: s", "suite: s, suite: t")),
     ];
     let told: Vec<_> = rows.iter().map(|(what, text)| format!("{what}: {}", mistake(text))).collect();
     insta::assert_snapshot!(told.join("\n"));
