@@ -17,7 +17,7 @@ pub(super) fn check(args: &CheckArgs, style: Style) -> Result<u8, CliError> {
         (loaded.cases.len(), files, loaded.mistakes, bounds(&loaded.cases))
     } else {
         let contents = contents(&paths)?;
-        (contents.cases, contents.files.len(), contents.mistakes, String::new())
+        (contents.cases, contents.count, contents.mistakes, String::new())
     };
     let mut out = std::io::stdout().lock();
     match args.format {

@@ -33,6 +33,8 @@ pub(super) fn colors(wish: Color, terminal: bool, variable: impl Fn(&str) -> Opt
         Color::Never => false,
         Color::Auto if variable("NO_COLOR").is_some_and(|value| !value.is_empty()) => false,
         Color::Auto if set("CLICOLOR_FORCE") => true,
+        // What a terminal of that name does is not known (terminfo(5)): Emacs, some CI systems.
+        Color::Auto if variable("TERM").is_some_and(|value| value == "dumb") => false,
         Color::Auto => terminal && variable("CLICOLOR").is_none_or(|value| value != "0"),
     }
 }

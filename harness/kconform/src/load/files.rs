@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::place::File;
+use crate::place::{File, Mistake, Place};
 
 use super::{SHARED_PROBES, SuiteFile};
 
@@ -30,6 +30,24 @@ pub enum Error {
     Yml(PathBuf),
 }
 
+impl Error {
+    /// As a mistake of the file, beside those of others.
+    pub(super) fn mistake(self) -> Mistake {
+        let told = self.to_string();
+        let (path, text, help) = match self {
+            Error::Io { path, source } => (path, format!("cannot be read: {source}"), None),
+            Error::Nothing(path) => (path, told, None),
+            Error::Yml(path) => {
+                let name = path.with_extension("yaml");
+                let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                (path, "case files are called *.yaml".to_owned(), Some(format!("call it {name}")))
+            }
+        };
+        let file = Arc::new(File { path, text: String::new() });
+        Mistake { place: Place { file, start: 0, end: 0 }, text, help, see: None }
+    }
+}
+
 /// Reads the case files that `paths` name: single files, and directories with all `*.yaml` below them, each file once,
 /// in the order of their names. `root` is the directory of all cases; suites are named by their path below it. Its
 /// `probes.yaml` is read in any case, because any file may need a probe of it.
@@ -42,7 +60,7 @@ pub(crate) fn read(root: &Path, paths: &[PathBuf]) -> Result<Vec<SuiteFile>, Err
     for path in paths {
         found.add(root, path)?;
     }
-    found.into_entries().iter().map(Entry::read).collect()
+    found.whole()?.iter().map(Entry::read).collect()
 }
 
 /// Like [`read`], each path with the root that it has by [`root_of`].
@@ -51,16 +69,22 @@ pub(crate) fn read(root: &Path, paths: &[PathBuf]) -> Result<Vec<SuiteFile>, Err
 /// What cannot be read, or holds nothing.
 #[cfg(test)]
 pub(crate) fn read_each(paths: &[PathBuf]) -> Result<Vec<SuiteFile>, Error> {
-    find_each(paths)?.iter().map(Entry::read).collect()
-}
-
-/// Finds the case files that `paths` name, each path with the root that it has by [`root_of`], without reading them.
-pub(super) fn find_each(paths: &[PathBuf]) -> Result<Vec<Entry>, Error> {
     let mut found = Found::default();
     for path in paths {
         found.add(&root_of(path), path)?;
     }
-    Ok(found.into_entries())
+    found.whole()?.iter().map(Entry::read).collect()
+}
+
+/// Finds the case files that `paths` name, each path with the root that it has by [`root_of`], without reading them. What is
+/// wrong with single files below a folder is no error, but a mistake of theirs.
+pub(super) fn find_each(paths: &[PathBuf]) -> Result<(Vec<Entry>, Vec<Mistake>), Error> {
+    let mut found = Found::default();
+    for path in paths {
+        found.add(&root_of(path), path)?;
+    }
+    let Found { files, amiss, .. } = found;
+    Ok((files.into_values().collect(), amiss.into_iter().map(Error::mistake).collect()))
 }
 
 /// The directory of all cases that a path belongs to: the nearest one above it, or itself, that has a `probes.yaml` or
@@ -131,6 +155,8 @@ struct Found {
     files: BTreeMap<PathBuf, Entry>,
     /// Directories that were walked: a symbolic link may lead back up.
     walked: BTreeSet<PathBuf>,
+    /// What is wrong with single files of directories.
+    amiss: Vec<Error>,
 }
 
 impl Found {
@@ -138,7 +164,7 @@ impl Found {
         // Of a path that is not there the error is to speak, not of the root that was guessed from it.
         path.metadata().map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let root = root.canonicalize().map_err(|source| Error::Io { path: root.to_owned(), source })?;
-        if !self.walk(&root, path)? {
+        if !self.walk(&root, path, true)? {
             return Err(Error::Nothing(path.to_owned()));
         }
         let shared = shared_probes(&root);
@@ -151,7 +177,7 @@ impl Found {
     }
 
     /// Whether there are any; what was walked before counts as if there were.
-    fn walk(&mut self, root: &Path, path: &Path) -> Result<bool, Error> {
+    fn walk(&mut self, root: &Path, path: &Path, named: bool) -> Result<bool, Error> {
         let io = |source| Error::Io { path: path.to_owned(), source };
         if !path.is_dir() {
             self.file(root, path)?;
@@ -161,18 +187,29 @@ impl Found {
             return Ok(true);
         }
         let mut any = false;
-        for entry in std::fs::read_dir(path).map_err(io)? {
+        let entries = match std::fs::read_dir(path) {
+            Err(source) if named => return Err(io(source)),
+            Err(source) => {
+                self.amiss.push(io(source));
+                return Ok(true);
+            }
+            Ok(entries) => entries,
+        };
+        for entry in entries {
             let path = entry.map_err(io)?.path();
             if path.file_name().is_some_and(|n| n.as_encoded_bytes().starts_with(b".")) {
                 continue;
             }
             match path.extension().and_then(|e| e.to_str()) {
-                _ if path.is_dir() => any |= self.walk(root, &path)?,
+                _ if path.is_dir() => any |= self.walk(root, &path, false)?,
                 Some("yaml") => {
-                    self.file(root, &path)?;
+                    self.file(root, &path).unwrap_or_else(|error| self.amiss.push(error));
                     any = true;
                 }
-                Some("yml") => return Err(Error::Yml(path)),
+                Some("yml") => {
+                    self.amiss.push(Error::Yml(path));
+                    any = true;
+                }
                 _ => {}
             }
         }
@@ -187,7 +224,12 @@ impl Found {
         Ok(())
     }
 
-    fn into_entries(self) -> Vec<Entry> {
-        self.files.into_values().collect()
+    /// All files, where nothing is wrong with any.
+    #[cfg(test)]
+    fn whole(self) -> Result<Vec<Entry>, Error> {
+        match self.amiss.into_iter().next() {
+            Some(error) => Err(error),
+            None => Ok(self.files.into_values().collect()),
+        }
     }
 }

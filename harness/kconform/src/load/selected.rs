@@ -19,6 +19,8 @@ const FEW: usize = 4;
 /// Case files, found but not read.
 pub struct Sources {
     files: Vec<Source>,
+    /// What is wrong with files of the folders that are no case files, or cannot be looked at.
+    amiss: Vec<Mistake>,
     renamed: Vec<Arc<File>>,
     paths: Vec<PathBuf>,
     cache: Option<PathBuf>,
@@ -57,6 +59,8 @@ pub struct Selected {
 pub struct Contents {
     /// The files, read.
     pub files: Vec<SuiteFile>,
+    /// How many files there are, with those that cannot be read.
+    pub count: usize,
     /// How many cases without mistakes are in them.
     pub cases: usize,
     /// The mistakes.
@@ -76,48 +80,66 @@ impl Sources {
     /// # Errors
     /// What cannot be read, or holds nothing.
     pub fn find(paths: &[PathBuf], cache: Option<PathBuf>) -> Result<Sources, Error> {
-        let files = files::find_each(paths)?.into_iter().map(Source::Found).collect();
-        Ok(Sources { files, renamed: files::renamed_each(paths)?, paths: paths.to_owned(), cache })
+        let (files, amiss) = files::find_each(paths)?;
+        let files = files.into_iter().map(Source::Found).collect();
+        Ok(Sources { files, amiss, renamed: files::renamed_each(paths)?, paths: paths.to_owned(), cache })
     }
 
     /// The files that the program carries.
     pub fn carried(cache: Option<PathBuf>) -> Sources {
         let files = super::carried::files().into_iter().map(Source::Carried).collect();
         let renamed = super::carried::renamed().into_iter().collect();
-        Sources { files, renamed, paths: Vec::new(), cache }
+        Sources { files, amiss: Vec::new(), renamed, paths: Vec::new(), cache }
     }
 
     /// How many files there are.
     pub fn count(&self) -> usize {
-        self.files.len()
+        self.files.len() + self.amiss.len()
     }
 
-    /// Reads all files.
-    ///
-    /// # Errors
-    /// What cannot be read.
-    pub fn read(&self) -> Result<Vec<SuiteFile>, Error> {
-        self.files.iter().map(Source::read).collect()
+    /// Reads all files that can be read.
+    fn read(&self) -> (Vec<SuiteFile>, Vec<Mistake>) {
+        self.read_some(|_| true)
+    }
+
+    /// Reads those files that can be read, with what is wrong with others.
+    fn read_some(&self, wanted: impl Fn(&Source) -> bool) -> (Vec<SuiteFile>, Vec<Mistake>) {
+        let mut files = Vec::new();
+        let mut amiss = self.amiss.clone();
+        for source in self.files.iter().filter(|source| wanted(source)) {
+            match source.read() {
+                Ok(file) => files.push(file),
+                Err(error) => amiss.push(error.mistake()),
+            }
+        }
+        (files, amiss)
+    }
+
+    /// Reads and parses all files, with the number of those that there are.
+    pub fn load(&self) -> (Loaded, usize) {
+        let (files, amiss) = self.read();
+        let mut loaded = load(&files);
+        add(&mut loaded.mistakes, amiss);
+        if loaded.mistakes.is_empty() {
+            let ids: Vec<String> = loaded.cases.iter().map(|case| case.id.clone()).collect();
+            loaded.mistakes = self.old_names_mistaken(&ids);
+        }
+        (loaded, self.count())
     }
 
     /// Reads what a selection needs. Mistakes in other files are not seen.
-    ///
-    /// # Errors
-    /// What cannot be read.
-    pub fn select(&self, selection: &Selection) -> Result<Selected, Error> {
-        let may = |source: &&Source| is_shared(source.suite()) || selection.may_mean(source.suite());
-        let mut files = Vec::new();
-        for source in self.files.iter().filter(may) {
-            files.push(source.read()?);
-        }
-        let (loaded, parsed) = match files.len() {
+    pub fn select(&self, selection: &Selection) -> Selected {
+        let may = |source: &Source| is_shared(source.suite()) || selection.may_mean(source.suite());
+        let (files, amiss) = self.read_some(may);
+        let (mut loaded, parsed) = match files.len() {
             ..=FEW => (load(&files), files.len()),
             _ => {
                 let means = |file: &SuiteFile, known: Option<&[Listed]>| means(selection, &file.suite, known);
                 self.parse(&files, &keys(&files), &mut self.index(), means)
             }
         };
-        Ok(Selected { loaded, unread: self.files.len() - parsed })
+        add(&mut loaded.mistakes, amiss);
+        Selected { loaded, unread: self.files.len() - parsed }
     }
 
     /// Parses the shared probes and the files that are wanted, by what is remembered of them; remembers what is new. With the
@@ -140,11 +162,8 @@ impl Sources {
     }
 
     /// Reads all files, and parses those of which nothing is remembered.
-    ///
-    /// # Errors
-    /// What cannot be read.
-    pub fn contents(&self) -> Result<Contents, Error> {
-        let All { files, cases, mut mistakes } = self.listed()?;
+    pub fn contents(&self) -> Contents {
+        let All { files, cases, mut mistakes } = self.listed();
         let ids = |(file, cases): (&SuiteFile, &Vec<Listed>)| -> Vec<String> {
             cases.iter().map(|case| format!("{}::{}", file.suite, case.name)).collect()
         };
@@ -152,11 +171,11 @@ impl Sources {
         if mistakes.is_empty() {
             mistakes = self.old_names_mistaken(&ids);
         }
-        Ok(Contents { files, cases: ids.len(), mistakes })
+        Contents { files, count: self.count(), cases: ids.len(), mistakes }
     }
 
     /// What is wrong with the tables of old names, where all cases without mistakes are known by their ids.
-    pub fn old_names_mistaken(&self, ids: &[String]) -> Vec<Mistake> {
+    fn old_names_mistaken(&self, ids: &[String]) -> Vec<Mistake> {
         let mut mistakes = Vec::new();
         for file in &self.renamed {
             let mut written = Written::new(file.clone());
@@ -184,27 +203,28 @@ impl Sources {
         renamed::all(&self.renamed)
     }
 
-    fn listed(&self) -> Result<All, Error> {
-        let files = self.read()?;
+    fn listed(&self) -> All {
+        let (files, amiss) = self.read();
         let keys = keys(&files);
         let mut index = self.index();
-        let (loaded, _) = self.parse(&files, &keys, &mut index, |_, known| known.is_none());
+        let (mut loaded, _) = self.parse(&files, &keys, &mut index, |_, known| known.is_none());
+        add(&mut loaded.mistakes, amiss);
         let of = |(file, key): (&SuiteFile, &Key)| match index.cases(key) {
             Some(cases) => cases.to_owned(),
             None => of_suite(&loaded, &file.suite),
         };
         let cases = files.iter().zip(&keys).map(of).collect();
-        Ok(All { files, cases, mistakes: loaded.mistakes })
+        All { files, cases, mistakes: loaded.mistakes }
     }
 
     /// All cases by their names, read when they are asked for.
     ///
     /// # Errors
-    /// What cannot be read.
-    pub fn listing(&self) -> Result<Result<Listing, Vec<Mistake>>, Error> {
-        let All { files, cases, mistakes } = self.listed()?;
+    /// The mistakes of all files.
+    pub fn listing(&self) -> Result<Listing, Vec<Mistake>> {
+        let All { files, cases, mistakes } = self.listed();
         if !mistakes.is_empty() {
-            return Ok(Err(mistakes));
+            return Err(mistakes);
         }
         let shared: Vec<SuiteFile> = files.iter().filter(|file| file.is_shared()).cloned().collect();
         let file = |(file, cases): (SuiteFile, Vec<Listed>)| {
@@ -212,7 +232,7 @@ impl Sources {
             let files = shared.iter().cloned().chain((!file.is_shared()).then_some(file)).collect();
             ListedFile { ids, files, cases: OnceLock::new() }
         };
-        Ok(Ok(Listing { files: files.into_iter().zip(cases).map(file).collect() }))
+        Ok(Listing { files: files.into_iter().zip(cases).map(file).collect() })
     }
 
     /// What is remembered; nothing where it would not help.
@@ -260,6 +280,14 @@ impl Listing {
     pub fn case(&self, file: usize, id: &str) -> Result<&Case, WrongIndex> {
         let cases = self.files.get(file).map(|file| file.cases.get_or_init(|| load(&file.files).cases));
         cases.into_iter().flatten().find(|case| case.id == id).ok_or_else(|| WrongIndex(id.to_owned()))
+    }
+}
+
+/// More mistakes, each where its file stands.
+fn add(mistakes: &mut Vec<Mistake>, more: Vec<Mistake>) {
+    if !more.is_empty() {
+        mistakes.extend(more);
+        mistakes.sort_by(|a, b| a.place.path().cmp(b.place.path()));
     }
 }
 
@@ -313,9 +341,9 @@ mod tests {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../cases");
         let cache = tempfile::tempdir().unwrap();
         let sources = Sources::find(&[folder], Some(cache.path().to_owned())).unwrap();
-        let all = load(&sources.read().unwrap()).cases;
-        assert_eq!(sources.contents().unwrap().cases, all.len());
-        let names = sources.listing().unwrap().unwrap();
+        let all = load(&sources.read().0).cases;
+        assert_eq!(sources.contents().cases, all.len());
+        let names = sources.listing().unwrap();
         let ids: Vec<(usize, &str)> = names.ids().collect();
         assert!(ids.iter().map(|(_, id)| *id).eq(all.iter().map(|case| &*case.id)));
         let (file, id) = ids[ids.len() / 2];
@@ -338,7 +366,7 @@ mod tests {
                 Selection { patterns: words(patterns), exact, tags: words(tags), exclude: words(exclude) };
             let wanted: Vec<&str> =
                 all.iter().filter(|case| selection.contains(case)).map(|case| &*case.id).collect();
-            let selected = sources.select(&selection).unwrap();
+            let selected = sources.select(&selection);
             let parsed = sources.count() - selected.unread;
             assert!(parsed <= most, "{selection:?}: {parsed} files");
             assert_eq!(cases(selected.loaded, &selection), wanted, "{selection:?}");
@@ -368,7 +396,7 @@ mod tests {
         let folder = folder(&files);
         let selection = Selection { patterns: vec!["wrong".into()], ..Selection::default() };
         let found = |unread| {
-            let selected = sources(&folder).select(&selection).unwrap();
+            let selected = sources(&folder).select(&selection);
             assert_eq!(selected.unread, unread);
             cases(selected.loaded, &selection)
         };
@@ -397,17 +425,17 @@ mod tests {
             assert!(found.next().is_none());
             path
         };
-        sources(&folder).contents().unwrap();
+        sources(&folder).contents();
         let whole = std::fs::read(index()).unwrap();
         for at in 0..whole.len() {
             let mut damaged = whole.clone();
             damaged[at] ^= 1;
             std::fs::write(index(), damaged).unwrap();
-            let selected = sources(&folder).select(&selection).unwrap();
+            let selected = sources(&folder).select(&selection);
             assert_eq!((selected.unread, cases(selected.loaded, &selection).len()), (0, 5), "byte {at}");
             assert_eq!(std::fs::read(index()).unwrap().len(), whole.len());
             std::fs::write(index(), &whole[..at]).unwrap();
-            let selected = sources(&folder).select(&selection).unwrap();
+            let selected = sources(&folder).select(&selection);
             assert_eq!(cases(selected.loaded, &selection).len(), 5, "cut at {at}");
         }
     }
@@ -418,12 +446,12 @@ mod tests {
         files[2].1 = "cases: [{name: right, steps: [{getpidd: []}]}]";
         let folder = folder(&files);
         for _ in 0..2 {
-            let contents = sources(&folder).contents().unwrap();
+            let contents = sources(&folder).contents();
             assert_eq!((contents.cases, contents.mistakes.len()), (4, 1));
-            assert!(sources(&folder).listing().unwrap().is_err());
+            assert!(sources(&folder).listing().is_err());
         }
         let exact = Selection { patterns: vec!["a::right".into()], exact: true, ..Selection::default() };
-        let selected = sources(&folder).select(&exact).unwrap();
+        let selected = sources(&folder).select(&exact);
         assert_eq!((selected.unread, cases(selected.loaded, &exact).len()), (4, 1));
     }
 
@@ -433,8 +461,8 @@ mod tests {
         let closed = folder.path().join("cases/a.yaml");
         for cache in [None, Some(closed)] {
             let sources = Sources::find(&[folder.path().join("cases")], cache).unwrap();
-            assert_eq!(sources.contents().unwrap().cases, 5);
-            assert_eq!(sources.select(&Selection::default()).unwrap().loaded.cases.len(), 5);
+            assert_eq!(sources.contents().cases, 5);
+            assert_eq!(sources.select(&Selection::default()).loaded.cases.len(), 5);
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::renamed::Renamed;
 use crate::select::{NothingSelected, Selection};
 
 use super::selected::{Contents, Listing, Sources};
-use super::{Loaded, carried, files, load, message, renamed};
+use super::{Loaded, carried, files, message, renamed};
 
 /// Why there are no cases to run.
 #[derive(Debug, thiserror::Error)]
@@ -82,14 +82,8 @@ pub fn renamed_in(paths: &[PathBuf]) -> Result<Renamed, SuiteError> {
 /// # Errors
 /// What cannot be read.
 pub fn load_suites(paths: &[PathBuf]) -> Result<Suites, SuiteError> {
-    let sources = sources(paths)?;
-    let found = sources.read()?;
-    let mut loaded = load(&found);
-    if loaded.mistakes.is_empty() {
-        let ids: Vec<String> = loaded.cases.iter().map(|case| case.id.clone()).collect();
-        loaded.mistakes = sources.old_names_mistaken(&ids);
-    }
-    Ok(Suites { loaded, files: found.len() })
+    let (loaded, files) = sources(paths)?.load();
+    Ok(Suites { loaded, files })
 }
 
 /// What was read.
@@ -122,7 +116,7 @@ fn into_cases(loaded: Loaded, color: bool) -> Result<Vec<Case>, SuiteError> {
 /// # Errors
 /// What cannot be read.
 pub fn contents(paths: &[PathBuf]) -> Result<Contents, SuiteError> {
-    Ok(sources(paths)?.contents()?)
+    Ok(sources(paths)?.contents())
 }
 
 /// All cases by their names; parses only files of which nothing is remembered.
@@ -130,7 +124,7 @@ pub fn contents(paths: &[PathBuf]) -> Result<Contents, SuiteError> {
 /// # Errors
 /// What cannot be read, and mistakes.
 pub fn list_suites(paths: &[PathBuf]) -> Result<Listing, SuiteError> {
-    sources(paths)?.listing()?.map_err(|mistakes| SuiteError::mistakes(&mistakes, false))
+    sources(paths)?.listing().map_err(|mistakes| SuiteError::mistakes(&mistakes, false))
 }
 
 /// The cases that are meant.
@@ -147,14 +141,14 @@ pub struct Chosen {
 /// What cannot be read, mistakes, and what selects nothing.
 pub fn choose_cases(paths: &[PathBuf], selection: &Selection, color: bool) -> Result<Chosen, SuiteError> {
     let sources = sources(paths)?;
-    let selected = sources.select(selection)?;
+    let selected = sources.select(selection);
     let (unread, cases) = (selected.unread, into_cases(selected.loaded, color)?);
     match selection.apply(cases) {
         Ok(cases) => Ok(Chosen { cases, unread, sources }),
         Err(nothing) if unread == 0 => Err(today(nothing, &sources).into()),
         // The nearest may be anywhere, and a pattern does select something if its cases only lack a tag.
         Err(_) => {
-            let cases = into_cases(load(&sources.read()?), color)?;
+            let cases = into_cases(sources.load().0, color)?;
             let cases = selection.apply(cases).map_err(|nothing| today(nothing, &sources))?;
             Ok(Chosen { cases, unread: 0, sources })
         }
@@ -174,7 +168,7 @@ impl Chosen {
     /// # Errors
     /// What cannot be read.
     pub fn contents(&self) -> Result<Contents, SuiteError> {
-        Ok(self.sources.contents()?)
+        Ok(self.sources.contents())
     }
 
     /// What suites and cases were called before.

@@ -126,6 +126,22 @@ fn mistakes_stop_a_run() {
     place.say(&["list"]).assert_status(2);
 }
 
+/// What is wrong with a file itself is one mistake among others, in `run` too.
+#[test]
+fn a_file_that_is_none_hides_no_mistakes() {
+    let wrong = "cases:\n  - name: wrong\n    steps:\n      - clsoe: [0]\n";
+    let place = Place::with(wrong).file("cases/a.yml", "cases: []\n").file("cases/below/b.yml", "");
+    std::os::unix::fs::symlink("nowhere", place.here().join("cases/dangling.yaml")).expect("a link");
+    assert_said!("check_files_that_are_none", place.say(&["check"]).assert_status(2));
+    assert_said!("check_bounds_files_that_are_none", place.say(&["check", "--bounds"]).assert_status(2));
+    let said = place.run(&[]).assert_status(2);
+    assert!(said.err.contains("call it a.yaml") && said.err.contains("clsoe"), "{}", said.all());
+    let json = place.say(&["check", "--format", "json"]).assert_status(2);
+    let mistakes: Vec<serde_json::Value> = serde_json::from_str(&json.out).expect("JSON");
+    let files: Vec<_> = mistakes.iter().map(|mistake| mistake["file"].as_str().expect("a file")).collect();
+    assert_eq!(files, ["cases/a.yml", "cases/below/b.yml", "cases/dangling.yaml", "cases/s.yaml"]);
+}
+
 #[rstest]
 #[case::missing_folder(&["check", "no/such"])]
 #[case::empty_folder(&["check", "empty"])]

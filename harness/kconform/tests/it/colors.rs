@@ -30,6 +30,8 @@ fn in_a_file(#[case] variables: &[(&str, &str)], #[case] option: &[&str], #[case
 #[case::nothing_said(&[], true)]
 #[case::no_color(&[("NO_COLOR", "1")], false)]
 #[case::clicolor_off(&[("CLICOLOR", "0")], false)]
+#[case::dumb(&[("TERM", "dumb")], false)]
+#[case::dumb_and_forced(&[("TERM", "dumb"), ("CLICOLOR_FORCE", "1")], true)]
 #[case::forced_all_the_same(&[("CLICOLOR", "0"), ("CLICOLOR_FORCE", "1")], true)]
 fn on_a_terminal(#[case] variables: &[(&str, &str)], #[case] colored: bool) {
     let through = ["sh", "-c", "exec script --quiet --return --command \"$0 $*\" /dev/null"];

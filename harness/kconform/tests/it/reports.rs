@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use rstest::rstest;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
@@ -359,8 +360,11 @@ fn a_run_that_lost_a_guest_says_so_in_all_formats() {
     reports.assert_read_alike();
 }
 
-#[test]
-fn an_interrupted_run_says_so_in_all_formats() {
+/// Ctrl-C, and a terminal or an ssh that is closed.
+#[rstest]
+#[case(Signal::INT)]
+#[case(Signal::HUP)]
+fn an_interrupted_run_says_so_in_all_formats(#[case] signal: Signal) {
     if !is_set_up("x86_64") {
         return;
     }
@@ -381,7 +385,7 @@ fn an_interrupted_run_says_so_in_all_formats() {
         assert!(begun.elapsed() < Duration::from_secs(120), "the case is not under way");
         std::thread::yield_now();
     }
-    kill_process(Pid::from_raw(child.id() as i32).expect("a pid"), Signal::INT).expect("it is there");
+    kill_process(Pid::from_raw(child.id() as i32).expect("a pid"), signal).expect("it is there");
     let output = child.wait_with_output().expect("an end");
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("text");
     let said = Said { status: output.status.code(), out: text(output.stdout), err: text(output.stderr) };

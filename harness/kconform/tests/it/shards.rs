@@ -164,6 +164,21 @@ fn a_shard_that_was_lost_or_interrupted_makes_the_whole_partial() {
     assert_eq!(submission.matches("\"MISS\"").count() as u64, lost);
 }
 
+/// Two kernels are not one target, whatever both are called.
+#[test]
+fn shards_of_two_kernels_are_not_joined() {
+    let place = place();
+    run_shards(&place, 2, &[]);
+    let place =
+        [("s1.json", "6.1.1"), ("s2.json", "6.1.2")].into_iter().fold(place, |place, (name, release)| {
+            let mut shard = read(&place, name);
+            shard.targets[0].release = Some(release.into());
+            place.file(name, &serde_json::to_string(&shard).expect("JSON"))
+        });
+    let said = merge(&place, &shard_files(2), &[]).assert_status(2);
+    assert!(said.err.contains("the kernel of native is 6.1.1 and 6.1.2"), "{}", said.all());
+}
+
 #[test]
 fn the_longest_case_has_a_shard_for_itself() {
     let place = place();
