@@ -22,6 +22,24 @@ pub enum GitError {
         /// What git said.
         text: String,
     },
+    /// A repository of another user's, of which git reads nothing (safe.directory in git-config(1)).
+    #[error("{} belongs to another user, so git reads nothing of it; if you trust it: {command}", tree.display())]
+    Owner {
+        /// The folder.
+        tree: PathBuf,
+        /// What has git trust it.
+        command: String,
+    },
+    /// A clone without its older commits, of which some are needed.
+    #[error("{} is a shallow clone, which lacks {lacks}; to have it whole: {command}", tree.display())]
+    Shallow {
+        /// The folder.
+        tree: PathBuf,
+        /// What is not there.
+        lacks: String,
+        /// What brings it.
+        command: String,
+    },
     /// A revision that is none.
     #[error("{} has no commit {rev:?}", tree.display())]
     NoCommit {
@@ -94,6 +112,17 @@ fn said<S: AsRef<OsStr>>(folder: &Path, words: &[S]) -> Result<String, GitError>
     if output.status.success() { Ok(text(&output.stdout)) } else { Err(failed(words, &output)) }
 }
 
+/// The folder that git does not trust, as another user owns it, in what it says of that.
+fn distrusted(text: &str) -> Option<&str> {
+    text.split_once("detected dubious ownership in repository at '")?.1.split('\'').next()
+}
+
+/// A word as a shell takes it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-=+:,@%".contains(c);
+    if word.chars().all(plain) { word.to_owned() } else { format!("'{}'", word.replace('\'', r"'\''")) }
+}
+
 /// The user's repository, of which is only read, but for its list of worktrees.
 #[derive(Clone, Debug)]
 pub struct Repository {
@@ -111,7 +140,14 @@ impl Repository {
         let words = ["rev-parse", "--path-format=absolute", "--git-common-dir"];
         let output = output(tree, &words)?;
         if !output.status.success() {
-            return Err(GitError::NoRepository { tree: tree.to_owned(), text: text(&output.stderr) });
+            let (tree, text) = (tree.to_owned(), text(&output.stderr));
+            return Err(match distrusted(&text) {
+                Some(folder) => {
+                    let command = format!("git config --global --add safe.directory {}", quoted(folder));
+                    GitError::Owner { tree, command }
+                }
+                None => GitError::NoRepository { tree, text },
+            });
         }
         Ok(Repository { tree: tree.to_owned(), common: text(&output.stdout).into() })
     }
@@ -125,8 +161,35 @@ impl Repository {
         let output = output(&self.tree, &words)?;
         // Before it says the id, some versions repeat the option.
         let id = text(&output.stdout).lines().last().map(str::to_owned);
-        id.filter(|_| output.status.success())
-            .ok_or_else(|| GitError::NoCommit { tree: self.tree.clone(), rev: rev.to_owned() })
+        id.filter(|_| output.status.success()).ok_or_else(|| match self.ends_early() {
+            true => self.shallow(format!("{rev:?}")),
+            false => GitError::NoCommit { tree: self.tree.clone(), rev: rev.to_owned() },
+        })
+    }
+
+    /// Whether it is a shallow clone.
+    fn ends_early(&self) -> bool {
+        self.common.join("shallow").is_file()
+    }
+
+    fn shallow(&self, lacks: String) -> GitError {
+        let command = format!("git -C {} fetch --unshallow --tags", quoted(&self.tree.to_string_lossy()));
+        GitError::Shallow { tree: self.tree.clone(), lacks, command }
+    }
+
+    /// Whether all commits between two are here. A shallow clone lacks the parents of some: those that git lists in the file
+    /// `shallow` (gitrepository-layout(5)).
+    ///
+    /// # Errors
+    /// [`GitError::Shallow`], or those of git.
+    pub fn has_between(&self, old: &str, new: &str) -> Result<(), GitError> {
+        let Ok(ends) = std::fs::read_to_string(self.common.join("shallow")) else { return Ok(()) };
+        let ends: Vec<&str> = ends.lines().collect();
+        let between = said(&self.tree, &["rev-list", new, &format!("^{old}")])?;
+        match between.lines().any(|commit| ends.contains(&commit)) {
+            true => Err(self.shallow("commits between the two".into())),
+            false => Ok(()),
+        }
     }
 
     /// Whether a commit comes before another.

@@ -69,7 +69,20 @@ fn qemu(arch: Arch) -> Finding {
 fn kvm(images: &[Arc<Image>], cache: &Path) -> Option<Finding> {
     let image = images.iter().find(|image| image.arch.name() == std::env::consts::ARCH)?;
     guest::qemu(image.arch).ok()?;
-    Some(findings::kvm(image.arch, expected(image, cache).as_ref()))
+    Some(findings::kvm(image.arch, expected(image, cache).as_ref(), closed_to_us().as_deref()))
+}
+
+/// What opens /dev/kvm to this user, where only that is missing.
+fn closed_to_us() -> Option<String> {
+    use std::os::unix::fs::MetadataExt;
+    let device = Path::new("/dev/kvm");
+    let opened = std::fs::OpenOptions::new().read(true).write(true).open(device);
+    if opened.err()?.kind() != std::io::ErrorKind::PermissionDenied {
+        return None;
+    }
+    let device = device.metadata().ok()?;
+    let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+    Some(findings::opens_kvm(device.mode(), device.gid(), &groups))
 }
 
 /// What a guest of an image will run under; `None` where the next one will show whether KVM works.

@@ -121,7 +121,12 @@ impl CliError {
 fn of_search(error: &BisectError) -> u8 {
     match error {
         BisectError::Lab(LabError::Interrupted) => interrupt::STATUS,
-        BisectError::History(GitError::NoRepository { .. } | GitError::NoCommit { .. })
+        BisectError::History(
+            GitError::NoRepository { .. }
+            | GitError::NoCommit { .. }
+            | GitError::Owner { .. }
+            | GitError::Shallow { .. },
+        )
         | BisectError::Kept(StateError::Busy(_) | StateError::Another { .. } | StateError::NoPlace) => USAGE,
         _ => LOST,
     }

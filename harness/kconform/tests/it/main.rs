@@ -46,6 +46,7 @@ mod settings;
 mod shards;
 mod ssh;
 mod stale_bounds;
+mod trees;
 mod trials;
 mod verdicts;
 mod workflows;

@@ -117,6 +117,7 @@ pub(in crate::cli) fn question(
     }
     let expect_fail = args.building.expect_fail;
     let (old, new) = if expect_fail { (bad_id, good_id) } else { (good_id, bad_id) };
+    repository.has_between(&old, &new).map_err(BisectError::from)?;
     if repository.is_ancestor(&new, &old).map_err(BisectError::from)? {
         return Err(CliError::Usage(match expect_fail {
             false => format!("{good} comes after {bad}; to find the commit that fixed it, add --expect-fail"),

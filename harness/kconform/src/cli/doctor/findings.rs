@@ -124,7 +124,7 @@ pub(super) fn qemu(arch: Arch, found: Result<(PathBuf, io::Result<String>), Unus
 }
 
 /// What guests of this machine's own architecture run under, as far as that is known.
-pub(super) fn kvm(arch: Arch, expected: Option<&Accel>) -> Finding {
+pub(super) fn kvm(arch: Arch, expected: Option<&Accel>, mend: Option<&str>) -> Finding {
     let (state, text) = match expected {
         Some(accel) if accel.accelerator == Accelerator::Kvm => (State::Good, format!("used: {}", accel.why)),
         Some(accel) => (State::Notable, format!("not used: {}", accel.why)),
@@ -133,7 +133,23 @@ pub(super) fn kvm(arch: Arch, expected: Option<&Accel>) -> Finding {
             "not tried yet: /dev/kvm opens, and the next guest shows whether it works".to_owned(),
         ),
     };
-    Finding::new(arch, state, text)
+    let found = Finding::new(arch, state, text);
+    match mend {
+        Some(mend) => found.mend(mend),
+        None => found,
+    }
+}
+
+/// What opens /dev/kvm of this mode and group to a user who may not: its group, where that may, and it is one (group(5)).
+pub(super) fn opens_kvm(mode: u32, group: u32, groups: &str) -> String {
+    let is_it = |line: &&str| line.split(':').nth(2).is_some_and(|number| number.parse() == Ok(group));
+    let name = groups.lines().find(is_it).and_then(|line| line.split(':').next());
+    match name {
+        Some(name) if mode & 0o060 == 0o060 && group != 0 => {
+            format!("sudo usermod -aG {name} $USER, and log in again: the group {name} may open it")
+        }
+        _ => "sudo setfacl -m u:$USER:rw /dev/kvm, until the next boot".to_owned(),
+    }
 }
 
 pub(super) fn agent(arch: Arch, found: Result<PathBuf, Unusable>, is_carried: bool) -> Finding {

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use kconform_abi::Arch;
 use kconform_plan::{Facts, Refusal, Refuser};
+use rstest::rstest;
 
 use crate::guest::GuestError;
 use crate::guest::cache::at;
@@ -67,7 +68,7 @@ fn a_machine_that_has_everything() {
     insta::assert_snapshot!(said(
         vec![
             ("QEMU", vec![findings::qemu(Arch::X86_64, Ok(("q".into(), Ok("7.2.22 (Debian)".into()))))]),
-            ("KVM", vec![findings::kvm(Arch::X86_64, Some(&Accel::proven()))]),
+            ("KVM", vec![findings::kvm(Arch::X86_64, Some(&Accel::proven()), None)]),
             (
                 "Agents",
                 vec![
@@ -102,6 +103,7 @@ fn a_machine_that_has_nothing() {
     let missing = |image: &Image| unusable(&GuestError::NotFetched { image: image.name.clone() });
     let no_qemu = |arch| unusable(&not_installed(arch));
     let no_kvm = Accel::without_kvm(&refused());
+    let opens = findings::opens_kvm(0o20660, 104, "root:x:0:\nkvm:x:104:\n");
     let full = unusable(&GuestError::DiskFull { directory: "/tmp".into() });
     let native = Unusable { what: "the agent did not start".into(), mend: None, not_set_up: false };
     let place = Path::new("lib/kconform/agents/kconform-agent");
@@ -118,7 +120,7 @@ fn a_machine_that_has_nothing() {
             vec![
                 ("QEMU", arches.clone().map(|arch| findings::qemu(arch, Err(no_qemu(arch)))).collect()),
                 ("QEMU", vec![findings::qemu(Arch::X86_64, Ok(("qemu".into(), Err(refused()))))]),
-                ("KVM", vec![findings::kvm(Arch::X86_64, Some(&no_kvm))]),
+                ("KVM", vec![findings::kvm(Arch::X86_64, Some(&no_kvm), Some(&opens))]),
                 (
                     "Agents",
                     arches
@@ -163,12 +165,13 @@ fn other_lines() {
                 (
                     "KVM",
                     vec![
-                        findings::kvm(Arch::X86_64, None),
+                        findings::kvm(Arch::X86_64, None, None),
                         findings::kvm(
                             Arch::X86_64,
-                            Some(&Accel::without_proof("KVM internal error. Suberror: 1"))
+                            Some(&Accel::without_proof("KVM internal error. Suberror: 1")),
+                            None
                         ),
-                        findings::kvm(Arch::Riscv64, Some(&Accel::of_another_arch(Arch::Riscv64))),
+                        findings::kvm(Arch::Riscv64, Some(&Accel::of_another_arch(Arch::Riscv64)), None),
                     ],
                 ),
                 ("All but some", privileges(&facts(!few))),
@@ -180,4 +183,15 @@ fn other_lines() {
         )
         .replace(&format!("on {}", std::env::consts::ARCH), "on [this]")
     );
+}
+
+/// The group of the device helps only where it may open it, and where somebody but root can be in it.
+#[rstest]
+#[case::group(0o20660, 104, "sudo usermod -aG kvm $USER, and log in again: the group kvm may open it")]
+#[case::of_root(0o20600, 0, "sudo setfacl -m u:$USER:rw /dev/kvm, until the next boot")]
+#[case::root_group(0o20660, 0, "sudo setfacl -m u:$USER:rw /dev/kvm, until the next boot")]
+#[case::not_for_its_group(0o20600, 104, "sudo setfacl -m u:$USER:rw /dev/kvm, until the next boot")]
+#[case::no_such_group(0o20660, 7, "sudo setfacl -m u:$USER:rw /dev/kvm, until the next boot")]
+fn what_opens_kvm_is_told(#[case] mode: u32, #[case] group: u32, #[case] mend: &str) {
+    assert_eq!(findings::opens_kvm(mode, group, "root:x:0:\nkvm:x:104:me\n"), mend);
 }
