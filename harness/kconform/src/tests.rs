@@ -117,6 +117,7 @@ fn of_kernels_that_are_fetched_or_given() {
         &[
             &CacheError::NoPlace,
             &CacheError::Read { path: path("cache/kernels"), source: io_error() },
+            &CacheError::CutOff { path: path("bzImage"), has: 3 << 20, promised: 12 << 20 },
             &CacheError::Changed { path: path("vmlinuz"), image: text("x86_64") },
             &CacheError::Manifest {
                 path: path("manifest.json"),
@@ -148,6 +149,7 @@ fn of_kernels_that_are_fetched_or_given() {
             },
             &ImageError::Read { path: path("vm/x.yaml"), source: io_error() },
             &ImageError::Empty { path: path("images") },
+            &ImageError::Yml { path: path("vm/x.yml") },
             &ImageError::Parse {
                 path: path("vm/x.yaml"),
                 line: 2,
@@ -264,6 +266,7 @@ fn of_the_command_line() {
             &FilesError::Io { path: path("cases"), source: io_error() },
             &FilesError::Nothing(path("cases")),
             &FilesError::Yml(path("a.yml")),
+            &FilesError::Control { path: path("a\x1b[2J.yaml"), found: '\x1b' },
             &SuiteError::Mistakes { count: 1, text: text("error: …") },
             &SuiteError::Mistakes { count: 2, text: text("error: …") },
             &NothingSelected {

@@ -19,6 +19,7 @@ use super::color::Styles;
 use super::diff::text;
 use super::error::{CliError, FAILED, LOST};
 use super::observe::observe;
+use super::tell::tell;
 
 pub(super) fn compare(args: &CompareArgs, styles: Styles) -> Result<u8, CliError> {
     let style = styles.out;
@@ -47,7 +48,7 @@ fn target(word: &str, args: &CompareArgs, style: Style) -> Result<Target, CliErr
         if is_path { (vec![], vec![PathBuf::from(word)]) } else { (vec![word.into()], vec![]) };
     let chosen = choose(&names, &kernels, folder)?;
     for note in &chosen.notes {
-        eprintln!("{} {note}", style.warn("note:"));
+        tell(format_args!("{} {note}", style.warn("note:")));
     }
     let nothing = || CliError::Usage(format!("{word:?} is no kernel"));
     chosen.targets.into_iter().next().ok_or_else(nothing)

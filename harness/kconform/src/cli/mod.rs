@@ -22,6 +22,7 @@ mod reports;
 mod run;
 mod schema;
 mod shard;
+mod tell;
 #[cfg(test)]
 mod tests;
 
@@ -33,6 +34,7 @@ use clap::{CommandFactory, Parser};
 use args::{Cli, Command};
 use color::Styles;
 pub(crate) use error::CliError;
+use tell::tell;
 
 use crate::guest::qemu::wait_for_ended;
 
@@ -73,7 +75,7 @@ fn work() -> ExitCode {
         // The reader of a pipe has seen enough.
         CliError::Output(e) if e.kind() == std::io::ErrorKind::BrokenPipe => 0,
         error => {
-            eprintln!("{} {error}", styles.err.bad("error:"));
+            tell(format_args!("{} {error}", styles.err.bad("error:")));
             error.status()
         }
     });

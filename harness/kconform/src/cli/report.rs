@@ -10,6 +10,7 @@ use crate::style::Style;
 use super::args::ReportArgs;
 use super::error::CliError;
 use super::reports::{read, write_reports};
+use super::tell::tell;
 
 pub(super) fn report(args: &ReportArgs, style: Style) -> Result<u8, CliError> {
     let mut outputs = Outputs::open(&args.reports)?;
@@ -19,7 +20,7 @@ pub(super) fn report(args: &ReportArgs, style: Style) -> Result<u8, CliError> {
         let results = || document.cases.iter().flat_map(|case| &case.results);
         let there = results().filter(|result| result.status != Status::Lost).count();
         let (note, file) = (style.warn("note:"), args.file.display());
-        eprintln!("{note} {file} is partial: {there} of {} results are known", results().count());
+        tell(format_args!("{note} {file} is partial: {there} of {} results are known", results().count()));
     }
     write_reports(&mut outputs, &document, style)?;
     if let Some(destination) = kcidb {

@@ -8,6 +8,7 @@ use crate::report::Outputs;
 use crate::style::Style;
 
 use super::error::CliError;
+use super::tell::tell;
 
 /// Reads a report; `-` is standard input.
 pub(super) fn read(path: &Path) -> Result<Document, CliError> {
@@ -29,6 +30,6 @@ pub(super) fn write_reports(
 ) -> Result<(), CliError> {
     let mut wrong = outputs.write(document).into_iter().map(|(path, error)| CliError::Report { path, error });
     let Some(first) = wrong.next() else { return Ok(()) };
-    wrong.for_each(|error| eprintln!("{} {error}", style.bad("error:")));
+    wrong.for_each(|error| tell(format_args!("{} {error}", style.bad("error:"))));
     Err(first)
 }

@@ -119,9 +119,10 @@ fn trouble(lacks: &[Lack]) -> Vec<Trouble> {
     left.chain(lacks).collect()
 }
 
-/// The reader of a pipe has seen enough: that says nothing of the cases.
+/// The reader of a pipe has seen enough, or a terminal was closed (SIGHUP): that says nothing of the cases.
 fn seen_or(written: std::io::Result<()>) -> std::io::Result<()> {
-    written.or_else(|error| if error.kind() == std::io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) })
+    let gone = |error: &std::io::Error| error.kind() == std::io::ErrorKind::BrokenPipe;
+    written.or_else(|error| if gone(&error) || interrupt::requested() { Ok(()) } else { Err(error) })
 }
 
 /// Has guests start while case files are read.

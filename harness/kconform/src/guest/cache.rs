@@ -15,6 +15,7 @@ use crate::cache_folder::cache_folder;
 use super::image::{DebianKernel, Image, Images, KernelSource};
 use super::pruned::{Fate, Kept, Pruned, elsewhere, is_idle, size_on_disk};
 use super::stamp::{Known, seal};
+use super::whole;
 
 /// A kernel that is on this machine and ready to boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +154,19 @@ pub enum CacheError {
         /// Why not.
         source: io::Error,
     },
+    /// A kernel of one's own whose end is missing.
+    #[error(
+        "{} is cut off: it has {} KiB of the {} KiB that its header promises; copy or build it again",
+        path.display(), has / 1024, promised / 1024
+    )]
+    CutOff {
+        /// The file.
+        path: PathBuf,
+        /// Its length in bytes.
+        has: u64,
+        /// The length that it should have, in bytes.
+        promised: u64,
+    },
     /// A file that is not what was fetched.
     #[error("{} is not what was fetched; fetch it again: kconform image fetch --refresh {image}", path.display())]
     Changed {
@@ -221,8 +235,18 @@ pub fn claimed(image: &Image, cache: &Path) -> Result<Option<CachedKernel>, Cach
 /// A kernel that somebody built, at that path, with its `.config` if there is one.
 ///
 /// # Errors
-/// [`CacheError::Read`] when it cannot be read.
+/// [`CacheError::Read`] when it cannot be read, [`CacheError::CutOff`] when it is not all there.
 pub fn at(path: &Path, config: Option<&Path>) -> Result<CachedKernel, CacheError> {
+    let head = || -> io::Result<(Vec<u8>, u64)> {
+        let file = File::open(path)?;
+        let (mut head, has) = (Vec::new(), file.metadata()?.len());
+        file.take(whole::HEAD).read_to_end(&mut head)?;
+        Ok((head, has))
+    };
+    let (head, has) = head().map_err(|source| CacheError::Read { path: path.to_owned(), source })?;
+    if let Some(promised) = whole::cut_off(&head, has) {
+        return Err(CacheError::CutOff { path: path.to_owned(), has, promised });
+    }
     Ok(CachedKernel {
         vmlinuz: path.to_owned(),
         config: config.map(Path::to_owned),

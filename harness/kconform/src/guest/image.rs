@@ -174,6 +174,12 @@ pub enum ImageError {
         /// What is wrong there.
         message: String,
     },
+    /// A file that looks like an image file and would be passed over.
+    #[error("{}: image files are called *.yaml", path.display())]
+    Yml {
+        /// The file.
+        path: PathBuf,
+    },
     /// A name that two images claim.
     #[error("the images {first} and {second} are both called `{name}`")]
     Ambiguous {
@@ -218,8 +224,10 @@ impl Images {
         let mut paths = Vec::new();
         for entry in fs::read_dir(directory).map_err(unreadable)? {
             let path = entry.map_err(unreadable)?.path();
-            if path.extension().is_some_and(|extension| extension == "yaml") {
-                paths.push(path);
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("yaml") => paths.push(path),
+                Some("yml") => return Err(ImageError::Yml { path }),
+                _ => {}
             }
         }
         paths.sort();

@@ -224,8 +224,8 @@ fn unpack(path: &Path, packed: Vec<u8>) -> Result<(Option<Vec<u8>>, Arch), OwnKe
     // An Image.gz in a zboot image in a gzip file: no more layers than that are ever met.
     for _ in 0..4 {
         let bytes = inner.as_deref().unwrap_or(&packed);
-        if let Some(promised) = whole::cut_off(bytes) {
-            let has = bytes.len() as u64;
+        let has = bytes.len() as u64;
+        if let Some(promised) = whole::cut_off(bytes, has) {
             return Err(OwnKernelError::CutOff { path: path.to_owned(), has, promised });
         }
         if let Some(arch) = arch_of(bytes) {

@@ -9,9 +9,11 @@ fn promised(bytes: &[u8]) -> Option<u64> {
 /// By how much a promise may be missed: some builds round sizes up to a page.
 const ROUNDED: u64 = 4096;
 
-/// The length that a file should have, where it has less.
-pub(super) fn cut_off(bytes: &[u8]) -> Option<u64> {
-    let has = bytes.len() as u64;
+/// Bytes at the beginning of an image that have all its headers.
+pub(super) const HEAD: u64 = 1 << 20;
+
+/// The length that a file should have, where it has less. `bytes` are all of it, or its [`HEAD`].
+pub(super) fn cut_off(bytes: &[u8], has: u64) -> Option<u64> {
     let packed = zboot(bytes).filter(|promised| *promised > has);
     packed.or_else(|| promised(bytes).filter(|promised| *promised > has + ROUNDED))
 }
@@ -97,6 +99,10 @@ mod tests {
 
     const END: u32 = 40 << 10;
 
+    fn cut(bytes: &[u8]) -> Option<u64> {
+        cut_off(bytes, bytes.len() as u64)
+    }
+
     fn bz_image() -> Vec<u8> {
         let size = ((END - 4 * 512) / 16).to_le_bytes();
         image(&[(0x1f1, &[3]), (0x1f4, &size), (0x202, b"HdrS")])
@@ -147,16 +153,16 @@ mod tests {
     #[case::efi(efi())]
     fn what_is_cut_off_is_found(#[case] bytes: Vec<u8>) {
         assert_eq!(promised(&bytes), Some(END.into()));
-        assert_eq!(cut_off(&bytes), None);
+        assert_eq!(cut(&bytes), None);
         // A page less may be rounded, but not of what is packed.
         let missing = super::zboot(&bytes);
-        assert_eq!(cut_off(&bytes[..bytes.len() - 4096]), missing);
-        assert_eq!(cut_off(&bytes[..bytes.len() / 2]), Some(END.into()));
+        assert_eq!(cut(&bytes[..bytes.len() - 4096]), missing);
+        assert_eq!(cut(&bytes[..bytes.len() / 2]), Some(END.into()));
         // Whatever is left, it is no panic.
         for end in 0..600 {
-            assert_ne!(cut_off(&bytes[..end]), Some(0));
+            assert_ne!(cut(&bytes[..end]), Some(0));
         }
-        assert_eq!(cut_off(&[&bytes[..], b"a signature"].concat()), None);
+        assert_eq!(cut(&[&bytes[..], b"a signature"].concat()), None);
     }
 
     #[test]

@@ -28,6 +28,20 @@ pub enum Error {
     /// A file that looks like a case file and would be passed over.
     #[error("{}: case files are called *.yaml", .0.display())]
     Yml(PathBuf),
+    /// A file whose name terminals would obey, of which its suite has its own.
+    #[error("{}: the control character U+{:04X} in its name", plain(path).display(), u32::from(*found))]
+    Control {
+        /// The file.
+        path: PathBuf,
+        /// The first such character.
+        found: char,
+    },
+}
+
+/// A path as it can be printed.
+fn plain(path: &Path) -> PathBuf {
+    let plain = |c: char| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c };
+    path.to_string_lossy().chars().map(plain).collect::<String>().into()
 }
 
 impl Error {
@@ -41,6 +55,11 @@ impl Error {
                 let name = path.with_extension("yaml");
                 let name = name.file_name().unwrap_or_default().to_string_lossy().into_owned();
                 (path, "case files are called *.yaml".to_owned(), Some(format!("call it {name}")))
+            }
+            Error::Control { path, found } => {
+                let text = format!("the control character U+{:04X} in the name of a file", u32::from(found));
+                let help = "terminals obey such characters; give it another name".to_owned();
+                (plain(&path), text, Some(help))
             }
         };
         let file = Arc::new(File { path, text: String::new() });
@@ -219,7 +238,10 @@ impl Found {
     fn file(&mut self, root: &Path, path: &Path) -> Result<(), Error> {
         let real = path.canonicalize().map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let below = real.strip_prefix(root).unwrap_or(path).with_extension("");
-        let suite = below.to_string_lossy().into();
+        let suite: Arc<str> = below.to_string_lossy().into();
+        if let Some(found) = suite.chars().find(|c| c.is_control()) {
+            return Err(Error::Control { path: path.to_owned(), found });
+        }
         self.files.entry(real).or_insert(Entry { path: path.to_owned(), suite });
         Ok(())
     }

@@ -193,3 +193,12 @@ fn without_a_place_for_the_agent_it_is_said_what_to_set() {
         Place::with("cases:\n  - {name: one, steps: [{close: [0]}]}\n").env("TMPDIR", "/no/such/folder");
     assert_said!("no_place_for_the_agent", place.run(&[]).assert_status(3));
 }
+
+/// The terminal is gone, or a disk is full: the exit status is that of what was done.
+#[test]
+fn what_cannot_be_written_to_standard_error_stops_nothing() {
+    let place = Place::with("cases:\n  - {name: one, steps: [{close: [0]}]}\n");
+    let full = ["sh", "-c", "exec \"$0\" \"$@\" 2>/dev/full"];
+    place.say_through(&full, &["run", "--target", "no_such"]).assert_status(2);
+    place.say_through(&full, &["run", "--target", "native"]).assert_status(0);
+}

@@ -45,6 +45,34 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     encoder.finish().expect("it is packed")
 }
 
+fn zstd(bytes: &[u8]) -> Vec<u8> {
+    ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
+}
+
+/// With its size behind it, as the make rules of all but gzip have it.
+fn sized(mut packed: Vec<u8>, bytes: &[u8]) -> Vec<u8> {
+    packed.extend((bytes.len() as u32).to_le_bytes());
+    packed
+}
+
+fn xz(bytes: &[u8]) -> Vec<u8> {
+    let options = lzma_rust2::XzOptions::with_preset(0);
+    let mut encoder = lzma_rust2::XzWriter::new(Vec::new(), options).expect("xz");
+    encoder.write_all(bytes).expect("it is packed");
+    sized(encoder.finish().expect("it is packed"), bytes)
+}
+
+/// The legacy format, which the kernel's make rule asks lz4 for.
+fn lz4(bytes: &[u8]) -> Vec<u8> {
+    let mut out = vec![0x02, 0x21, 0x4c, 0x18];
+    for block in bytes.chunks(8 << 20) {
+        let packed = lz4_flex::block::compress(block);
+        out.extend((packed.len() as u32).to_le_bytes());
+        out.extend(packed);
+    }
+    sized(out, bytes)
+}
+
 /// An EFI zboot image (drivers/firmware/efi/libstub/zboot-header.S), as far as it tells what is in it.
 fn zboot(payload: &[u8], method: &str) -> Vec<u8> {
     let mut bytes = b"MZ\0\0zimg".to_vec();
@@ -97,6 +125,9 @@ fn assert_ran(said: &Said) {
 #[case::image("riscv64-6.12", "Image")]
 #[case::image_gz("riscv64-6.12", "Image.gz")]
 #[case::zboot("riscv64-6.12", "vmlinuz.efi")]
+#[case::zboot_of_older_makefiles("riscv64-6.12", "zstd22")]
+#[case::zboot_xz("riscv64-6.12", "xzkern")]
+#[case::zboot_lz4("riscv64-6.12", "lz4")]
 #[case::build_tree("riscv64-6.12", "tree")]
 #[case::arm64_image("aarch64-6.12", "Image")]
 #[case::arm64_zboot("aarch64-6.12", "vmlinuz.efi")]
@@ -113,6 +144,9 @@ fn a_kernel_of_any_form_boots(#[case] image: &str, #[case] form: &str) {
         "Image" => write(&place, "Image", &kernel),
         "Image.gz" => write(&place, "Image.gz", &gzip(&kernel)),
         "vmlinuz.efi" => write(&place, "vmlinuz.efi", &zboot(&gzip(&kernel), "gzip")),
+        "zstd22" => write(&place, "vmlinuz.efi", &zboot(&zstd(&kernel), form)),
+        "xzkern" => write(&place, "vmlinuz.efi", &zboot(&xz(&kernel), form)),
+        "lz4" => write(&place, "vmlinuz.efi", &zboot(&lz4(&kernel), form)),
         "vmlinux" => match vmlinux(&kernel) {
             Some(vmlinux) => write(&place, "vmlinux", &vmlinux),
             None => return not_here("a vmlinux: xz is not here"),
@@ -151,6 +185,26 @@ fn a_kernel_without_virtio_is_reached_over_a_serial_port(#[case] image: &str, #[
     for words in ["from a snapshot", "over a second serial port"] {
         assert!(again.out.contains(words), "{}", again.all());
     }
+}
+
+/// A download that broke off, given as a kernel and named by an image: nothing is booted.
+#[test]
+fn a_kernel_that_is_cut_off_is_told() {
+    if !is_set_up("x86_64") {
+        return;
+    }
+    let Some((kernel, _)) = cached("x86_64-6.12") else { return };
+    let place = place();
+    let path = write(&place, "bzImage", &kernel[..kernel.len() / 3]);
+    let image = "about: a\narch: x86_64\nkernel: {path: ../bzImage}\nmachine: q35\nconsole: ttyS0\n";
+    let place = place.file("images/cut.yaml", image);
+    let has = kernel.len() / 3 / 1024;
+    let told = |path: &str| format!("{path} is cut off: it has {has} KiB of the ");
+    let said = run(&place, &path, &[]).assert_status(2);
+    assert!(said.err.contains(&told(&path.display().to_string())), "{}", said.all());
+    assert!(said.err.contains("copy or build it again"), "{}", said.all());
+    let said = place.say(&["run", "--images", "images", "--target", "cut"]).assert_status(3);
+    assert!(said.out.contains(&told("images/../bzImage")), "{}", said.all());
 }
 
 /// s390x has no second serial port here, and what is missing is said by name.

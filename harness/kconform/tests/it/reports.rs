@@ -360,6 +360,26 @@ fn a_run_that_lost_a_guest_says_so_in_all_formats() {
     reports.assert_read_alike();
 }
 
+/// Under nohup(1) a run outlives its terminal.
+#[test]
+fn who_has_a_hangup_ignored_has_that_still() {
+    let waits = "cases:\n  - {name: waits, steps: [{nanosleep: [{u64: [2, 0]}]}]}\n";
+    let place = Place::with(waits);
+    let mut command = place.command(&["sh", "-c", "trap '' HUP; exec \"$0\" \"$@\""]);
+    command.args(["run", "--target", "native", "--report", "json=r.json"]).stdout(Stdio::piped());
+    let child = command.spawn().expect("it starts");
+    let pid = Pid::from_raw(child.id() as i32).expect("a pid");
+    let begun = Instant::now();
+    while children(child.id()).is_empty() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "there is no agent");
+        std::thread::yield_now();
+    }
+    kill_process(pid, Signal::HUP).expect("it is there");
+    let output = child.wait_with_output().expect("an end");
+    let out = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && out.contains("1 passed"), "{out}");
+}
+
 /// Ctrl-C, and a terminal or an ssh that is closed.
 #[rstest]
 #[case(Signal::INT)]

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rstest::rstest;
 
-use crate::program::{Place, assert_said, not_here};
+use crate::program::{Place, assert_said, is_root, not_here};
 
 const CASES: &str = "cases:
   - {name: is there, steps: [{getpid: []}]}
@@ -162,6 +162,32 @@ fn what_happens_on_the_way_is_told(#[case] name: &str, #[case] cases: &str, #[ca
     said.out =
         said.out.replace("the stream to the agent broke: Broken pipe (os error 32)", "the stream was closed");
     assert_said!(format!("ssh_{name}"), said);
+}
+
+/// A board is somebody's: what may not be set there is no failure of its kernel.
+#[test]
+fn a_case_is_skipped_whose_sysctl_may_not_be_set() {
+    if !is_root() {
+        return not_here("a board where another user logs in: it needs root");
+    }
+    let case = "cases:
+  - name: sets
+    guest_only: true
+    exclusive: true
+    steps: [{sysctl: {kernel.pid_max: 40000, steps: [{close: [0]}]}}]
+  - name: sets nothing
+    guest_only: true
+    steps: [{close: [0]}]
+";
+    let user = "setpriv --reuid 65534 --regid 65534 --clear-groups sh -c \"$there\"";
+    let place = with_ssh(case, user).open_to_all();
+    let board = place.folder().join("board");
+    std::fs::set_permissions(board, std::os::unix::fs::PermissionsExt::from_mode(0o1777)).expect("the mode");
+    let said = place.say(&["run", "--target", "ssh:board"]).assert_status(0);
+    assert_eq!(said.counts("ssh:board"), "1 passed, 1 skipped", "{}", said.all());
+    let reason =
+        "a sysctl cannot be set there (log in as root): write 40000 to /proc/sys/kernel/pid_max: EACCES";
+    assert!(said.out.contains(reason), "{}", said.all());
 }
 
 /// `uname -r`

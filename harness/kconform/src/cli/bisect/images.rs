@@ -9,6 +9,7 @@ use crate::cli::color::Styles;
 use crate::cli::diff::{says, steps};
 use crate::cli::error::{CliError, FAILED, LOST};
 use crate::cli::observe::observe;
+use crate::cli::tell::tell;
 use crate::document::Document;
 use crate::guest::{Images, cache_dir};
 use crate::interrupt;
@@ -25,7 +26,7 @@ pub(in crate::cli) fn between_kernels(
     let cache = cache_dir().map_err(|error| CliError::Fetch(error.to_string()))?;
     let found = Found::new(&args.images, &Images::known(None)?, &cache)?;
     for note in &found.notes {
-        eprintln!("{} {note}", styles.err.warn("note:"));
+        tell(format_args!("{} {note}", styles.err.warn("note:")));
     }
     let document = observe(&cases.into(), &found.targets, args.quiet, styles.err);
     let mut out = std::io::stdout().lock();

@@ -18,6 +18,7 @@ use crate::cli::args::BisectStepArgs;
 use crate::cli::bisect::tree::recipe;
 use crate::cli::cases::selected;
 use crate::cli::error::CliError;
+use crate::cli::tell::tell;
 use crate::guest::{Images, cache_dir};
 use crate::interrupt;
 use crate::select::Selection;
@@ -45,7 +46,7 @@ pub(in crate::cli) fn bisect_step(args: &BisectStepArgs, style: Style) -> ExitCo
     let status = match catch_unwind(AssertUnwindSafe(|| step(args, style))) {
         Ok(Ok(answer)) => told(&answer, args.building.expect_fail),
         Ok(Err(error)) => {
-            eprintln!("{} {error}", style.bad("error:"));
+            tell(format_args!("{} {error}", style.bad("error:")));
             if interrupt::requested() { interrupt::STATUS } else { ABORT }
         }
         // The panic has said what it is.
@@ -84,7 +85,7 @@ fn step(args: &BisectStepArgs, style: Style) -> Result<Answer, CliError> {
             let answers: Vec<Answer> = results.iter().map(|results| Answer::of_all(results)).collect();
             for (case, answer) in cases.iter().zip(&answers) {
                 let why = if let Answer::Skip(why) = answer { format!(" ({why})") } else { String::new() };
-                eprintln!("{} {}{why}", answer.word(), case.id);
+                tell(format_args!("{} {}{why}", answer.word(), case.id));
             }
             Ok(Answer::of_cases(&answers))
         }
@@ -92,7 +93,7 @@ fn step(args: &BisectStepArgs, style: Style) -> Result<Answer, CliError> {
 }
 
 fn skip(why: String) -> Answer {
-    eprintln!("skip: {why}");
+    tell(format_args!("skip: {why}"));
     Answer::Skip(why)
 }
 

@@ -11,6 +11,7 @@ use crate::bisect::git::{GitError, Repository};
 use crate::bisect::search::{Ending, Event, Question};
 use crate::bisect::state::State;
 use crate::bisect::table::{Made, Record, Table};
+use crate::cli::tell::tell;
 use crate::report::{seconds, side_by_side};
 use crate::style::Style;
 
@@ -28,7 +29,7 @@ impl<'a> Teller<'a> {
 
     fn say(&self, text: &str) {
         if !self.quiet {
-            eprintln!("{text}");
+            tell(format_args!("{text}"));
         }
     }
 

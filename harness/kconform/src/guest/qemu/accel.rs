@@ -3,13 +3,15 @@
 //! machine is booted again or QEMU becomes another.
 
 use std::fs::{self, OpenOptions};
-use std::io::Write;
+use std::io::{BufReader, Read, Write};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use kconform_abi::Arch;
+use rustix::event::Timespec;
 use serde::{Deserialize, Serialize};
 
+use super::process::{Process, Spawned};
 use crate::guest::image::Image;
 use crate::guest::stamp::seal;
 
@@ -36,6 +38,9 @@ const CHOICE: &str = "KCONFORM_ACCEL";
 
 /// How long a guest may take to come up under a KVM that has not proven itself; it takes a second under one that works.
 pub(super) const PROOF: Duration = Duration::from_secs(10);
+
+/// How long QEMU may take to say its version; it takes a fortieth of a second.
+const VERSION: Duration = Duration::from_secs(10);
 
 /// What QEMU says on standard error when KVM cannot run a guest.
 const KVM_FAILURES: &[&str] = &[
@@ -134,8 +139,19 @@ pub fn expected(image: &Image, qemu: &Path, cache: &Path) -> Option<Accel> {
 /// # Errors
 /// Those of running it.
 pub fn version(qemu: &Path) -> std::io::Result<String> {
-    let output = std::process::Command::new(qemu).arg("--version").output()?;
-    let text = String::from_utf8_lossy(&output.stdout);
+    let Spawned { process, stdout, stderr } =
+        Process::spawn(qemu, &["--version".to_owned()], Path::new("/"))?;
+    let in_time = process.ended_within(Timespec { tv_sec: VERSION.as_secs() as i64, tv_nsec: 0 });
+    process.kill();
+    drop(stderr);
+    if in_time.is_none() {
+        return Err(std::io::Error::other(format!(
+            "it hangs: `--version` has no answer in {} s",
+            VERSION.as_secs()
+        )));
+    }
+    let mut text = String::new();
+    BufReader::new(stdout).read_to_string(&mut text)?;
     let line = text.lines().next().unwrap_or_default();
     Ok(line.strip_prefix("QEMU emulator version ").unwrap_or(line).to_owned())
 }

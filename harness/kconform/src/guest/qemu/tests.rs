@@ -113,6 +113,8 @@ fn qemu_says_its_version() {
     let says = |text: &str| accel::version(&program(place.path(), &format!("echo '{text}'"))).unwrap();
     assert_eq!(says("QEMU emulator version 7.2.22 (Debian 1:7.2)"), "7.2.22 (Debian 1:7.2)");
     assert_eq!(says("my own QEMU"), "my own QEMU");
+    let hangs = accel::version(&program(place.path(), "exec sleep 300")).unwrap_err().to_string();
+    assert_eq!(hangs, "it hangs: `--version` has no answer in 10 s");
 }
 
 #[rstest]
