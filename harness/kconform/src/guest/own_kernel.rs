@@ -119,12 +119,20 @@ const NEEDS: &[(&str, &[Arch])] = &[
     ("CONFIG_BPF_SYSCALL", Arch::ALL),
 ];
 
+/// Bytes that the file of a kernel may have: a vmlinux with all of its debug information has half of that.
+const LARGEST: u64 = 2 << 30;
+
 /// Makes an image of a kernel file or a build tree. What has to be unpacked goes to the cache.
 ///
 /// # Errors
 /// [`OwnKernelError`] for what cannot be read or is no kernel.
 pub fn own_kernel(path: &Path, images: &Images, cache: &Path) -> Result<OwnKernel, OwnKernelError> {
     let (file, config) = if path.is_dir() { in_tree(path)? } else { (path.to_owned(), beside(path)) };
+    let is = fs::metadata(&file).map_err(|source| OwnKernelError::Read { path: file.clone(), source })?;
+    // A device or a pipe has no end, and no kernel is as large as a disk.
+    if !is.is_file() || is.len() > LARGEST {
+        return Err(OwnKernelError::Unknown(file));
+    }
     let packed = read(&file)?;
     let (bytes, arch) = unpack(&file, packed)?;
     let bootable = match bytes {
@@ -402,6 +410,19 @@ mod tests {
     fn what_is_no_kernel_is_said(#[case] bytes: Vec<u8>, #[case] says: &str) {
         let error = unpack(Path::new("k"), bytes).unwrap_err().to_string();
         assert!(error.contains(says), "{error}");
+    }
+
+    /// Neither is read: it would not end, or take all memory.
+    #[test]
+    fn what_cannot_be_a_kernel_is_not_read() {
+        let place = tempfile::tempdir().unwrap();
+        let disk = place.path().join("disk");
+        fs::File::create(&disk).unwrap().set_len(40 << 30).unwrap();
+        let images = Images::built_in().unwrap();
+        for path in [Path::new("/dev/zero"), &disk] {
+            let error = own_kernel(path, &images, place.path()).unwrap_err();
+            assert!(matches!(error, OwnKernelError::Unknown(_)), "{error}");
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ mod stage;
 mod tests;
 
 use std::ffi::OsString;
-use std::io::{self, Read};
+use std::io;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::folder;
 use crate::kernel::Kernel;
 use greeted::{BEGINS, Greeted};
 use reason::{NO_FOLDER, Stage};
-use stage::SAYS;
+use stage::{Listener, SAYS};
 
 /// Slower machines than this one, and the network between.
 pub(super) const TIME_FACTOR: f64 = 3.0;
@@ -158,7 +158,7 @@ impl<'a> Host<'a> {
         Ok(Link {
             reader: Box::new(Greeted::new(stdout)),
             writer: Box::new(stdin),
-            keeper: Box::new(Board { child, folder: format!("{}:{folder}", self.destination) }),
+            keeper: Box::new(Board::new(child, format!("{}:{folder}", self.destination))),
             serial: false,
         })
     }
@@ -183,8 +183,17 @@ const NOT_REMOVED: i32 = 97;
 
 struct Board {
     child: Child,
+    /// What ssh and the shell there say.
+    said: Listener,
     /// Where it was put.
     folder: String,
+}
+
+impl Board {
+    fn new(mut child: Child, folder: String) -> Board {
+        let said = Listener::new(child.stderr.take());
+        Board { child, said, folder }
+    }
 }
 
 impl Keeper for Board {
@@ -193,10 +202,7 @@ impl Keeper for Board {
         let mut outside = false;
         let what = match child::ended_within(&mut self.child, SSH_ENDS) {
             Some(status) => {
-                if let Some(stderr) = &mut self.child.stderr {
-                    // What cannot be read is not there to be told.
-                    let _ = stderr.read_to_string(&mut said);
-                }
+                said = self.said.all();
                 // What ssh(1) exits with when the connection itself fails.
                 outside = status.code() == Some(SSH_FAILED);
                 format!("ssh ended ({status})")

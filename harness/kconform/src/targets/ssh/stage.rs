@@ -79,7 +79,45 @@ pub(super) fn plain(line: &str) -> String {
 #[derive(Default)]
 struct Heard {
     bytes: Vec<u8>,
-    streams: usize,
+    over: bool,
+}
+
+/// What is heard of a stream while it lasts.
+#[derive(Default)]
+pub(super) struct Listener(Arc<Mutex<Heard>>);
+
+impl Listener {
+    /// Listens to a stream, which need not be read any more.
+    pub(super) fn new(stream: Option<impl Read + Send + 'static>) -> Listener {
+        let heard = Arc::new(Mutex::new(Heard { over: stream.is_none(), ..Heard::default() }));
+        if let Some(mut stream) = stream {
+            let heard = Arc::clone(&heard);
+            thread::spawn(move || {
+                let mut piece = [0; 4096];
+                while let Ok(read @ 1..) = stream.read(&mut piece) {
+                    let mut heard = lock(&heard);
+                    heard.bytes.extend(&piece[..read]);
+                    let over = heard.bytes.len().saturating_sub(KEPT);
+                    heard.bytes.drain(..over);
+                }
+                lock(&heard).over = true;
+            });
+        }
+        Listener(heard)
+    }
+
+    /// What was heard; its end is waited for until then.
+    fn until(&self, until: Instant) -> String {
+        while !lock(&self.0).over && Instant::now() < until {
+            thread::sleep(GLANCE);
+        }
+        String::from_utf8_lossy(&lock(&self.0).bytes).into_owned()
+    }
+
+    /// What was heard of a stream that has ended, or will in a moment.
+    pub(super) fn all(&self) -> String {
+        self.until(Instant::now() + LAST_BYTES)
+    }
 }
 
 /// Runs a script; `patience` is the time in which it must end, or take more of what it is given.
@@ -102,39 +140,14 @@ pub(super) fn run(mut command: Command, input: &[u8], patience: Duration) -> io:
             }
         });
     }
-    let out = listen(child.stdout.take());
-    let err = listen(child.stderr.take());
+    let (out, err) = (Listener::new(child.stdout.take()), Listener::new(child.stderr.take()));
     let end = wait(&mut child, &moved, patience)?;
     let until = Instant::now() + if matches!(end, End::Exited(_)) { LAST_BYTES } else { Duration::ZERO };
-    let text = |heard: &Mutex<Heard>| {
-        while lock(heard).streams > 0 && Instant::now() < until {
-            thread::sleep(GLANCE);
-        }
-        String::from_utf8_lossy(&lock(heard).bytes).into_owned()
-    };
-    Ok(Ended { end, out: text(&out), err: text(&err) })
+    Ok(Ended { end, out: out.until(until), err: err.until(until) })
 }
 
 fn lock(heard: &Mutex<Heard>) -> std::sync::MutexGuard<'_, Heard> {
     heard.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-fn listen(stream: Option<impl Read + Send + 'static>) -> Arc<Mutex<Heard>> {
-    let heard = Arc::new(Mutex::new(Heard { streams: usize::from(stream.is_some()), ..Heard::default() }));
-    if let Some(mut stream) = stream {
-        let heard = Arc::clone(&heard);
-        thread::spawn(move || {
-            let mut piece = [0; 4096];
-            while let Ok(read @ 1..) = stream.read(&mut piece) {
-                let mut heard = lock(&heard);
-                heard.bytes.extend(&piece[..read]);
-                let over = heard.bytes.len().saturating_sub(KEPT);
-                heard.bytes.drain(..over);
-            }
-            lock(&heard).streams = 0;
-        });
-    }
-    heard
 }
 
 fn wait(child: &mut Child, moved: &Mutex<Instant>, patience: Duration) -> io::Result<End> {

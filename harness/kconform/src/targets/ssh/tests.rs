@@ -184,7 +184,7 @@ fn a_board_that_says_nothing_is_told_from_one_that_is_gone() {
     let last_words = |script: &str| {
         let mut command = Command::new("sh");
         let child = command.args(["-c", script]).stdin(Stdio::piped()).stderr(Stdio::piped());
-        let mut board = Board { child: child.spawn().unwrap(), folder: "board:/tmp/x".into() };
+        let mut board = Board::new(child.spawn().unwrap(), "board:/tmp/x".into());
         if script.starts_with("echo") {
             let pid = rustix::process::Pid::from_child(&board.child);
             let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
@@ -194,6 +194,10 @@ fn a_board_that_says_nothing_is_told_from_one_that_is_gone() {
         drop(board.child.stdin.take());
         [vec![what], console].concat().join("\n    ")
     };
-    let scripts = ["echo 'Connection to board closed by remote host.' >&2; exit 255", "read word"];
+    // What was started there goes on, and has the stream still.
+    let gone = "echo 'Connection to board closed by remote host.' >&2; sleep 50 & exit 255";
+    let scripts = [gone, "read word"];
+    let begun = std::time::Instant::now();
     insta::assert_snapshot!(scripts.map(last_words).join("\n"));
+    assert!(begun.elapsed() < Duration::from_secs(40));
 }
