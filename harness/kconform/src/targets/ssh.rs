@@ -39,14 +39,14 @@ struct Patience {
 const PATIENCE: Patience =
     Patience { ask: Duration::from_secs(45), copy: Duration::from_secs(120), start: Duration::from_secs(60) };
 
-/// Asks what machine it is. As all of these it is a single line, which csh wants.
+/// Asks what machine it is. As all of these it is a single line without an exclamation mark, for csh.
 const MACHINE: &str = "m=$(uname -m) || exit; echo; echo \"{SAYS}$m\"";
 
 /// Makes a folder that programs can be run from and every user can come to, takes the agent from standard input, and says
 /// where the folder is.
 const COPY: &str = "umask 077; for p in \"${TMPDIR:-/tmp}\" /tmp /var/tmp /dev/shm /run; do \
                     d=$(mktemp -d \"$p/kconform-XXXXXX\") || continue; a=\"$d/kconform-agent\"; \
-                    if mkdir -m 777 \"$d/scratch\" && chmod 755 \"$d\" && echo \"#!/bin/sh\" >\"$a\" && chmod 755 \"$a\" && \"$a\"; \
+                    if mkdir -m 777 \"$d/scratch\" && chmod 755 \"$d\" && printf \"#\\041/bin/sh\\n\" >\"$a\" && chmod 755 \"$a\" && \"$a\"; \
                     then if cat >\"$a\"; then echo; echo \"{SAYS}$d\"; exit; fi; rm -rf \"$d\"; exit 1; fi; \
                     rm -rf \"$d\"; done; exit {NO_FOLDER}";
 

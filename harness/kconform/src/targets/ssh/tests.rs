@@ -140,6 +140,17 @@ fn why_an_agent_cannot_be_brought_is_told() {
     insta::assert_snapshot!(told.join("\n"));
 }
 
+/// They are words for whatever shell an account has: csh looks for history in quotes, too, and wants single lines; in fish a
+/// backslash before another, or before a quote, is none.
+#[test]
+fn the_scripts_are_words_of_every_shell() {
+    for script in [MACHINE, COPY, RUN] {
+        for (what, where_from) in [("!", "csh"), ("\n", "csh"), ("'", "fish"), ("\\\\", "fish")] {
+            assert!(!script.contains(what), "{where_from}: {script}");
+        }
+    }
+}
+
 /// The folder where temporary files go may be one of those that take no programs: there are others.
 #[test]
 fn a_folder_is_found_that_takes_programs() {
