@@ -215,7 +215,7 @@ pub struct CallStep {
 /// What is called.
 #[derive(Clone, Debug)]
 pub enum Call {
-    /// `bpf: [COMMAND, attr, size]`
+    /// `bpf: [COMMAND, attr, size, common attr, its size]`
     Bpf {
         /// A constant or a number.
         command: Expr,
@@ -225,6 +225,8 @@ pub enum Call {
         attr: Attr,
         /// The size, when written.
         size: Option<Expr>,
+        /// What all commands have in common, when written.
+        common: Option<CommonAttr>,
     },
     /// Any system call by name.
     Syscall {
@@ -249,6 +251,26 @@ pub enum Call {
         /// What.
         data: Piece,
     },
+}
+
+/// The fourth and the fifth argument of `bpf`.
+#[derive(Clone, Debug)]
+pub struct CommonAttr {
+    /// `struct bpf_common_attr`.
+    pub attr: Attr,
+    /// Its size, when written.
+    pub size: Option<Expr>,
+}
+
+impl CommonAttr {
+    /// What an output of `struct bpf_common_attr` is called: as its field, or `common.log_buf` where the command's attr has a
+    /// field of that name.
+    pub fn output_name(command: Option<&'static kconform_abi::bpf::Command>, field: &str) -> String {
+        match command.is_some_and(|command| command.field(field).is_some()) {
+            true => format!("common.{field}"),
+            false => field.to_owned(),
+        }
+    }
 }
 
 /// The second argument of `bpf`.

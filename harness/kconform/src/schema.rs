@@ -125,7 +125,7 @@ fn definitions() -> Value {
         "anyOf": [reference("signal", ""), {"type": "integer", "minimum": 1, "maximum": 64}, {"type": "string", "pattern": PARAMETER}]}),
     );
     add("texts", one_or_many(json!({"type": ["string", "number"]})));
-    for command in bpf::commands() {
+    for command in bpf::commands().chain([&bpf::COMMON_ATTR]) {
         add(&attr_name(command), attr(command));
     }
     add("bpf", bpf_call());
@@ -458,6 +458,9 @@ fn save() -> Value {
 
 // ---- bpf
 
+/// A command that comes with a `struct bpf_common_attr`, or another sum of constants.
+const WITH_COMMON_ATTRS: &str = r"\|";
+
 /// The attr that goes with each command.
 fn bpf_call() -> Value {
     let twice = |command: &Command| (command.name == "BPF_PROG_TEST_RUN").then_some("BPF_PROG_RUN");
@@ -472,15 +475,23 @@ fn bpf_call() -> Value {
         })
         .collect();
     json!({
-        "description": "bpf: [COMMAND, {field: …}, size]; without a size, that of the attr that the command takes.",
+        "description": "bpf: [COMMAND, {field: …}, size]; without a size, that of the attr that the command takes. With \
+                        BPF_COMMON_ATTRS: bpf: [COMMAND | BPF_COMMON_ATTRS, {field: …}, size, {log_buf: …}, size].",
         "type": ["array", "string"],
         "pattern": PARAMETER,
         "minItems": 1,
-        "maxItems": 3,
+        "maxItems": 5,
         "items": [
-            {"anyOf": [{"enum": names}, {"type": "integer"}, {"type": "string", "pattern": PARAMETER}]},
+            {"anyOf": [
+                {"enum": names},
+                {"type": "integer"},
+                {"type": "string", "pattern": PARAMETER},
+                {"type": "string", "pattern": WITH_COMMON_ATTRS},
+            ]},
             {"if": {"type": "object"}, "then": {}, "else": reference("attr", "")},
             reference("number", "The size of the attr."),
+            {"if": {"type": "object"}, "then": reference(&attr_name(&bpf::COMMON_ATTR), ""), "else": reference("attr", "")},
+            reference("number", "The size of what all commands have in common."),
         ],
         "allOf": rules,
     })

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
+use kconform_abi::bpf::{COMMON_ATTR, Command};
 use kconform_plan::{
     BtfQuery, BtfWant, Bytes, ChildEnd, End, Observation, Op, RecordKind, Saved, Step as PlanStep, is_error,
 };
 
 use crate::arguments;
 use crate::case::{
-    Address, Arg, Attr, AttrSlot, Call, CallStep, Expr, Piece, PieceKind, Step, StepKind, Term, Text,
-    TextPart,
+    Address, Arg, Attr, AttrSlot, Call, CallStep, CommonAttr, Expr, Piece, PieceKind, Step, StepKind, Term,
+    Text, TextPart,
 };
 use crate::lower::{Lowered, LoweredCall};
 use crate::place::Placed;
@@ -241,6 +242,11 @@ fn returned(ret: i64) -> String {
     }
 }
 
+/// Whether an output is of `struct bpf_common_attr`, not of the command's attr.
+fn is_common(known: Option<&'static Command>, name: &str) -> bool {
+    COMMON_ATTR.field(name).is_some() && CommonAttr::output_name(known, name) == name
+}
+
 struct Shown<'a> {
     saved: &'a dyn Fn(&str) -> Option<&'a Saved>,
     outputs: Option<&'a [Bytes]>,
@@ -252,14 +258,22 @@ impl Shown<'_> {
     /// The name and the arguments.
     fn call(&self, step: &CallStep) -> (String, Vec<String>) {
         match &step.call {
-            Call::Bpf { command, attr, size, known } => {
-                let attr = self.attr(attr);
+            Call::Bpf { command, attr, size, known, common } => {
+                let of = |name: &str| common.is_some() && is_common(*known, name);
+                let attr = self.attr(attr, &|name| name.to_owned(), &|name| !of(name));
                 let size = match (size, known) {
                     (Some(size), _) => self.expr(size),
                     (None, Some(known)) => known.size.to_string(),
                     (None, None) => String::from("sizeof(attr)"),
                 };
-                ("bpf".into(), vec![self.expr(command), attr, size])
+                let mut args = vec![self.expr(command), attr, size];
+                if let Some(common) = common {
+                    let name = |field: &str| CommonAttr::output_name(*known, field);
+                    args.push(self.attr(&common.attr, &name, &of));
+                    let size = common.size.as_ref().map(|size| self.expr(size));
+                    args.push(size.unwrap_or_else(|| COMMON_ATTR.size.to_string()));
+                }
+                ("bpf".into(), args)
             }
             Call::Syscall { name, args, names } => {
                 let arg = |nth: &Option<usize>| match nth.and_then(|nth| Some((nth, args.get(nth)?))) {
@@ -276,35 +290,37 @@ impl Shown<'_> {
         }
     }
 
-    fn attr(&self, attr: &Attr) -> String {
+    /// An attr, whose fields are outputs by these names, and which has written these outputs.
+    fn attr(&self, attr: &Attr, called: &dyn Fn(&str) -> String, of: &dyn Fn(&str) -> bool) -> String {
         match attr {
             Attr::Address(address) => address_word(*address).into(),
             Attr::Pointer(expr) => self.expr(expr),
             Attr::Buffer(piece) => self.piece(piece),
             Attr::Fields(fields) => {
-                let mut shown: Vec<String> = fields.iter().map(|field| self.field(field)).collect();
-                shown.extend(self.written_back(fields));
+                let mut shown: Vec<String> = fields.iter().map(|field| self.field(field, called)).collect();
+                shown.extend(self.written_back(fields, of));
                 format!("{{{}}}", shown.join(", "))
             }
         }
     }
 
-    fn field(&self, field: &crate::case::AttrField) -> String {
+    fn field(&self, field: &crate::case::AttrField, called: &dyn Fn(&str) -> String) -> String {
         let name = field.key.text();
         let name = match &field.slot {
             AttrSlot::Field(_) if !name.is_empty() => name.trim_matches(['"', '\'']).to_owned(),
             AttrSlot::Field(known) => known.name.to_owned(),
             AttrSlot::Offset(offset) => format!("@{offset}"),
         };
-        let value = self.arg(&field.value.value, &name);
-        match (&field.value.value, self.output(&name)) {
+        let output = called(&name);
+        let value = self.arg(&field.value.value, &output);
+        match (&field.value.value, self.output(&output)) {
             (Arg::Expr(_), Some(after)) => format!("{name}={value} => {after}"),
             _ => format!("{name}={value}"),
         }
     }
 
     /// Fields that the kernel wrote and the case did not.
-    fn written_back(&self, fields: &[crate::case::AttrField]) -> Vec<String> {
+    fn written_back(&self, fields: &[crate::case::AttrField], of: &dyn Fn(&str) -> bool) -> Vec<String> {
         let written = |name: &str| {
             fields.iter().any(|f| match &f.slot {
                 AttrSlot::Field(field) => last_word(field.name) == last_word(name),
@@ -316,7 +332,7 @@ impl Shown<'_> {
         };
         let names = self.lowered.output_names.iter();
         names
-            .filter(|name| !name.contains('.') && !written(name) && !is_named_piece(name))
+            .filter(|name| of(name) && !name.contains('.') && !written(name) && !is_named_piece(name))
             .filter_map(|name| Some(format!("{name} => {}", self.output(name)?)))
             .collect()
     }

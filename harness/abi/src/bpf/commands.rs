@@ -290,6 +290,17 @@ const fn end(fields: &[Field]) -> u32 {
     end
 }
 
+const COMMON_ATTR_FIELDS: &[Field] = &[
+    ptr("log_buf", 0),
+    size("log_size", 8, &["log_buf"]),
+    int("log_level", 12, 4),
+    int("log_true_size", 16, 4),
+];
+
+/// `struct bpf_common_attr`, which a command with BPF_COMMON_ATTRS takes as fourth argument, and its size as fifth. It is
+/// written as a command's attr is.
+pub static COMMON_ATTR: Command = named(1 << 16, "bpf_common_attr", "7.2", "common", COMMON_ATTR_FIELDS);
+
 /// Every command, at the index that is its number.
 pub(super) static COMMANDS: &[Command] = &[
     plain(0, "BPF_MAP_CREATE", "3.18", MAP_CREATE),

@@ -12,6 +12,7 @@ use std::sync::LazyLock;
 
 pub use attach_types::attach_type_name;
 use commands::COMMANDS;
+pub use commands::COMMON_ATTR;
 pub use field_use::{Use, field_use, never_refused, never_set};
 pub use map_types::{ElementCommand, Gives, MapType, map_type, map_types};
 pub use program_types::{LinkType, ProgramType, link_types, program_types};

@@ -128,6 +128,8 @@ const KERNEL: &[libc::c_long] = &[
     libc::SYS_syslog,
 ];
 
+/// `BPF_COMMON_ATTRS` of linux/bpf.h, beside a command.
+const BPF_COMMON_ATTRS: u32 = 1 << 16;
 /// `BPF_PROG_ATTACH` of linux/bpf.h: what is attached stays when the process has gone. And `BPF_PROG_DETACH`.
 pub(crate) const BPF_PROG_ATTACH: u64 = 8;
 pub(crate) const BPF_PROG_DETACH: u64 = 9;
@@ -174,7 +176,11 @@ impl Reach {
             None => harmless(0),
             Some(_) => false,
         };
-        let is_bpf = |command: u64| number == libc::SYS_bpf as u64 && !given(0, &|given| given != command);
+        // A flag beside the command says that a struct bpf_common_attr comes with it.
+        let is_bpf = |command: u64| {
+            number == libc::SYS_bpf as u64
+                && !given(0, &|given| given as u32 & !BPF_COMMON_ATTRS != command as u32)
+        };
         self.attaches |= is_bpf(BPF_PROG_ATTACH) || is_bpf(BPF_PROG_DETACH);
         let network = is_in(NETWORK)
             || is_bpf(BPF_PROG_ATTACH)
@@ -256,6 +262,8 @@ mod tests {
         assert_eq!(of(libc::SYS_bpf, &[0], "/proc"), NOTHING);
         let attaches = Reach { attaches: true, ..NOTHING };
         assert_eq!(of(libc::SYS_bpf, &[BPF_PROG_ATTACH], ""), Reach { network: true, ..attaches });
+        let in_common = BPF_PROG_ATTACH | u64::from(BPF_COMMON_ATTRS);
+        assert_eq!(of(libc::SYS_bpf, &[in_common], ""), Reach { network: true, ..attaches });
         assert_eq!(of(libc::SYS_bpf, &[BPF_PROG_DETACH], ""), attaches);
         let unknown = Reach::of(&call(libc::SYS_bpf, &[Value::Slot(0, 0)], ""));
         assert_eq!(unknown, Reach { network: true, ..attaches });

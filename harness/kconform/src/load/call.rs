@@ -2,7 +2,7 @@
 
 use kconform_abi::bpf::{self, Command, Field, FieldKind};
 
-use crate::case::{Arg, Attr, AttrField, AttrSlot, Call, Expr, Term};
+use crate::case::{Arg, Attr, AttrField, AttrSlot, Call, CommonAttr, Expr, Term};
 use crate::place::{Placed, Span};
 use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
 
@@ -135,7 +135,7 @@ impl CaseReader<'_> {
     }
 
     fn bpf(&mut self, args: &[NodeRef], entry: &Entry, outputs: &mut Outputs) -> Option<Call> {
-        self.at_most(args, 3, "bpf");
+        self.at_most(args, 5, "bpf");
         let Some(first) = args.first() else {
             self.wrong_help(entry.value.span, "bpf without a command", "write bpf: [BPF_MAP_CREATE, {…}]");
             return None;
@@ -165,7 +165,33 @@ impl CaseReader<'_> {
                 );
             }
         }
-        Some(Call::Bpf { command, known, attr: attr?, size })
+        let common = match args.get(3) {
+            Some(node) => {
+                Some(self.common(node, args.get(4).map(|node| &**node), known, &command, outputs)?)
+            }
+            None => None,
+        };
+        Some(Call::Bpf { command, known, attr: attr?, size, common })
+    }
+
+    /// `struct bpf_common_attr` and its size.
+    fn common(
+        &mut self,
+        node: &Node,
+        size: Option<&Node>,
+        known: Option<&'static Command>,
+        command: &Expr,
+        outputs: &mut Outputs,
+    ) -> Option<CommonAttr> {
+        let own = outputs.clone();
+        let attr = self.attr(node, Some(&bpf::COMMON_ATTR), command, outputs);
+        outputs.are_common_since(&own, known);
+        let fit = Fit { bytes: 4, signed: false, what: "the size of an attr" };
+        let size = match size.map(|size| self.expr(size, fit)) {
+            Some(size) => Some(size?),
+            None => None,
+        };
+        Some(CommonAttr { attr: attr?, size })
     }
 
     fn command(&mut self, node: &Node) -> Option<(Expr, Option<&'static Command>)> {

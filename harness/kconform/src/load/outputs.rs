@@ -1,9 +1,9 @@
 //! What a call leaves behind that can be expected or saved: fields of its attr, and its buffers.
 
-use kconform_abi::bpf::{Command, FieldKind};
+use kconform_abi::bpf::{COMMON_ATTR, Command, FieldKind};
 
 use crate::arguments;
-use crate::case::{Arg, AttrField, AttrSlot, Piece, PieceKind, TextPart};
+use crate::case::{Arg, AttrField, AttrSlot, CommonAttr, Piece, PieceKind, TextPart};
 use crate::place::{Place, Placed, Span};
 use crate::uapi::{Layout, LayoutWant};
 use crate::yaml::tree::{Kind, Node};
@@ -27,6 +27,8 @@ pub(crate) struct Outputs {
     /// Other names, and what they stand for.
     also: Vec<(&'static str, String)>,
     command: Option<&'static Command>,
+    /// There is a `struct bpf_common_attr`, too.
+    common: bool,
     /// Pointer fields of the attr into which no buffer was written.
     without_buffer: Vec<String>,
     /// There is no call: what is read is compared with memory.
@@ -94,6 +96,20 @@ impl Outputs {
         self.list.push(Output { name, size: size(&piece.kind) });
     }
 
+    /// What came since `own` is of `struct bpf_common_attr`, beside the attr of a command.
+    pub(crate) fn are_common_since(&mut self, own: &Outputs, command: Option<&'static Command>) {
+        self.command = own.command;
+        self.all_known = own.all_known;
+        self.common = true;
+        for output in &mut self.list[own.list.len()..] {
+            if output.name == "arg1" {
+                output.name = "arg3".to_owned();
+            } else if COMMON_ATTR.field(&output.name).is_some() {
+                output.name = CommonAttr::output_name(command, &output.name);
+            }
+        }
+    }
+
     /// A buffer that could not be read, and what is named in it.
     pub(crate) fn add_unread(&mut self, name: &str, node: &Node) {
         if matches!(node.kind, Kind::Map(_)) {
@@ -131,7 +147,13 @@ impl Outputs {
         if let Some((_, own)) = self.also.iter().find(|(other, _)| *other == name) {
             return self.list.iter().find(|o| o.name == *own).cloned();
         }
-        let field = self.command?.field(name)?;
+        let own = self.command.and_then(|command| command.field(name));
+        let common = || COMMON_ATTR.field(name).filter(|_| self.common);
+        let field = own.or_else(common)?;
+        if own.is_none() && field.kind == FieldKind::Pointer {
+            let names = [format!("common.{}", field.name), field.name.to_owned()];
+            return names.iter().find_map(|name| self.list.iter().find(|o| o.name == *name).cloned());
+        }
         if field.kind == FieldKind::Pointer {
             return self.list.iter().find(|o| o.name == field.name).cloned();
         }
@@ -141,7 +163,11 @@ impl Outputs {
     fn names(&self) -> Vec<&str> {
         let fields = self.command.iter().flat_map(|c| c.fields).filter(|f| f.kind != FieldKind::Pointer);
         let own = self.list.iter().map(|o| o.name.as_str());
-        own.chain(fields.map(|f| f.name)).chain(self.also.iter().map(|(other, _)| *other)).collect()
+        let common = COMMON_ATTR.fields.iter().filter(|f| self.common && f.kind != FieldKind::Pointer);
+        own.chain(fields.map(|f| f.name))
+            .chain(common.map(|f| f.name))
+            .chain(self.also.iter().map(|(other, _)| *other))
+            .collect()
     }
 }
 

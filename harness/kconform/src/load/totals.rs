@@ -2,9 +2,12 @@
 
 use std::collections::HashMap;
 
+use kconform_abi::bpf::{COMMON_ATTR, Command};
+
 use crate::arguments;
 use crate::case::{
-    Arg, Attr, AttrSlot, Call, CallStep, Outcome, Pattern, Piece, Step, StepKind, Want, WantKind,
+    Arg, Attr, AttrSlot, Call, CallStep, CommonAttr, Expr, Outcome, Pattern, Piece, Step, StepKind, Want,
+    WantKind,
 };
 use crate::limits::{AT_ONCE, CASE, CONTENTS, PARTS, REPORT, amount};
 use crate::place::{Place, Span};
@@ -239,37 +242,56 @@ fn buffers(measure: &mut Measure<'_>, call: &Call) -> Vec<Passed> {
             }]
         }
         Call::Poke { data, .. } => vec![Passed::of(measure, "data", data)],
-        Call::Bpf { attr: Attr::Buffer(piece), .. } => vec![Passed::of(measure, "arg1", piece)],
-        Call::Bpf { command, known, attr: Attr::Fields(fields), size } => {
-            let mut all = Vec::new();
-            let mut attr = Size::default();
-            let usual = known.map_or(0, |command| u64::from(command.size));
-            let mut end = size.as_ref().map_or(0, most).min(LONGEST_ATTR).max(usual);
-            for field in fields {
-                let Arg::Buffer(piece) = &field.value.value else { continue };
-                let name = match field.slot {
-                    AttrSlot::Field(slot) => slot.name,
-                    AttrSlot::Offset(_) => "arg1",
-                };
-                let passed = Passed::of(measure, name, piece);
-                match field.slot {
-                    AttrSlot::Field(slot) if slot.kind == kconform_abi::bpf::FieldKind::Pointer => {
-                        all.push(passed);
-                    }
-                    AttrSlot::Field(_) => attr = attr.and(passed.size),
-                    AttrSlot::Offset(offset) => {
-                        end = end.max(passed.size.bytes.saturating_add(offset.into()));
-                        attr = attr.and(passed.size);
-                    }
-                }
+        Call::Bpf { command, known, attr, size, common } => {
+            let mut all = attr_passed(measure, "arg1", &command.place, *known, (attr, size.as_ref()));
+            if let Some(CommonAttr { attr, size }) = common {
+                let attr = (attr, size.as_ref());
+                all.extend(attr_passed(measure, "arg3", &command.place, Some(&COMMON_ATTR), attr));
             }
-            attr.bytes = end;
-            let place = fields.first().map_or(&command.place, |field| &field.key).clone();
-            all.push(Passed { name: "arg1".to_owned(), also: Vec::new(), size: attr, out: false, place });
             all
         }
-        Call::Bpf { attr: Attr::Address(_) | Attr::Pointer(_), .. } => Vec::new(),
     }
+}
+
+/// What an attr of bpf(2) takes: itself, and the buffers that its fields point to.
+fn attr_passed(
+    measure: &mut Measure<'_>,
+    whole: &str,
+    command: &Place,
+    known: Option<&'static Command>,
+    (attr, size): (&Attr, Option<&Expr>),
+) -> Vec<Passed> {
+    let fields = match attr {
+        Attr::Buffer(piece) => return vec![Passed::of(measure, whole, piece)],
+        Attr::Address(_) | Attr::Pointer(_) => return Vec::new(),
+        Attr::Fields(fields) => fields,
+    };
+    let mut all = Vec::new();
+    let mut attr = Size::default();
+    let usual = known.map_or(0, |command| u64::from(command.size));
+    let mut end = size.map_or(0, most).min(LONGEST_ATTR).max(usual);
+    for field in fields {
+        let Arg::Buffer(piece) = &field.value.value else { continue };
+        let name = match field.slot {
+            AttrSlot::Field(slot) => slot.name,
+            AttrSlot::Offset(_) => whole,
+        };
+        let passed = Passed::of(measure, name, piece);
+        match field.slot {
+            AttrSlot::Field(slot) if slot.kind == kconform_abi::bpf::FieldKind::Pointer => {
+                all.push(passed);
+            }
+            AttrSlot::Field(_) => attr = attr.and(passed.size),
+            AttrSlot::Offset(offset) => {
+                end = end.max(passed.size.bytes.saturating_add(offset.into()));
+                attr = attr.and(passed.size);
+            }
+        }
+    }
+    attr.bytes = end;
+    let place = fields.first().map_or(command, |field| &field.key).clone();
+    all.push(Passed { name: whole.to_owned(), also: Vec::new(), size: attr, out: false, place });
+    all
 }
 
 fn outcomes(step: &CallStep) -> impl Iterator<Item = &Outcome> {

@@ -1,6 +1,6 @@
 //! One call: its arguments and memory, its outputs, what it must do and what is kept of it.
 
-use kconform_abi::bpf::Command;
+use kconform_abi::bpf::{COMMON_ATTR, Command};
 use kconform_plan::{Call, Expect, Function, Region, Save, Source, Value};
 
 use super::buffer::Memory;
@@ -8,7 +8,7 @@ use super::outputs::{Outputs, Place};
 use super::value::Abi;
 use super::{LoweredCall, attr, outcome};
 use crate::arguments;
-use crate::case::{self, Arg, CallStep, Expr};
+use crate::case::{self, Arg, CallStep, CommonAttr, Expr};
 use crate::kernel::Unmet;
 use crate::place::Placed;
 
@@ -92,7 +92,9 @@ fn saves(
 
 fn make(abi: &mut Abi<'_>, call: &case::Call) -> Result<Made, Unmet> {
     match call {
-        case::Call::Bpf { command, known, attr, size } => bpf(abi, command, *known, attr, size.as_ref()),
+        case::Call::Bpf { command, known, attr, size, common } => {
+            bpf(abi, command, *known, (attr, size.as_ref()), common.as_ref())
+        }
         case::Call::Syscall { name, args, names } => syscall(abi, name, args, names),
         case::Call::Peek { address, size } => peek(abi, address, size),
         case::Call::Poke { address, data } => {
@@ -108,19 +110,28 @@ fn bpf(
     abi: &mut Abi<'_>,
     command: &Expr,
     known: Option<&'static Command>,
-    attr: &case::Attr,
-    size: Option<&Expr>,
+    (attr, size): (&case::Attr, Option<&Expr>),
+    common: Option<&CommonAttr>,
 ) -> Result<Made, Unmet> {
     let mut memory = Memory::default();
     let command = abi.value(command)?;
-    let ([address, size], places) = attr::lower(abi, &mut memory, known, attr, size)?;
-    Ok(Made {
-        function: number(abi, "bpf")?,
-        args: vec![command, address, size],
-        memory,
-        places,
-        order: Vec::new(),
-    })
+    let ([address, size], mut places) = attr::lower(abi, &mut memory, known, attr, size)?;
+    let mut args = vec![command, address, size];
+    if let Some(CommonAttr { attr, size }) = common {
+        let (more, of) = attr::lower(abi, &mut memory, Some(&COMMON_ATTR), attr, size.as_ref())?;
+        args.extend(more);
+        places.extend(of.into_iter().map(|place| Place { name: common_name(known, place.name), ..place }));
+    }
+    Ok(Made { function: number(abi, "bpf")?, args, memory, places, order: Vec::new() })
+}
+
+/// The name of a part of `struct bpf_common_attr` beside the attr of a command.
+fn common_name(known: Option<&'static Command>, name: String) -> String {
+    match name.as_str() {
+        "arg1" => "arg3".to_owned(),
+        field if field.contains('.') => name,
+        field => CommonAttr::output_name(known, field),
+    }
 }
 
 fn syscall(

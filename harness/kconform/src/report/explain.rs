@@ -2,15 +2,15 @@
 
 use std::fmt::Write;
 
-use kconform_abi::bpf::FieldKind;
+use kconform_abi::bpf::{COMMON_ATTR, FieldKind};
 use kconform_abi::{Arch, capability, signal};
 use kconform_plan::{BtfQuery, BtfWant};
 
 use crate::arguments;
 use crate::btf::kind_word;
 use crate::case::{
-    Address, Arg, Attr, AttrSlot, Call, CallStep, Case, Errno, Expr, Outcome, Piece, PieceKind, Requires,
-    RetWant, Step, StepKind, Term, Text, TextPart,
+    Address, Arg, Attr, AttrSlot, Call, CallStep, Case, CommonAttr, Errno, Expr, Outcome, Piece, PieceKind,
+    Requires, RetWant, Step, StepKind, Term, Text, TextPart,
 };
 use crate::judge::describe_wanted;
 use crate::style::Style;
@@ -135,11 +135,17 @@ impl Words {
             None => format!("{name}(2), which {} lacks: the case is skipped there", self.arch),
         };
         let (head, args) = match &call.call {
-            Call::Bpf { command, attr, size, known } => {
+            Call::Bpf { command, attr, size, known, common } => {
                 let mut args = self.attr(attr);
                 let known = known.map(|known| format!("{} bytes", known.size));
                 let size = size.as_ref().map(|size| self.number(size)).or(known).unwrap_or_default();
                 args.push(format!("size of the attr: {size}"));
+                if let Some(CommonAttr { attr, size }) = common {
+                    args.extend(self.attr(attr).into_iter().map(|line| format!("in common: {line}")));
+                    let usual = || format!("{} bytes", COMMON_ATTR.size);
+                    let size = size.as_ref().map_or_else(usual, |size| self.number(size));
+                    args.push(format!("in common: size of the attr: {size}"));
+                }
                 (format!("{}, command {}", syscall("bpf"), self.number(command)), args)
             }
             Call::Syscall { name, args, names } => {

@@ -56,6 +56,8 @@ cases:
       - poke: [$address, {u64: 5}]
       - bpf: [BPF_MAP_CREATE, unmapped]
       - bpf: [BPF_MAP_CREATE, {map_type: 1, "@120": {u8: 1}}]
+      - bpf: [BPF_MAP_CREATE | BPF_COMMON_ATTRS, {map_type: 1}, 92, {log_buf: {out: 9}, log_level: 1}]
+      - bpf: [BPF_MAP_CREATE | BPF_COMMON_ATTRS, {map_type: 1}, 92, unmapped, 24]
       - write: [1, {u8: [1, 2]}, 2]
       - write: [1, {u16: [1, 2]}, 4]
       - write: [1, {hex: "de ad"}, 2]
