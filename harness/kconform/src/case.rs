@@ -226,7 +226,7 @@ pub enum Call {
         /// The size, when written.
         size: Option<Expr>,
         /// What all commands have in common, when written.
-        common: Option<CommonAttr>,
+        common: Option<Box<CommonAttr>>,
     },
     /// Any system call by name.
     Syscall {

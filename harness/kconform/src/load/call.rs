@@ -171,7 +171,7 @@ impl CaseReader<'_> {
             }
             None => None,
         };
-        Some(Call::Bpf { command, known, attr: attr?, size, common })
+        Some(Call::Bpf { command, known, attr: attr?, size, common: common.map(Box::new) })
     }
 
     /// `struct bpf_common_attr` and its size.

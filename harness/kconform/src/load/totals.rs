@@ -244,7 +244,7 @@ fn buffers(measure: &mut Measure<'_>, call: &Call) -> Vec<Passed> {
         Call::Poke { data, .. } => vec![Passed::of(measure, "data", data)],
         Call::Bpf { command, known, attr, size, common } => {
             let mut all = attr_passed(measure, "arg1", &command.place, *known, (attr, size.as_ref()));
-            if let Some(CommonAttr { attr, size }) = common {
+            if let Some(CommonAttr { attr, size }) = common.as_deref() {
                 let attr = (attr, size.as_ref());
                 all.extend(attr_passed(measure, "arg3", &command.place, Some(&COMMON_ATTR), attr));
             }

@@ -93,7 +93,7 @@ fn saves(
 fn make(abi: &mut Abi<'_>, call: &case::Call) -> Result<Made, Unmet> {
     match call {
         case::Call::Bpf { command, known, attr, size, common } => {
-            bpf(abi, command, *known, (attr, size.as_ref()), common.as_ref())
+            bpf(abi, command, *known, (attr, size.as_ref()), common.as_deref())
         }
         case::Call::Syscall { name, args, names } => syscall(abi, name, args, names),
         case::Call::Peek { address, size } => peek(abi, address, size),

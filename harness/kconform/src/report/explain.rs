@@ -140,7 +140,7 @@ impl Words {
                 let known = known.map(|known| format!("{} bytes", known.size));
                 let size = size.as_ref().map(|size| self.number(size)).or(known).unwrap_or_default();
                 args.push(format!("size of the attr: {size}"));
-                if let Some(CommonAttr { attr, size }) = common {
+                if let Some(CommonAttr { attr, size }) = common.as_deref() {
                     args.extend(self.attr(attr).into_iter().map(|line| format!("in common: {line}")));
                     let usual = || format!("{} bytes", COMMON_ATTR.size);
                     let size = size.as_ref().map_or_else(usual, |size| self.number(size));
