@@ -5,8 +5,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kconform_abi::Arch;
 use kconform_plan::BtfQuery;
 
+use crate::insn::{self, PAGE_SIZE};
 use crate::place::{Place, Placed};
 use crate::uapi::Layout;
 use crate::wants::SettingsWant;
@@ -57,6 +59,8 @@ pub struct Requires {
     pub kernel: Option<Placed<KernelRange>>,
     /// One of these machines, as `uname -m` says it; empty: any.
     pub arch: Vec<kconform_abi::Arch>,
+    /// One of these numbers of bytes a page; empty: any.
+    pub page_size: Vec<u64>,
     /// Capability numbers that the agent must hold in the initial user namespace.
     pub capabilities: Vec<u8>,
     /// `CONFIG_…` names that must be `y` or `m` (`false`: must not be).
@@ -354,6 +358,41 @@ pub enum Term {
     Btf(BtfQuery),
     /// What the layout of a structure says: `sizeof(struct open_how)`.
     Layout(Layout),
+    /// Numbers and constants, at least one of them, with the operators of C: `2 * PAGE_SIZE + 8`.
+    Arithmetic(String),
+}
+
+/// Bytes of the smallest page of any architecture.
+pub(crate) const SMALLEST_PAGE: u64 = 4 << 10;
+
+/// Bytes of the largest page of any architecture.
+pub(crate) const LARGEST_PAGE: u64 = 64 << 10;
+
+/// A constant's value, in two's complement. `page_size` is that of the kernel, in bytes, where it is known.
+pub(crate) fn constant(name: &str, arch: Arch, page_size: Option<u64>) -> Option<u64> {
+    if name == PAGE_SIZE { page_size } else { kconform_abi::constant(arch, name) }
+}
+
+impl Term {
+    /// The value on an architecture whose pages have that many bytes; `None` where the kernel or an earlier step is asked, or a
+    /// constant is not there.
+    pub(crate) fn value(&self, arch: Arch, page_size: Option<u64>) -> Option<u64> {
+        match self {
+            Term::Number(number) => Some(*number),
+            Term::Constant(name) => constant(name, arch, page_size),
+            Term::Layout(layout) => layout.value(arch),
+            Term::Arithmetic(text) => {
+                let value = insn::arithmetic(text, &|name| constant(name, arch, page_size)).ok()?.0;
+                word(value)
+            }
+            Term::Saved(_) | Term::Btf(_) => None,
+        }
+    }
+}
+
+/// A number of 64 bits, in two's complement.
+pub(crate) fn word(value: i128) -> Option<u64> {
+    (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&value).then_some(value as u64)
 }
 
 /// A part of a buffer.

@@ -55,8 +55,15 @@ const SIGNS: &[(&str, Severity, &str)] = &[
     ("------------[ cut here ]", Severity::Warning, "a kernel warning"),
 ];
 
+/// What the kernel says of its settings in the words of a warning: arch/arm64/kernel/proton-pack.c and
+/// arch/x86/kernel/cpu/bugs.c, unpriv_ebpf_notify(), when the unprivileged are let into bpf(2).
+const NOTICES: &[&str] = &["WARNING: Unprivileged eBPF is enabled"];
+
 /// What a line says of a fault, if it does.
 pub fn fault_in(line: &str) -> Option<Fault> {
+    if NOTICES.iter().any(|notice| line.contains(notice)) {
+        return None;
+    }
     let sign = SIGNS.iter().find(|(sign, ..)| line.contains(sign));
     sign.map(|&(_, severity, what)| Fault { severity, what })
 }
@@ -185,6 +192,7 @@ mod tests {
         "WARNING: CPU: 0 PID: 1 at kernel/bpf/verifier.c:1 f+0x1/0x2",
         "WARNING: kernel/bpf/verifier.c:1 at f+0x1/0x2, CPU#0: a/1",
         "------------[ cut here ]------------",
+        "WARNING: Unprivileged eBPF is enabled, data leaks possible via Spectre v2 BHB attacks!",
         "kconform-agent[2927]: segfault at 10 ip 0000000000255b59",
         "traps: a[7] general protection fault ip:1 sp:2 error:0",
         "random: crng init done",

@@ -151,6 +151,14 @@ impl Kernel {
             let names: Vec<_> = requires.arch.iter().map(|a| a.name()).collect();
             return unmet(format!("needs {}", names.join(" or ")));
         }
+        if !requires.page_size.is_empty() && !requires.page_size.contains(&u64::from(self.page_size)) {
+            let sizes: Vec<_> = requires.page_size.iter().map(u64::to_string).collect();
+            return unmet(format!(
+                "needs pages of {} bytes, which are of {} here",
+                sizes.join(" or "),
+                self.page_size
+            ));
+        }
         for &number in &requires.capabilities {
             if !self.has_capability(number) {
                 return unmet(self.lacks_capability(number));

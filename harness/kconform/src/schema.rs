@@ -20,8 +20,8 @@ use crate::uapi::member_names;
 /// A parameter, where more than a word belongs.
 const PARAMETER: &str = r"^\$[A-Za-z_][A-Za-z0-9_]*$";
 
-/// A number as text: several or-ed, a parameter, digits; single constants are listed by name.
-const NUMBER: &str = r"^\s*(-?[0-9][0-9A-Za-z_]*|\$[A-Za-z_][A-Za-z0-9_]*|(btf_(id|size|offset|index)|sizeof|offsetof)\s*\(.+\)|[^|]+(\|[^|]+)+)\s*$";
+/// A number as text: several or-ed, a parameter, digits, arithmetic; single constants are listed by name.
+const NUMBER: &str = r"^\s*(-?[0-9][0-9A-Za-z_]*|\$[A-Za-z_][A-Za-z0-9_]*|(btf_(id|size|offset|index)|sizeof|offsetof)\s*\(.+\)|[0-9A-Z_(][0-9A-Za-z_()\s]*([-+*/%][0-9A-Za-z_()\s]+)+|[^|]+(\|[^|]+)+)\s*$";
 
 /// The schema as it is kept in the repository.
 pub(crate) fn schema() -> String {
@@ -231,6 +231,11 @@ fn requires() -> Value {
                 "arch",
                 one_or_many(json!({"description": "As `uname -m` says it.",
             "anyOf": [{"enum": arches}, {"type": "string", "pattern": PARAMETER}]})),
+            ),
+            (
+                "page_size",
+                one_or_many(json!({"description": "Bytes of a page.",
+            "anyOf": [{"enum": [4096, 16384, 65536]}, {"type": "string", "pattern": PARAMETER}]})),
             ),
             (
                 "capabilities",

@@ -366,7 +366,7 @@ impl Shown<'_> {
             Term::Number(n) => (*n as i64).to_string(),
             Term::Constant(name) => name.clone(),
             Term::Saved(name) => self.saved(name),
-            Term::Btf(_) | Term::Layout(_) => expr.text.clone(),
+            Term::Btf(_) | Term::Layout(_) | Term::Arithmetic(_) => expr.text.clone(),
         };
         expr.terms.iter().map(term).collect::<Vec<_>>().join("|")
     }

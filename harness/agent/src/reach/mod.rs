@@ -101,13 +101,15 @@ const OTHERS: &[libc::c_long] = &[
     libc::SYS_setns,
 ];
 
-/// The libc crate lacks it for two architectures with glibc: asm-generic/unistd.h, arch/s390's syscall.tbl.
-#[cfg(target_arch = "riscv64")]
-const KEXEC_FILE_LOAD: libc::c_long = 294;
-#[cfg(target_arch = "s390x")]
-const KEXEC_FILE_LOAD: libc::c_long = 381;
-#[cfg(not(any(target_arch = "riscv64", target_arch = "s390x")))]
-const KEXEC_FILE_LOAD: libc::c_long = libc::SYS_kexec_file_load;
+/// The libc crate lacks it for some architectures, other ones with glibc than with musl: asm-generic/unistd.h, the tables of
+/// arch/x86 and arch/s390.
+const KEXEC_FILE_LOAD: libc::c_long = if cfg!(target_arch = "x86_64") {
+    320
+} else if cfg!(target_arch = "s390x") {
+    381
+} else {
+    294
+};
 
 /// Calls that change the whole kernel, for good or without a way to see it.
 const KERNEL: &[libc::c_long] = &[

@@ -2,10 +2,10 @@
 
 use std::collections::HashMap;
 
+use kconform_abi::Arch;
 use kconform_abi::bpf::{Command, Field};
-use kconform_abi::{Arch, constant};
 
-use crate::case::{Arg, AttrField, AttrSlot, Expr, PieceKind, Term, TextPart};
+use crate::case::{Arg, AttrField, AttrSlot, Expr, PieceKind, SMALLEST_PAGE, Term, TextPart};
 
 /// What an fd is of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +79,8 @@ impl Written<'_> {
 /// The value of an expression without saved values.
 pub(super) fn number(expr: &Expr) -> Option<u64> {
     let value = |term: &Term| match term {
-        Term::Number(number) => Some(*number),
-        Term::Constant(name) => Arch::ALL.iter().find_map(|&arch| constant(arch, name)),
         Term::Layout(layout) => layout.everywhere(),
-        Term::Saved(_) | Term::Btf(_) => None,
+        _ => Arch::ALL.iter().find_map(|&arch| term.value(arch, Some(SMALLEST_PAGE))),
     };
     expr.terms.iter().map(value).try_fold(0, |all, term| Some(all | term?))
 }

@@ -60,7 +60,8 @@ const ALIASES: &[(&str, i128)] = &[
 const OPERATORS: &[&[&str]] = &[&["|"], &["^"], &["&"], &["<<", ">>"], &["+", "-"], &["*", "/", "%"]];
 
 /// Of what has no number yet.
-const ALONE: &str = "a saved value must stand alone in an instruction, and so must what a type is asked";
+pub(super) const ALONE: &str =
+    "a saved value must stand alone in an instruction, and so must what a type is asked";
 
 /// Reads the argument in `range` of `text`.
 pub(super) fn evaluate(

@@ -10,7 +10,7 @@ use std::ops::{Range, RangeInclusive};
 
 use kconform_plan::BtfQuery;
 
-use expr::{Argument, Evaluated, evaluate};
+use expr::{ALONE, Argument, Evaluated, evaluate};
 use macros::{MACROS, Macro, NOT_OURS, Param};
 
 /// One macro call: one instruction, or two for a 64-bit immediate.
@@ -53,7 +53,12 @@ pub enum Imm {
     },
     /// What the kernel's own BTF says.
     Btf(BtfQuery),
+    /// Arithmetic in which the size of a page stands.
+    Pages(String),
 }
+
+/// The constant that is the kernel's, not the architecture's: bytes of a page.
+pub(crate) const PAGE_SIZE: &str = "PAGE_SIZE";
 
 /// What is wrong with an instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,6 +100,18 @@ impl Insn {
     }
 }
 
+/// Calculates with numbers and constants as C does. Gives the names of constants in it, too, by their bytes.
+///
+/// # Errors
+/// What is wrong, and where.
+pub(crate) fn arithmetic(text: &str, constant: Constant<'_>) -> Result<(i128, Vec<Range<usize>>), InsnError> {
+    let argument = evaluate(text, 0..text.len(), constant)?;
+    match argument.value {
+        Evaluated::Number(number) => Ok((number, argument.names)),
+        Evaluated::Saved(_) | Evaluated::Btf(_) => Err(InsnError::new(0..text.len(), ALONE)),
+    }
+}
+
 /// Reads one macro call. `constant` gives the value of a constant's name, in two's complement.
 ///
 /// # Errors
@@ -122,7 +139,9 @@ pub fn parse(text: &str, constant: &dyn Fn(&str) -> Option<u64>) -> Result<Insns
     for (&param, range) in call.row.params.iter().zip(&call.args) {
         let read = evaluate(text, range.clone(), constant).and_then(|argument| {
             check_names(text, param, &argument)?;
-            fields.set(param, argument.value, trim(text, range))
+            let pages = argument.names.iter().any(|name| &text[name.clone()] == PAGE_SIZE);
+            fields.set(param, argument.value, trim(text, range))?;
+            if pages { fields.set_pages(param, text, trim(text, range)) } else { Ok(()) }
         });
         wrong.extend(read.err());
     }
@@ -313,6 +332,20 @@ impl Fields {
             _ => {
                 let error = InsnError::new(range, "the kernel's types cannot be asked of here");
                 return Err(error.help("what they say may stand for immediates and offsets only"));
+            }
+        }
+        Ok(())
+    }
+
+    fn set_pages(&mut self, param: Param, text: &str, range: Range<usize>) -> Result<(), InsnError> {
+        let pages = Imm::Pages(text[range.clone()].to_owned());
+        match param {
+            Param::Imm => self.imm[0] = pages,
+            Param::Imm2 => self.imm[1] = pages,
+            Param::Imm64 => self.imm = [pages, Imm::Number(0)],
+            _ => {
+                let error = InsnError::new(range, format!("{PAGE_SIZE} cannot stand here"));
+                return Err(error.help("it is known only with the kernel, and may stand for immediates only"));
             }
         }
         Ok(())

@@ -232,9 +232,8 @@ impl CaseReader<'_> {
         let expr = self.foreknown(expr)?;
         let on = |arch: Arch| {
             expr.terms.iter().try_fold(0, |bits, term| match term {
-                Term::Number(number) => Some(bits | number),
-                Term::Constant(name) => Some(bits | kconform_abi::constant(arch, name)?),
-                Term::Layout(_) | Term::Saved(_) | Term::Btf(_) => None,
+                Term::Layout(_) => None,
+                _ => Some(bits | term.value(arch, None)?),
             })
         };
         let mut values = Arch::ALL.iter().map(|&arch| on(arch));

@@ -3,11 +3,11 @@
 use kconform_abi::Arch;
 use kconform_plan::BtfQuery;
 
-use crate::case::{Expr, Term};
+use crate::case::{self, Expr, LARGEST_PAGE, SMALLEST_PAGE, Term};
 use crate::place::Span;
 use crate::yaml::names::name_length;
 use crate::yaml::tree::Node;
-use crate::{btf, uapi};
+use crate::{btf, insn, uapi};
 
 use super::case_reader::CaseReader;
 
@@ -101,6 +101,9 @@ impl CaseReader<'_> {
     }
 
     fn term(&mut self, text: &str, span: Span, fit: Fit<'_>) -> Option<Term> {
+        if let Some(term) = self.arithmetic(text, span, fit) {
+            return term;
+        }
         if let Some(number) = number(text) {
             return match number {
                 Ok(value) if fit.takes(value) => Some(Term::Number(value as u64)),
@@ -131,6 +134,45 @@ impl CaseReader<'_> {
             return None;
         }
         self.constant(text, span, fit)
+    }
+
+    /// `2 * PAGE_SIZE + 8`; `None` where it is no such thing: it has no operator or no constant, or a saved value.
+    fn arithmetic(&mut self, text: &str, span: Span, fit: Fit<'_>) -> Option<Option<Term>> {
+        let operator = text.contains(['+', '-', '*', '/', '%', '<', '>', '&', '^', '(']);
+        let mut words =
+            text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).filter(|word| !word.is_empty());
+        // A constant, or what could be one that is misspelt.
+        let name = |word: &str| {
+            let upper = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == '_';
+            kconform_abi::constant_known(word)
+                || word.starts_with(|c: char| c.is_ascii_uppercase()) && word.chars().all(upper)
+        };
+        let question = uapi::is_question(text) || btf::is_question(text);
+        if !operator || question || text.contains('$') || !words.any(name) {
+            return None;
+        }
+        let on = |arch, page| insn::arithmetic(text, &|name| case::constant(name, arch, Some(page)));
+        let places = Arch::ALL.iter().flat_map(|&arch| [(arch, SMALLEST_PAGE), (arch, LARGEST_PAGE)]);
+        let mut values = places.map(|(arch, page)| on(arch, page));
+        if values.any(|value| value.is_ok_and(|(value, _)| fit.takes(value))) {
+            return Some(Some(Term::Arithmetic(text.to_owned())));
+        }
+        match on(Arch::X86_64, SMALLEST_PAGE) {
+            Ok((value, _)) => {
+                let what = format!("{text} is {value}, which does not fit into {}", fit.what);
+                self.wrong(span, what);
+            }
+            Err(error) => {
+                let whole = span.end - span.start == text.len();
+                let part = Span { start: span.start + error.range.start, end: span.start + error.range.end };
+                let part = if whole { part } else { span };
+                match error.help {
+                    Some(help) => self.wrong_help(part, error.text, help),
+                    None => self.wrong(part, error.text),
+                }
+            }
+        }
+        Some(None)
     }
 
     /// `btf_id(struct tcp_congestion_ops)`.

@@ -2,7 +2,7 @@
 
 use kconform_abi::Arch;
 
-use crate::case::{Errno, Except, Expr, Outcome, Pattern, RetWant, Save, Term, Want, WantKind};
+use crate::case::{Errno, Except, Expr, Outcome, Pattern, RetWant, Save, Want, WantKind};
 use crate::place::{Place, Placed, Span};
 use crate::yaml::reader::{find, mended};
 use crate::yaml::tree::{Entry, Kind, Node, NodeRef};
@@ -379,12 +379,7 @@ fn span(expr: &Expr) -> Span {
 
 /// An expression's value on an architecture, where nothing of it is known only to the kernel or to an earlier step.
 pub(super) fn value(expr: &Expr, arch: Arch) -> Option<u64> {
-    expr.terms.iter().try_fold(0, |bits, term| match term {
-        Term::Number(number) => Some(bits | number),
-        Term::Constant(name) => Some(bits | kconform_abi::constant(arch, name)?),
-        Term::Layout(layout) => Some(bits | layout.value(arch)?),
-        Term::Saved(_) | Term::Btf(_) => None,
-    })
+    expr.terms.iter().try_fold(0, |bits, term| Some(bits | term.value(arch, None)?))
 }
 
 /// What is often written for an errno.

@@ -131,5 +131,5 @@ fn is_flags(expr: &Expr) -> bool {
     };
     let constant = |term: &Term| matches!(term, Term::Constant(name) if !address(name));
     expr.terms.iter().any(constant)
-        && expr.terms.iter().all(|t| !matches!(t, Term::Saved(_) | Term::Btf(_) | Term::Layout(_)))
+        && expr.terms.iter().all(|t| matches!(t, Term::Number(_) | Term::Constant(_)))
 }

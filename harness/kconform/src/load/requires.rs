@@ -2,15 +2,17 @@
 
 use kconform_abi::{Arch, capability};
 
-use crate::case::{Comparison, KernelRange, Requires};
+use crate::case::{Comparison, KernelRange, Requires, SMALLEST_PAGE};
 use crate::place::Span;
 use crate::yaml::tree::{Node, NodeRef};
 
 use super::case_reader::CaseReader;
+use super::expr::{Fit, literal};
 
 pub(super) const KEYS: &[&str] = &[
     "kernel",
     "arch",
+    "page_size",
     "capabilities",
     "config",
     "privileged",
@@ -45,6 +47,7 @@ impl CaseReader<'_> {
                     requires.kernel = Some(self.placed(value.span, range));
                 }),
                 "arch" => self.several(value, Self::arch).map(|list| requires.arch = list),
+                "page_size" => self.several(value, Self::page_size).map(|list| requires.page_size = list),
                 "capabilities" => self.capabilities(value).map(|list| requires.capabilities = list),
                 "config" => self.several(value, Self::config).map(|list| requires.config = list),
                 "privileged" => self.truth(value).map(|truth| requires.privileged = Some(truth)),
@@ -53,6 +56,17 @@ impl CaseReader<'_> {
             fine = fine.and(read);
         }
         fine.map(|()| requires)
+    }
+
+    /// Bytes of a page.
+    fn page_size(&mut self, node: &Node) -> Option<u64> {
+        let expr = self.expr(node, Fit { bytes: 4, signed: false, what: "the size of a page" })?;
+        let size = literal(&expr).filter(|size| size.is_power_of_two() && *size >= SMALLEST_PAGE);
+        if size.is_none() {
+            let text = format!("no page has the size {}", expr.text);
+            self.wrong_help(node.span, text, "write 4096, 16384 or 65536");
+        }
+        size
     }
 
     /// Capabilities by name.

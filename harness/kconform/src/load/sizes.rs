@@ -5,7 +5,7 @@ use std::collections::HashMap;
 
 use kconform_abi::Arch;
 
-use crate::case::{Arg, Expr, Piece, PieceKind, Term, Text, TextPart};
+use crate::case::{Arg, Expr, LARGEST_PAGE, Piece, PieceKind, Term, Text, TextPart};
 use crate::insn::Imm;
 use crate::limits::{BUFFER, CPUS, amount};
 use crate::place::Place;
@@ -175,7 +175,7 @@ impl<'s> Measure<'s> {
             PieceKind::Insns(calls) => {
                 let one = |imm: &Imm| match imm {
                     Imm::Saved { .. } => Size::bytes(4).and(Size::part(4)),
-                    Imm::Number(_) | Imm::Btf(_) => Size::bytes(8),
+                    Imm::Number(_) | Imm::Btf(_) | Imm::Pages(_) => Size::bytes(8),
                 };
                 let all = calls.iter().flat_map(|call| &call.value.list);
                 all.map(|insn| one(&insn.imm)).fold(Size::default(), Size::and)
@@ -260,10 +260,8 @@ fn at_most(bytes: u64) -> String {
 pub(crate) fn most(expr: &Expr) -> u64 {
     let on = |arch: Arch| {
         expr.terms.iter().try_fold(0, |bits, term| match term {
-            Term::Number(number) => Some(bits | number),
-            Term::Constant(name) => Some(bits | kconform_abi::constant(arch, name)?),
-            Term::Layout(layout) => Some(bits | layout.value(arch)?),
             Term::Saved(_) | Term::Btf(_) => Some(bits),
+            _ => Some(bits | term.value(arch, Some(LARGEST_PAGE))?),
         })
     };
     match expr.terms.as_slice() {

@@ -3,7 +3,8 @@
 use kconform_abi::Endian;
 use kconform_plan::Value;
 
-use crate::case::{Address, Expr, Term};
+use crate::case::{self, Address, Expr, Term};
+use crate::insn;
 use crate::kernel::{Kernel, Unmet};
 use crate::limits::{CASE, amount};
 
@@ -48,7 +49,8 @@ impl<'k> Abi<'k> {
                 Term::Number(number) => bits |= number,
                 Term::Constant(name) => bits |= self.constant(name)?,
                 Term::Btf(query) => bits |= self.kernel.btf(query)?,
-                Term::Layout(layout) => match layout.value(self.kernel.arch) {
+                Term::Layout(_) | Term::Arithmetic(_) => match term.value(self.kernel.arch, self.page_size())
+                {
                     Some(number) => bits |= number,
                     None => return unmet(expr, &format!("is not there on {}", self.kernel.arch)),
                 },
@@ -86,9 +88,21 @@ impl<'k> Abi<'k> {
         }
     }
 
+    /// Bytes, where the target says how many.
+    fn page_size(&self) -> Option<u64> {
+        Some(u64::from(self.kernel.page_size)).filter(|&bytes| bytes > 0)
+    }
+
+    /// The value of arithmetic in an instruction, which the file was checked for.
+    pub(super) fn pages(&self, text: &str) -> Result<u64, Unmet> {
+        let value = insn::arithmetic(text, &|name| case::constant(name, self.kernel.arch, self.page_size()));
+        let value = value.ok().and_then(|(value, _)| case::word(value));
+        value.ok_or_else(|| Unmet { reason: format!("`{text}` has no value on this kernel") })
+    }
+
     fn constant(&self, name: &str) -> Result<u64, Unmet> {
         let arch = self.kernel.arch;
-        kconform_abi::constant(arch, name)
+        case::constant(name, arch, self.page_size())
             .ok_or_else(|| Unmet { reason: format!("the constant {name} does not exist on {}", arch.name()) })
     }
 }

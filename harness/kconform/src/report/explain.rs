@@ -12,6 +12,7 @@ use crate::case::{
     Address, Arg, Attr, AttrSlot, Call, CallStep, Case, CommonAttr, Errno, Expr, Outcome, Piece, PieceKind,
     Requires, RetWant, Step, StepKind, Term, Text, TextPart,
 };
+use crate::insn::PAGE_SIZE;
 use crate::judge::describe_wanted;
 use crate::style::Style;
 use crate::wants::{SettingsWant, SysctlWant};
@@ -229,20 +230,18 @@ impl Words {
 
     /// As written, with the value where constants stand in it.
     fn number(&self, expr: &Expr) -> String {
-        let constants = expr.terms.iter().any(|term| matches!(term, Term::Constant(_) | Term::Layout(_)));
+        let constants = expr.terms.iter().any(|term| !matches!(term, Term::Number(_)));
         let mut value = 0;
         for term in &expr.terms {
             value |= match term {
-                Term::Number(n) => *n,
-                Term::Constant(name) => match kconform_abi::constant(self.arch, name) {
+                Term::Constant(name) if name != PAGE_SIZE => match kconform_abi::constant(self.arch, name) {
                     Some(n) => n,
                     None => return format!("{} ({name} is not there on {})", expr.text, self.arch),
                 },
-                Term::Layout(layout) => match layout.value(self.arch) {
+                _ => match term.value(self.arch, None) {
                     Some(n) => n,
                     None => return expr.text.clone(),
                 },
-                Term::Saved(_) | Term::Btf(_) => return expr.text.clone(),
             };
         }
         match (constants, value as i64) {
@@ -359,6 +358,10 @@ impl Words {
 fn requirements(requires: &Requires) -> Vec<String> {
     let mut all = Vec::new();
     all.extend(requires.kernel.iter().map(|range| format!("Linux {}", range.value.text)));
+    if !requires.page_size.is_empty() {
+        let sizes: Vec<String> = requires.page_size.iter().map(u64::to_string).collect();
+        all.push(format!("pages of {} bytes", sizes.join(" or ")));
+    }
     if !requires.arch.is_empty() {
         let names: Vec<&str> = requires.arch.iter().map(|arch| arch.name()).collect();
         all.push(names.join(" or "));

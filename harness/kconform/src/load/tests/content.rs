@@ -41,6 +41,9 @@ fn args(case: &Case) -> Vec<&Arg> {
 #[case("'7'", &[Term::Number(7)])]
 #[case("BPF_ANY", &[Term::Constant("BPF_ANY".into())])]
 #[case("BPF_EXIST|4", &[Term::Constant("BPF_EXIST".into()), Term::Number(4)])]
+#[case("PAGE_SIZE", &[Term::Constant("PAGE_SIZE".into())])]
+#[case("2 * PAGE_SIZE + 8", &[Term::Arithmetic("2 * PAGE_SIZE + 8".into())])]
+#[case("0x1000 + PATH_MAX - 1|4", &[Term::Arithmetic("0x1000 + PATH_MAX - 1".into()), Term::Number(4)])]
 fn numbers_are_read(#[case] written: &str, #[case] terms: &[Term]) {
     let case = case(&format!("[{{close: [{written}]}}]"));
     let [Arg::Expr(expr)] = args(&case)[..] else { panic!("no number") };

@@ -10,6 +10,7 @@ use rstest::rstest;
 use super::show::show;
 use super::{case, cases, kernel, lowered};
 use crate::case::{self, Case, StepKind};
+use crate::kernel::Kernel;
 use crate::lower::lower;
 
 /// The example of the case format.
@@ -138,6 +139,58 @@ fn a_constant_has_the_value_of_its_architecture() {
     };
     assert_eq!(flags(Arch::X86_64), Value::Number(0o200000));
     assert_eq!(flags(Arch::Aarch64), Value::Number(0o40000));
+}
+
+/// What a case writes with PAGE_SIZE follows the kernel, in arguments, in sizes and in instructions.
+#[rstest]
+#[case(4096)]
+#[case(16384)]
+#[case(65536)]
+fn the_size_of_a_page_is_the_kernels(#[case] page_size: u32) {
+    let steps = "- mmap: [0x10000 + PAGE_SIZE, 2 * PAGE_SIZE, PROT_READ, MAP_PRIVATE, -1, 0]
+- write: [1, {list: [{zero: PAGE_SIZE / 512}, {insns: [\"BPF_MOV64_IMM(BPF_REG_0, PAGE_SIZE - 16)\"]}]}, PAGE_SIZE]";
+    let kernel = Kernel { page_size, ..kernel(Arch::X86_64) };
+    let lowered = lower(&case(steps), &kernel, 1.0).expect("it can be lowered");
+    let calls: Vec<_> = lowered
+        .plan
+        .steps
+        .iter()
+        .map(|step| {
+            let Op::Call(call) = &step.op else { unreachable!() };
+            call
+        })
+        .collect();
+    let page = u64::from(page_size);
+    assert_eq!(calls[0].args[..2], [Value::Number(0x10000 + page), Value::Number(2 * page)]);
+    assert_eq!(calls[1].args[2], Value::Number(page));
+    let bytes: Vec<u8> = calls[1].buffers[0]
+        .pieces
+        .iter()
+        .flat_map(|piece| match piece {
+            Piece::Bytes(bytes) => bytes.clone(),
+            Piece::Zero(count) => vec![0; *count as usize],
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    assert_eq!(bytes.len() as u64, page / 512 + 8);
+    assert_eq!(bytes[bytes.len() - 4..], (page_size - 16).to_le_bytes());
+}
+
+#[test]
+fn arithmetic_with_what_an_architecture_lacks_is_refused() {
+    let write = "- write: [1, {insns: [\"BPF_MOV64_IMM(BPF_REG_0, PAGE_SIZE + MAP_32BIT)\"]}, 8]";
+    assert!(lower(&case(write), &kernel(Arch::X86_64), 1.0).is_ok());
+    let reason = lower(&case(write), &kernel(Arch::Riscv64), 1.0).expect_err("it is not there").reason;
+    assert_eq!(reason, "`PAGE_SIZE + MAP_32BIT` has no value on this kernel");
+}
+
+#[test]
+fn a_case_can_ask_for_the_size_of_a_page() {
+    let requires = crate::case::Requires { page_size: vec![4096, 65536], ..Default::default() };
+    let of = |page_size| Kernel { page_size, ..kernel(Arch::Aarch64) }.meets(&requires);
+    assert_eq!((of(4096), of(65536)), (Ok(()), Ok(())));
+    let reason = of(16384).expect_err("another size").reason;
+    assert_eq!(reason, "needs pages of 4096 or 65536 bytes, which are of 16384 here");
 }
 
 proptest! {
