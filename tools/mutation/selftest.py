@@ -147,9 +147,33 @@ class Knowing(unittest.TestCase):
         for number, stages in [(1, [["map/ringbuf"], ["prog"]]), (2, [["prog"]]), (3, []), (9, [["map/ringbuf"], ["map/hash", "prog"]])]:
             self.assertEqual(baseline.stages(number, "ringbuf.c"), stages, number)
 
+    def test_a_suite_in_which_a_guest_was_booted_may_come_by_any(self) -> None:
+        verdicts = {"map/hash::a": "passed", "map/ringbuf::b": "passed", "prog::c": "passed"}
+        baseline = trial.Baseline({}, verdicts, {"00": [7, 9], "map/hash": [9, 1], "map/ringbuf": [7, 9, 3], "prog": [2]}, 1)
+        self.assertEqual(baseline.stages(2, "ringbuf.c"), [["map/ringbuf"], ["prog"]])
+        self.assertEqual(baseline.stages(3, "syscall.c"), [["map/ringbuf"]])
+
     def test_cases_that_differ(self) -> None:
         baseline = trial.Baseline({}, {"a": "passed", "b": "passed", "c": "skipped"}, {}, 1)
         self.assertEqual(trial.differing({"a": "lost", "b": "failed", "c": "skipped", "d": "failed"}, baseline), ["b", "a"])
+
+    def test_a_crash_counts_though_another_case_only_wavered(self) -> None:
+        baseline = trial.Baseline({}, {"a::x": "passed", "a::y": "passed", "a::z": "passed"}, {}, 1)
+        crashing = {"a::x": "crashed", "a::y": "flaky", "a::z": "failed"}
+
+        class Told(trial.Runner):
+            def __init__(self) -> None:
+                self.selections = []
+
+            def run(self, number, selection, limit, cases=None):
+                self.selections.append(selection)
+                return ({"a::z": "passed"} if "--exact" in selection else crashing), {}
+
+        for told, selections in [(["a::z"], [["--exact", "a::z"]]), (["a::y", "a::x"], [["a::*"]]),
+                                 (["a::z", "a::y"], [["--exact", "a::z"], ["a::*"]])]:
+            runner = Told()
+            self.assertEqual(runner.is_sure(1, crashing, told, baseline, ["a::*"], 1), selections[-1] == ["a::*"])
+            self.assertEqual(runner.selections, selections)
 
     def test_a_survivor_is_tried_again_with_what_has_changed(self) -> None:
         mutant = draw.mutants("sample.c", SAMPLE)[-1]
