@@ -381,17 +381,15 @@ impl Term {
             Term::Number(number) => Some(*number),
             Term::Constant(name) => constant(name, arch, page_size),
             Term::Layout(layout) => layout.value(arch),
-            Term::Arithmetic(text) => {
-                let value = insn::arithmetic(text, &|name| constant(name, arch, page_size)).ok()?.0;
-                word(value)
-            }
+            Term::Arithmetic(text) => arithmetic(text, arch, page_size),
             Term::Saved(_) | Term::Btf(_) => None,
         }
     }
 }
 
-/// A number of 64 bits, in two's complement.
-pub(crate) fn word(value: i128) -> Option<u64> {
+/// What arithmetic comes to, in two's complement of 64 bits.
+pub(crate) fn arithmetic(text: &str, arch: Arch, page_size: Option<u64>) -> Option<u64> {
+    let value = insn::arithmetic(text, &|name| constant(name, arch, page_size)).ok()?;
     (i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&value).then_some(value as u64)
 }
 

@@ -53,8 +53,13 @@ pub enum Imm {
     },
     /// What the kernel's own BTF says.
     Btf(BtfQuery),
-    /// Arithmetic in which the size of a page stands.
-    Pages(String),
+    /// 32 bits of arithmetic in which the size of a page stands, shifted right by 0 or 32 bits.
+    Pages {
+        /// As written.
+        text: String,
+        /// Bits that are shifted out.
+        shift: u8,
+    },
 }
 
 /// The constant that is the kernel's, not the architecture's: bytes of a page.
@@ -100,14 +105,13 @@ impl Insn {
     }
 }
 
-/// Calculates with numbers and constants as C does. Gives the names of constants in it, too, by their bytes.
+/// Calculates with numbers and constants as C does.
 ///
 /// # Errors
 /// What is wrong, and where.
-pub(crate) fn arithmetic(text: &str, constant: Constant<'_>) -> Result<(i128, Vec<Range<usize>>), InsnError> {
-    let argument = evaluate(text, 0..text.len(), constant)?;
-    match argument.value {
-        Evaluated::Number(number) => Ok((number, argument.names)),
+pub(crate) fn arithmetic(text: &str, constant: Constant<'_>) -> Result<i128, InsnError> {
+    match evaluate(text, 0..text.len(), constant)?.value {
+        Evaluated::Number(number) => Ok(number),
         Evaluated::Saved(_) | Evaluated::Btf(_) => Err(InsnError::new(0..text.len(), ALONE)),
     }
 }
@@ -338,11 +342,11 @@ impl Fields {
     }
 
     fn set_pages(&mut self, param: Param, text: &str, range: Range<usize>) -> Result<(), InsnError> {
-        let pages = Imm::Pages(text[range.clone()].to_owned());
+        let half = |shift| Imm::Pages { text: text[range.clone()].to_owned(), shift };
         match param {
-            Param::Imm => self.imm[0] = pages,
-            Param::Imm2 => self.imm[1] = pages,
-            Param::Imm64 => self.imm = [pages, Imm::Number(0)],
+            Param::Imm => self.imm[0] = half(0),
+            Param::Imm2 => self.imm[1] = half(0),
+            Param::Imm64 => self.imm = [half(0), half(32)],
             _ => {
                 let error = InsnError::new(range, format!("{PAGE_SIZE} cannot stand here"));
                 return Err(error.help("it is known only with the kernel, and may stand for immediates only"));

@@ -118,7 +118,7 @@ fn saved_values_are_immediates(#[case] text: &str, #[case] shifts: Vec<Option<u8
     let insns = parse(text, &constant).expect("parses");
     let found = insns.list.iter().map(|insn| match insn.imm {
         Imm::Saved { shift, .. } => Some(shift),
-        Imm::Number(_) | Imm::Btf(_) | Imm::Pages(_) => None,
+        Imm::Number(_) | Imm::Btf(_) | Imm::Pages { .. } => None,
     });
     assert_eq!(found.collect::<Vec<_>>(), shifts);
 }
@@ -243,7 +243,7 @@ proptest! {
         let insns = parse(&format!("BPF_LD_IMM64(BPF_REG_1, {value:#x})"), &constant).expect("parses");
         let half = |n: usize| match insns.list[n].imm {
             Imm::Number(imm) => u64::from(imm as u32),
-            Imm::Saved { .. } | Imm::Btf(_) | Imm::Pages(_) => unreachable!(),
+            Imm::Saved { .. } | Imm::Btf(_) | Imm::Pages { .. } => unreachable!(),
         };
         prop_assert_eq!(half(0) | half(1) << 32, value);
     }

@@ -1,5 +1,7 @@
 //! Numbers as people write them: `4`, `0x10`, `-1`, `BPF_F_RDONLY | BPF_F_NO_PREALLOC`, `$map`.
 
+use std::ops::Range;
+
 use kconform_abi::Arch;
 use kconform_plan::BtfQuery;
 
@@ -154,25 +156,34 @@ impl CaseReader<'_> {
         let on = |arch, page| insn::arithmetic(text, &|name| case::constant(name, arch, Some(page)));
         let places = Arch::ALL.iter().flat_map(|&arch| [(arch, SMALLEST_PAGE), (arch, LARGEST_PAGE)]);
         let mut values = places.map(|(arch, page)| on(arch, page));
-        if values.any(|value| value.is_ok_and(|(value, _)| fit.takes(value))) {
+        if values.any(|value| value.is_ok_and(|value| fit.takes(value))) {
             return Some(Some(Term::Arithmetic(text.to_owned())));
         }
         match on(Arch::X86_64, SMALLEST_PAGE) {
-            Ok((value, _)) => {
+            Ok(value) => {
                 let what = format!("{text} is {value}, which does not fit into {}", fit.what);
                 self.wrong(span, what);
             }
-            Err(error) => {
-                let whole = span.end - span.start == text.len();
-                let part = Span { start: span.start + error.range.start, end: span.start + error.range.end };
-                let part = if whole { part } else { span };
-                match error.help {
-                    Some(help) => self.wrong_help(part, error.text, help),
-                    None => self.wrong(part, error.text),
-                }
-            }
+            Err(error) => self.wrong_part(text, span, error.range, error.text, error.help),
         }
         Some(None)
+    }
+
+    /// Something is wrong with these bytes of a text. What a parameter has filled in is not there in the file.
+    fn wrong_part(
+        &mut self,
+        text: &str,
+        span: Span,
+        range: Range<usize>,
+        what: String,
+        help: Option<String>,
+    ) {
+        let part = Span { start: span.start + range.start, end: span.start + range.end };
+        let part = if span.end - span.start == text.len() { part } else { span };
+        match help {
+            Some(help) => self.wrong_help(part, what, help),
+            None => self.wrong(part, what),
+        }
     }
 
     /// `btf_id(struct tcp_congestion_ops)`.
@@ -183,13 +194,7 @@ impl CaseReader<'_> {
                 Some(query)
             }
             Err(error) => {
-                let part = Span { start: span.start + error.range.start, end: span.start + error.range.end };
-                // What a parameter has filled in is not there in the file.
-                let part = if span.end - span.start == text.len() { part } else { span };
-                match error.help {
-                    Some(help) => self.wrong_help(part, error.text, help),
-                    None => self.wrong(part, error.text),
-                }
+                self.wrong_part(text, span, error.range, error.text, error.help);
                 None
             }
         }

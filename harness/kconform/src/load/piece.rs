@@ -422,7 +422,7 @@ impl CaseReader<'_> {
                     fine = fine.and(self.saved_number(name, saved_part(node, text, name)));
                 }
                 Imm::Btf(query) => self.asks(query),
-                Imm::Number(_) | Imm::Pages(_) => {}
+                Imm::Number(_) | Imm::Pages { .. } => {}
             }
             insn.member.iter().for_each(|query| self.asks(query));
         }

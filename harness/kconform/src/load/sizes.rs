@@ -175,7 +175,7 @@ impl<'s> Measure<'s> {
             PieceKind::Insns(calls) => {
                 let one = |imm: &Imm| match imm {
                     Imm::Saved { .. } => Size::bytes(4).and(Size::part(4)),
-                    Imm::Number(_) | Imm::Btf(_) | Imm::Pages(_) => Size::bytes(8),
+                    Imm::Number(_) | Imm::Btf(_) | Imm::Pages { .. } => Size::bytes(8),
                 };
                 let all = calls.iter().flat_map(|call| &call.value.list);
                 all.map(|insn| one(&insn.imm)).fold(Size::default(), Size::and)

@@ -277,7 +277,7 @@ impl Memory {
         to.push(match &insn.imm {
             Imm::Number(number) => Piece::Bytes(abi.bytes(*number as u32 as u64, 4)),
             Imm::Btf(query) => Piece::Bytes(abi.bytes(abi.kernel.btf(query)?, 4)),
-            Imm::Pages(text) => Piece::Bytes(abi.bytes(abi.pages(text)?, 4)),
+            Imm::Pages { text, shift } => Piece::Bytes(abi.bytes(abi.pages(text)? >> shift, 4)),
             Imm::Saved { name, shift } => {
                 Piece::Value { value: Value::Slot(abi.slot(name), 0), width: 4, shift: *shift }
             }

@@ -4,7 +4,6 @@ use kconform_abi::Endian;
 use kconform_plan::Value;
 
 use crate::case::{self, Address, Expr, Term};
-use crate::insn;
 use crate::kernel::{Kernel, Unmet};
 use crate::limits::{CASE, amount};
 
@@ -95,8 +94,7 @@ impl<'k> Abi<'k> {
 
     /// The value of arithmetic in an instruction, which the file was checked for.
     pub(super) fn pages(&self, text: &str) -> Result<u64, Unmet> {
-        let value = insn::arithmetic(text, &|name| case::constant(name, self.kernel.arch, self.page_size()));
-        let value = value.ok().and_then(|(value, _)| case::word(value));
+        let value = case::arithmetic(text, self.kernel.arch, self.page_size());
         value.ok_or_else(|| Unmet { reason: format!("`{text}` has no value on this kernel") })
     }
 

@@ -176,6 +176,21 @@ fn the_size_of_a_page_is_the_kernels(#[case] page_size: u32) {
     assert_eq!(bytes[bytes.len() - 4..], (page_size - 16).to_le_bytes());
 }
 
+/// Both halves of a 64-bit immediate follow it, also where it comes out negative.
+#[test]
+fn a_page_in_a_long_immediate_has_two_halves() {
+    let bytes = |page_size| {
+        let kernel = Kernel { page_size, ..kernel(Arch::X86_64) };
+        let write = "- write: [1, {insns: [\"BPF_LD_IMM64(BPF_REG_1, PAGE_SIZE - 8192)\"]}, 16]";
+        let lowered = lower(&case(write), &kernel, 1.0).expect("it can be lowered");
+        let Op::Call(call) = &lowered.plan.steps[0].op else { unreachable!() };
+        let [Piece::Bytes(bytes)] = &call.buffers[0].pieces[..] else { panic!("{:?}", call.buffers) };
+        (bytes[4..8].to_vec(), bytes[12..16].to_vec())
+    };
+    assert_eq!(bytes(4096), ((-4096_i32).to_le_bytes().to_vec(), vec![0xff; 4]));
+    assert_eq!(bytes(16384), (8192_i32.to_le_bytes().to_vec(), vec![0; 4]));
+}
+
 #[test]
 fn arithmetic_with_what_an_architecture_lacks_is_refused() {
     let write = "- write: [1, {insns: [\"BPF_MOV64_IMM(BPF_REG_0, PAGE_SIZE + MAP_32BIT)\"]}, 8]";
