@@ -25,6 +25,7 @@ use crate::guest::fetch::FetchError;
 use crate::guest::image::ImageError;
 use crate::guest::own_kernel::OwnKernelError;
 use crate::guest::qemu::{BootEnd, BootFailure};
+use crate::guest::whole::CutOff;
 use crate::load::files::Error as FilesError;
 use crate::load::suites::SuiteError;
 use crate::report::kcidb::SubmissionError;
@@ -117,7 +118,7 @@ fn of_kernels_that_are_fetched_or_given() {
         &[
             &CacheError::NoPlace,
             &CacheError::Read { path: path("cache/kernels"), source: io_error() },
-            &CacheError::CutOff { path: path("bzImage"), has: 3 << 20, promised: 12 << 20 },
+            &CacheError::CutOff(CutOff { path: path("bzImage"), has: 3 << 20, promised: 12 << 20 }),
             &CacheError::Changed { path: path("vmlinuz"), image: text("x86_64") },
             &CacheError::Manifest {
                 path: path("manifest.json"),
@@ -166,7 +167,7 @@ fn of_kernels_that_are_fetched_or_given() {
             },
             &OwnKernelError::Packed { path: path("Image"), method: text("bzip2") },
             &OwnKernelError::Damaged { path: path("Image.xz"), method: text("xz"), source: io_error() },
-            &OwnKernelError::CutOff { path: path("bzImage"), has: 3 << 20, promised: 12 << 20 },
+            &OwnKernelError::CutOff(CutOff { path: path("bzImage"), has: 3 << 20, promised: 12 << 20 }),
             &OwnKernelError::NoMachine { path: path("Image"), arch },
             &KernelsError::Nothing { word: text("x86_65"), nearest: Some(text("x86_64")) },
             &KernelsError::Nothing { word: text("toaster"), nearest: None },

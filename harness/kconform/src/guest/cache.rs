@@ -15,7 +15,7 @@ use crate::cache_folder::cache_folder;
 use super::image::{DebianKernel, Image, Images, KernelSource};
 use super::pruned::{Fate, Kept, Pruned, elsewhere, is_idle, size_on_disk};
 use super::stamp::{Known, seal};
-use super::whole;
+use super::whole::{self, CutOff};
 
 /// A kernel that is on this machine and ready to boot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -155,18 +155,8 @@ pub enum CacheError {
         source: io::Error,
     },
     /// A kernel of one's own whose end is missing.
-    #[error(
-        "{} is cut off: it has {} KiB of the {} KiB that its header promises; copy or build it again",
-        path.display(), has / 1024, promised / 1024
-    )]
-    CutOff {
-        /// The file.
-        path: PathBuf,
-        /// Its length in bytes.
-        has: u64,
-        /// The length that it should have, in bytes.
-        promised: u64,
-    },
+    #[error(transparent)]
+    CutOff(#[from] CutOff),
     /// A file that is not what was fetched.
     #[error("{} is not what was fetched; fetch it again: kconform image fetch --refresh {image}", path.display())]
     Changed {
@@ -245,7 +235,7 @@ pub fn at(path: &Path, config: Option<&Path>) -> Result<CachedKernel, CacheError
     };
     let (head, has) = head().map_err(|source| CacheError::Read { path: path.to_owned(), source })?;
     if let Some(promised) = whole::cut_off(&head, has) {
-        return Err(CacheError::CutOff { path: path.to_owned(), has, promised });
+        return Err(CutOff { path: path.to_owned(), has, promised }.into());
     }
     Ok(CachedKernel {
         vmlinuz: path.to_owned(),

@@ -22,7 +22,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod twice;
-mod whole;
+pub(crate) mod whole;
 
 pub use cache::{CachedKernel, cache_dir};
 pub use image::{Image, Images};

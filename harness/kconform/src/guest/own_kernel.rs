@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 use super::image::{AgentPort, Image, Images, KernelFile, KernelSource};
 use super::packed::Method;
 use super::qemu::has_second_serial;
-use super::whole;
+use super::whole::{self, CutOff};
 use crate::hex::hex;
 
 /// Why a file cannot be booted.
@@ -59,18 +59,8 @@ pub enum OwnKernelError {
         source: io::Error,
     },
     /// Its end is missing.
-    #[error(
-        "{} is cut off: it has {} KiB of the {} KiB that its header promises; copy or build it again",
-        path.display(), has / 1024, promised / 1024
-    )]
-    CutOff {
-        /// The file.
-        path: PathBuf,
-        /// Its length in bytes.
-        has: u64,
-        /// The length that it should have, in bytes.
-        promised: u64,
-    },
+    #[error(transparent)]
+    CutOff(#[from] CutOff),
     /// No image describes a machine of that architecture.
     #[error("{} is for {arch}, and there is no image with the alias {arch} to tell its machine", path.display())]
     NoMachine {
@@ -234,7 +224,7 @@ fn unpack(path: &Path, packed: Vec<u8>) -> Result<(Option<Vec<u8>>, Arch), OwnKe
         let bytes = inner.as_deref().unwrap_or(&packed);
         let has = bytes.len() as u64;
         if let Some(promised) = whole::cut_off(bytes, has) {
-            return Err(OwnKernelError::CutOff { path: path.to_owned(), has, promised });
+            return Err(CutOff { path: path.to_owned(), has, promised }.into());
         }
         if let Some(arch) = arch_of(bytes) {
             return Ok((inner, arch));
@@ -329,6 +319,7 @@ mod tests {
     use rstest::rstest;
 
     use super::*;
+    use crate::guest::packed::tests::{gzip, zstd};
 
     fn with(offset: usize, sign: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; offset];
@@ -343,16 +334,6 @@ mod tests {
         bytes.resize(18, 0);
         bytes.extend(machine);
         bytes
-    }
-
-    fn gzip(bytes: &[u8]) -> Vec<u8> {
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(bytes).unwrap();
-        encoder.finish().unwrap()
-    }
-
-    fn zstd(bytes: &[u8]) -> Vec<u8> {
-        ruzstd::encoding::compress_to_vec(bytes, ruzstd::encoding::CompressionLevel::Fastest)
     }
 
     fn zboot_of(payload: &[u8], method: &str) -> Vec<u8> {

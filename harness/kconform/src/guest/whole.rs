@@ -1,5 +1,22 @@
 //! Whether an image is all there, by what its own headers say: a kernel that was cut off boots into nothing, and says nothing.
 
+use std::path::PathBuf;
+
+/// A file whose end is missing.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{} is cut off: it has {} KiB of the {} KiB that its header promises; copy or build it again",
+    path.display(), has / 1024, promised / 1024
+)]
+pub struct CutOff {
+    /// The file.
+    pub path: PathBuf,
+    /// Its length in bytes.
+    pub has: u64,
+    /// The length that it should have, in bytes.
+    pub promised: u64,
+}
+
 /// How long a file must be for what its headers promise: of zboot-header.S, boot.rst, elf(5), or the PE format of EFI
 /// (Microsoft's "PE Format", "Section Table").
 fn promised(bytes: &[u8]) -> Option<u64> {
