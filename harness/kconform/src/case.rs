@@ -8,6 +8,7 @@ use std::time::Duration;
 use kconform_abi::Arch;
 use kconform_plan::BtfQuery;
 
+pub(crate) use crate::insn::LARGEST_PAGE;
 use crate::insn::{self, PAGE_SIZE};
 use crate::place::{Place, Placed};
 use crate::uapi::Layout;
@@ -364,9 +365,6 @@ pub enum Term {
 
 /// Bytes of the smallest page of any architecture.
 pub(crate) const SMALLEST_PAGE: u64 = 4 << 10;
-
-/// Bytes of the largest page of any architecture.
-pub(crate) const LARGEST_PAGE: u64 = 64 << 10;
 
 /// A constant's value, in two's complement. `page_size` is that of the kernel, in bytes, where it is known.
 pub(crate) fn constant(name: &str, arch: Arch, page_size: Option<u64>) -> Option<u64> {

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::cache_folder::cache_folder;
+use crate::regular;
 
 use super::image::{DebianKernel, Image, Images, KernelSource};
 use super::pruned::{Fate, Kept, Pruned, elsewhere, is_idle, size_on_disk};
@@ -228,6 +229,7 @@ pub fn claimed(image: &Image, cache: &Path) -> Result<Option<CachedKernel>, Cach
 /// [`CacheError::Read`] when it cannot be read, [`CacheError::CutOff`] when it is not all there.
 pub fn at(path: &Path, config: Option<&Path>) -> Result<CachedKernel, CacheError> {
     let head = || -> io::Result<(Vec<u8>, u64)> {
+        regular::check(path)?;
         let file = File::open(path)?;
         let (mut head, has) = (Vec::new(), file.metadata()?.len());
         file.take(whole::HEAD).read_to_end(&mut head)?;

@@ -8,6 +8,8 @@ use kconform_abi::Arch;
 use serde::{Deserialize, Deserializer, de};
 
 use super::twice::{Twice, twice};
+use super::value_place::value_place;
+use crate::regular;
 
 /// The images that are fetched and run when nothing is named: a guest of the usual kernel of two architectures. The
 /// others cost more packages, and are there for who names them.
@@ -306,16 +308,30 @@ impl Image {
 /// # Errors
 /// [`ImageError::Read`] or [`ImageError::Parse`].
 pub fn load(path: &Path) -> Result<Image, ImageError> {
-    let text =
-        fs::read_to_string(path).map_err(|source| ImageError::Read { path: path.to_owned(), source })?;
+    let unreadable = |source| ImageError::Read { path: path.to_owned(), source };
+    let text = regular::check(path).and_then(|()| fs::read_to_string(path)).map_err(unreadable)?;
     let mut image = parse(path, &text)?;
     image.file = std::path::absolute(path).ok();
     if let KernelSource::File(file) = &mut image.kernel {
         let directory = path.parent().unwrap_or(Path::new("."));
         file.path = directory.join(&file.path);
         file.config = file.config.as_ref().map(|config| directory.join(config));
+        files_are_regular(path, &text, file)?;
     }
     Ok(image)
+}
+
+/// A kernel may be built later, but what is there and has no end will never be one.
+fn files_are_regular(path: &Path, text: &str, kernel: &KernelFile) -> Result<(), ImageError> {
+    let files = [("path", Some(&kernel.path)), ("config", kernel.config.as_ref())];
+    for (key, file) in files.into_iter().filter_map(|(key, file)| Some((key, file?))) {
+        if let Some(amiss) = fs::metadata(file).ok().and_then(|metadata| regular::amiss(&metadata)) {
+            let (line, column) = value_place(text, &["kernel", key]).unwrap_or((1, 1));
+            let message = format!("`{key}` names {}: {amiss}", file.display());
+            return Err(ImageError::Parse { path: path.to_owned(), line, column, message });
+        }
+    }
+    Ok(())
 }
 
 pub(super) fn parse(path: &Path, text: &str) -> Result<Image, ImageError> {

@@ -22,6 +22,7 @@ mod start;
 #[cfg(test)]
 mod tests;
 mod twice;
+mod value_place;
 pub(crate) mod whole;
 
 pub use cache::{CachedKernel, cache_dir};

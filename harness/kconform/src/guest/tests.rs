@@ -74,6 +74,38 @@ fn a_kernel_file_is_beside_its_image() {
     assert!(file.config.unwrap().ends_with("../.config"));
 }
 
+/// Nothing of them is read: a device has no end, and a FIFO waits for a writer.
+#[test]
+fn what_has_no_end_is_no_file_of_an_image() {
+    let directory = tempfile::tempdir().unwrap();
+    let at = |name: &str| directory.path().join(name);
+    for name in ["fifo", "fifo.yaml"] {
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, at(name), rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    }
+    let told = |name: &str| {
+        let error = image::load(&at(name)).unwrap_err().to_string();
+        error.replace(&format!("{}/", directory.path().display()), "")
+    };
+    let with = |kernel: &str| {
+        fs::write(at("x.yaml"), LEAST.replace("{debian: {suite: s, package: p}}", kernel)).unwrap();
+        told("x.yaml")
+    };
+    let rows = [
+        with("{path: /dev/zero}"),
+        with("{path: fifo}"),
+        with("{path: Image, config: .}"),
+        told("fifo.yaml"),
+    ];
+    let right = [
+        "x.yaml:3:16: `path` names /dev/zero: it is a character device, not a regular file",
+        "x.yaml:3:16: `path` names fifo: it is a FIFO, not a regular file",
+        "x.yaml:3:31: `config` names .: it is a folder, not a regular file",
+        "fifo.yaml: it is a FIFO, not a regular file",
+    ];
+    assert_eq!(rows, right);
+}
+
 #[test]
 fn mistakes_are_told_with_their_places() {
     let rows = [

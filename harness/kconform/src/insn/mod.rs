@@ -65,6 +65,9 @@ pub enum Imm {
 /// The constant that is the kernel's, not the architecture's: bytes of a page.
 pub(crate) const PAGE_SIZE: &str = "PAGE_SIZE";
 
+/// Bytes of the largest page of the architectures, for what must hold with every size.
+pub(crate) const LARGEST_PAGE: u64 = 64 << 10;
+
 /// What is wrong with an instruction.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InsnError {
@@ -145,7 +148,11 @@ pub fn parse(text: &str, constant: &dyn Fn(&str) -> Option<u64>) -> Result<Insns
             check_names(text, param, &argument)?;
             let pages = argument.names.iter().any(|name| &text[name.clone()] == PAGE_SIZE);
             fields.set(param, argument.value, trim(text, range))?;
-            if pages { fields.set_pages(param, text, trim(text, range)) } else { Ok(()) }
+            if !pages {
+                return Ok(());
+            }
+            fields.set_large(param, text, trim(text, range), constant)?;
+            fields.set_pages(param, text, trim(text, range))
         });
         wrong.extend(read.err());
     }
@@ -339,6 +346,22 @@ impl Fields {
             }
         }
         Ok(())
+    }
+
+    /// The value with the largest pages must fit too; it does not stay.
+    fn set_large(
+        &mut self,
+        param: Param,
+        text: &str,
+        range: Range<usize>,
+        constant: Constant<'_>,
+    ) -> Result<(), InsnError> {
+        let large = |name: &str| if name == PAGE_SIZE { Some(LARGEST_PAGE) } else { constant(name) };
+        let set = evaluate(text, range.clone(), &large).and_then(|it| self.set(param, it.value, range));
+        set.map_err(|error| InsnError {
+            text: format!("with pages of {LARGEST_PAGE} bytes, {}", error.text),
+            ..error
+        })
     }
 
     fn set_pages(&mut self, param: Param, text: &str, range: Range<usize>) -> Result<(), InsnError> {

@@ -216,6 +216,33 @@ fn contexts_are_those_of_the_header() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
+/// Which pages a kernel has is known only when it runs: 64 KiB must fit as 4 KiB do.
+#[rstest]
+#[case::both("BPF_MOV64_IMM(BPF_REG_0, 16 * PAGE_SIZE)", None)]
+#[case::small(
+    "BPF_MOV64_IMM(BPF_REG_0, PAGE_SIZE << 16)",
+    Some("with pages of 65536 bytes, 4294967296 is out of range")
+)]
+#[case::negative(
+    "BPF_ALU64_IMM(BPF_ADD, BPF_REG_1, -0x10000 * PAGE_SIZE)",
+    Some("with pages of 65536 bytes, -4294967296 is out of range")
+)]
+#[case::neither("BPF_MOV64_IMM(BPF_REG_0, PAGE_SIZE << 20)", Some("4294967296 is out of range"))]
+#[case::long("BPF_LD_IMM64(BPF_REG_1, PAGE_SIZE << 16)", None)]
+#[case::small_alone(
+    "BPF_MOV64_IMM(BPF_REG_0, (PAGE_SIZE - 0x10000) << 20)",
+    Some("-64424509440 is out of range")
+)]
+fn arithmetic_with_pages_fits_with_every_size(#[case] text: &str, #[case] wrong: Option<&str>) {
+    let parsed = parse(text, &constant);
+    let told = parsed.err().map(|errors| {
+        let places = errors.iter().map(|error| &text[error.range.clone()]);
+        assert!(places.clone().all(|place| place.contains("PAGE_SIZE")), "{:?}", places.collect::<Vec<_>>());
+        errors.iter().map(|error| error.text.clone()).collect::<Vec<_>>().join("; ")
+    });
+    assert_eq!(told.as_deref(), wrong);
+}
+
 proptest! {
     #[test]
     fn any_text_is_an_instruction_or_an_error_within_it(text in "[A-Z_a-z0-9$(),|+*~<>\\[\\] é-]{0,40}") {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::place::{File, Mistake, Place};
+use crate::regular::{self, NotRegular};
 
 use super::{SHARED_PROBES, SuiteFile};
 
@@ -21,6 +22,14 @@ pub enum Error {
         path: PathBuf,
         /// What the system said.
         source: std::io::Error,
+    },
+    /// Something that need not have an end.
+    #[error("{}: {amiss}", path.display())]
+    NotRegular {
+        /// What was given for a case file.
+        path: PathBuf,
+        /// What it is.
+        amiss: NotRegular,
     },
     /// A directory without case files.
     #[error("no case files (*.yaml) below {}", .0.display())]
@@ -50,6 +59,7 @@ impl Error {
         let told = self.to_string();
         let (path, text, help) = match self {
             Error::Io { path, source } => (path, format!("cannot be read: {source}"), None),
+            Error::NotRegular { path, amiss } => (path, amiss.to_string(), None),
             Error::Nothing(path) => (path, told, None),
             Error::Yml(path) => {
                 let name = path.with_extension("yaml");
@@ -236,6 +246,10 @@ impl Found {
     }
 
     fn file(&mut self, root: &Path, path: &Path) -> Result<(), Error> {
+        let metadata = path.metadata().map_err(|source| Error::Io { path: path.to_owned(), source })?;
+        if let Some(amiss) = regular::amiss(&metadata) {
+            return Err(Error::NotRegular { path: path.to_owned(), amiss });
+        }
         let real = path.canonicalize().map_err(|source| Error::Io { path: path.to_owned(), source })?;
         let below = real.strip_prefix(root).unwrap_or(path).with_extension("");
         let suite: Arc<str> = below.to_string_lossy().into();

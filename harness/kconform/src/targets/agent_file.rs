@@ -8,9 +8,13 @@ use std::path::Path;
 use kconform_abi::Arch;
 use memchr::memmem;
 
+use crate::regular::{self, NotRegular};
+
 /// What a file is that is not the agent for an architecture.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(super) enum NoAgent {
+    #[error(transparent)]
+    NotRegular(#[from] NotRegular),
     #[error("it is empty")]
     Empty,
     #[error("it is a script")]
@@ -30,6 +34,9 @@ pub(super) enum NoAgent {
 /// # Errors
 /// Those of reading it.
 pub(super) fn look(path: &Path, arch: Arch) -> io::Result<Option<NoAgent>> {
+    if let Some(amiss) = regular::amiss(&path.metadata()?) {
+        return Ok(Some(NoAgent::NotRegular(amiss)));
+    }
     let mut head = Vec::new();
     File::open(path)?.take(4096).read_to_end(&mut head)?;
     let amiss = of_head(&head, arch);
@@ -144,5 +151,19 @@ mod tests {
         std::fs::write(file.path(), bytes).expect("written");
         let amiss = look(file.path(), Arch::Riscv64).expect("read").map(|amiss| amiss.to_string());
         assert_eq!(amiss.as_deref(), Some(says));
+    }
+
+    #[test]
+    fn a_device_and_a_fifo_are_not_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let fifo = folder.path().join("kconform-agent");
+        let mode = rustix::fs::Mode::RUSR;
+        rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).expect("made");
+        let told = |path: &Path| look(path, Arch::Riscv64).expect("looked").map(|amiss| amiss.to_string());
+        assert_eq!(told(&fifo).as_deref(), Some("it is a FIFO, not a regular file"));
+        assert_eq!(
+            told(Path::new("/dev/zero")).as_deref(),
+            Some("it is a character device, not a regular file")
+        );
     }
 }

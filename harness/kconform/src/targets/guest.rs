@@ -195,7 +195,7 @@ pub(crate) fn agent_for(wanted: Arch) -> Result<PathBuf, Unusable> {
     let arch = wanted.name();
     if let Some(folder) = std::env::var_os("KCONFORM_AGENTS") {
         let path = Path::new(&folder).join(arch).join("kconform-agent");
-        if !path.is_file() {
+        if !path.exists() {
             return Err(no_agent(arch, &path));
         }
         let amiss = agent_file::look(&path, wanted);

@@ -19,6 +19,7 @@ const FLOORS: &[(&str, &[&str])] = &[
             "interrupt",
             "health",
             "renamed",
+            "regular",
         ],
     ),
     ("words", &["arguments", "btf", "uapi", "insn", "wants"]),

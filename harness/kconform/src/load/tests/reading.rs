@@ -167,6 +167,20 @@ fn what_is_not_there_is_told() {
     assert!(read.expect_err("passed over").to_string().ends_with("x.yml: case files are called *.yaml"));
 }
 
+/// Nothing of them is read: a device has no end, and a FIFO waits for a writer.
+#[test]
+fn what_has_no_end_is_told() {
+    let all = directory(&["a/x.yaml"]);
+    let fifo = all.path().join("a/fifo.yaml");
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).expect("made");
+    let error = |path: &Path| files::read(all.path(), &[path.to_owned()]).expect_err("no end").to_string();
+    assert_eq!(error(Path::new("/dev/zero")), "/dev/zero: it is a character device, not a regular file");
+    let told = format!("{}: it is a FIFO, not a regular file", fifo.display());
+    assert_eq!(error(&fifo), told);
+    assert_eq!(error(&all.path().join("a")), told);
+}
+
 #[test]
 fn a_file_that_is_not_text_is_told() {
     let all = directory(&[]);
