@@ -148,11 +148,7 @@ pub fn parse(text: &str, constant: &dyn Fn(&str) -> Option<u64>) -> Result<Insns
             check_names(text, param, &argument)?;
             let pages = argument.names.iter().any(|name| &text[name.clone()] == PAGE_SIZE);
             fields.set(param, argument.value, trim(text, range))?;
-            if !pages {
-                return Ok(());
-            }
-            fields.set_large(param, text, trim(text, range), constant)?;
-            fields.set_pages(param, text, trim(text, range))
+            if pages { fields.set_pages(param, text, trim(text, range), constant) } else { Ok(()) }
         });
         wrong.extend(read.err());
     }
@@ -364,16 +360,25 @@ impl Fields {
         })
     }
 
-    fn set_pages(&mut self, param: Param, text: &str, range: Range<usize>) -> Result<(), InsnError> {
-        let half = |shift| Imm::Pages { text: text[range.clone()].to_owned(), shift };
-        match param {
-            Param::Imm => self.imm[0] = half(0),
-            Param::Imm2 => self.imm[1] = half(0),
-            Param::Imm64 => self.imm = [half(0), half(32)],
+    fn set_pages(
+        &mut self,
+        param: Param,
+        text: &str,
+        range: Range<usize>,
+        constant: Constant<'_>,
+    ) -> Result<(), InsnError> {
+        let halves: &[(usize, u8)] = match param {
+            Param::Imm => &[(0, 0)],
+            Param::Imm2 => &[(1, 0)],
+            Param::Imm64 => &[(0, 0), (1, 32)],
             _ => {
                 let error = InsnError::new(range, format!("{PAGE_SIZE} cannot stand here"));
                 return Err(error.help("it is known only with the kernel, and may stand for immediates only"));
             }
+        };
+        self.set_large(param, text, range.clone(), constant)?;
+        for &(half, shift) in halves {
+            self.imm[half] = Imm::Pages { text: text[range.clone()].to_owned(), shift };
         }
         Ok(())
     }

@@ -1,6 +1,6 @@
 //! Images that kconform was not built with: files of folders that the command line or the environment names.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use rstest::rstest;
 
@@ -65,6 +65,66 @@ fn a_folder_that_has_no_images_is_a_mistake(#[case] folder: &str) {
         place.env("KCONFORM_IMAGES", folder).say(&["run", "--target", "x86_64"]).assert_status(2);
     assert_eq!(by_option.err, by_variable.err);
     insta::assert_snapshot!(format!("a_folder_that_has_no_images_is_a_mistake@{folder}"), by_option.err);
+}
+
+/// Nothing of them is read: a device has no end, and a FIFO waits for a writer.
+#[rstest]
+#[case::kernel(
+    "boards/x.yaml",
+    "path: /dev/zero",
+    "boards/x.yaml:3:16: `path` names /dev/zero: it is a character device, not a regular file"
+)]
+#[case::kernel_fifo(
+    "boards/x.yaml",
+    "path: fifo",
+    "boards/x.yaml:3:16: `path` names boards/fifo: it is a FIFO, not a regular file"
+)]
+#[case::config(
+    "boards/x.yaml",
+    "path: Image, config: .",
+    "boards/x.yaml:3:31: `config` names boards/.: it is a folder, not a regular file"
+)]
+#[case::image("boards/README", "path: Image", "boards/fifo.yaml: it is a FIFO, not a regular file")]
+fn what_has_no_end_is_no_file_of_an_image(#[case] file: &str, #[case] kernel: &str, #[case] told: &str) {
+    let text = image("A board's kernel.", "KERNEL").replace("path: KERNEL", kernel);
+    let place = Place::new().file(file, &text);
+    let name = if file == "boards/README" { "boards/fifo.yaml" } else { "boards/fifo" };
+    fifo(&place.here().join(name));
+    for command in
+        [&["image", "list", "--images", "boards"][..], &["run", "--images", "boards", "--target", "x86_64"]]
+    {
+        let said = place.say(command).assert_status(2);
+        assert!(said.err.contains(told), "{}", said.err);
+    }
+}
+
+#[rstest]
+#[case::device("/dev/zero", "/dev/zero: it is a character device, not a regular file")]
+#[case::fifo("fifo", "fifo: it is a FIFO, not a regular file")]
+fn what_has_no_end_is_no_case_file(#[case] path: &str, #[case] told: &str) {
+    let place = Place::new();
+    fifo(&place.here().join("fifo"));
+    for command in [&["check", path][..], &["list", "--cases", path], &["run", "--cases", path]] {
+        let said = place.say(command).assert_status(2);
+        assert!(said.err.contains(told), "{command:?}: {}", said.err);
+    }
+}
+
+/// In a folder it is a mistake beside those of other files.
+#[test]
+fn a_fifo_in_a_folder_of_cases_is_a_mistake() {
+    let place =
+        Place::new().file("mine/a.yaml", "cases:\n  - name: a case\n    steps:\n      - cloze: [0]\n");
+    fifo(&place.here().join("mine/fifo.yaml"));
+    let said = place.say(&["check", "mine"]).assert_status(2);
+    for told in ["mine/fifo.yaml:1:1", "it is a FIFO, not a regular file", "cloze"] {
+        assert!(said.all().contains(told), "{}", said.all());
+    }
+}
+
+fn fifo(path: &Path) {
+    let mode = rustix::fs::Mode::RUSR;
+    rustix::fs::mknodat(rustix::fs::CWD, path, rustix::fs::FileType::Fifo, mode, 0).expect("made");
 }
 
 /// A copy of an image under another name boots, without a line of Rust.
