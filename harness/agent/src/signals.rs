@@ -22,6 +22,9 @@ pub(crate) struct Heard {
 /// Comes when the thread that started the agent ends: then it is looked whether its process has ended too.
 pub(crate) const PARENT_ENDED: i32 = libc::SIGHUP;
 
+/// How long a wait with a limit may last before the caller looks itself for what it waits for.
+const LOOK_AGAIN_NS: u64 = 50_000_000;
+
 /// The signals that mean something.
 const HEARD: [i32; 3] = [libc::SIGCHLD, libc::SIGTERM, PARENT_ENDED];
 
@@ -115,7 +118,7 @@ impl Signals {
         }
     }
 
-    /// Waits until a signal comes, `also` has something, or the time is over; what was heard.
+    /// Waits until a signal comes, `also` has something, or the time is over, or for less; what was heard.
     pub(crate) fn wait(&self, also: &mut Option<libc::pollfd>, limit_ns: Option<u64>) -> sys::Result<Heard> {
         let mut heard = Heard::default();
         let Some(other) = also else {
@@ -126,6 +129,8 @@ impl Signals {
             return Ok(heard);
         };
         let mut fds = [libc::pollfd { fd: self.fd, events: libc::POLLIN, revents: 0 }, *other];
+        // gVisor wakes nobody that polls a signalfd when a child ends.
+        let limit_ns = limit_ns.map(|limit| limit.min(LOOK_AGAIN_NS));
         sys::poll(&mut fds, limit_ns)?;
         other.revents = fds[1].revents;
         Ok(if fds[0].revents != 0 { self.hear() } else { heard })

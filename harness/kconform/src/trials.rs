@@ -23,7 +23,7 @@ use crate::load::suites::{SuiteError, list_suites};
 use crate::report::failures;
 use crate::run::TargetRun;
 use crate::style::Style;
-use crate::targets::choose::{ChooseError, guests_required, images};
+use crate::targets::choose::{self, ChooseError, guests_required, images};
 use crate::targets::{Leaks, Target, Unusable, Worker};
 
 /// The targets of `cargo test`, unless `KCONFORM_TARGETS` names others, separated by commas.
@@ -77,9 +77,8 @@ fn gather(paths: &[&Path]) -> Result<(Vec<Trial>, Vec<Shared>), TrialsError> {
     let names = std::env::var("KCONFORM_TARGETS").unwrap_or_else(|_| TARGETS.into());
     let mut trials = Vec::new();
     let mut workers = Vec::new();
-    for name in names.split(',').map(str::trim).filter(|name| !name.is_empty()) {
-        let target = Target::named(name, &images)
-            .ok_or_else(|| ChooseError::NoTarget { name: name.into(), nearest: None })?;
+    for name in choose::names(&names).into_iter().map(str::trim).filter(|name| !name.is_empty()) {
+        let target = Target::named(name, &images).ok_or_else(|| ChooseError::of(name, None))?;
         let missing = target.ready().err().filter(|unusable| unusable.not_set_up && !guests_required());
         let worker = Arc::new(Mutex::new(Worker::new(target).checking_leaks(Leaks::Looked, true)));
         workers.push(worker.clone());

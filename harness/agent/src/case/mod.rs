@@ -171,7 +171,8 @@ impl Cases {
             if heard.end || watched.is_some_and(|w| w.revents != 0) {
                 return Waited::Abandoned;
             }
-            if let (true, Some((ended, left))) = (heard.child, reap(case)) {
+            // The signal may not have come: see `Signals::wait`.
+            if let Some((ended, left)) = reap(case) {
                 return Waited::Ended(ended, left);
             }
         }

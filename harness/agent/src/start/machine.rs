@@ -116,6 +116,11 @@ fn seal(scratch: &str, kept: i32) -> Sealed {
     }
     sys::mount(&format!("/proc/self/fd/{kept}"), scratch, "", libc::MS_BIND, "")
         .map_err(failed(format!("mount {scratch}")))?;
+    // gVisor mounts the link of /proc itself there. Without it the directory is one of the new tmpfs, or as it was.
+    let path = sys::c_string(scratch);
+    if sys::stat(&path).is_ok_and(|s| s.st_mode & libc::S_IFMT != libc::S_IFDIR) {
+        sys::unmount(&path).map_err(failed(format!("mount {scratch}")))?;
+    }
     for (place, Mounted { kind, flags, read_only }) in &mounts {
         let is_kernels = KERNELS.contains(&kind.as_str());
         if is_kernels || *read_only || own.contains(&place.as_str()) {

@@ -48,7 +48,7 @@ pub(super) fn doctor(args: &TargetsArgs, style: Style) -> Result<u8, CliError> {
         .filter_map(|name| Target::named(name, &images))
         .filter(|target| match target.kind {
             TargetKind::Native => native.as_ref().map_or(true, |opened| opened.kernel.refuses_bpf()),
-            TargetKind::Guest(_) | TargetKind::Ssh(_) => target.ready().is_err(),
+            TargetKind::Guest(_) | TargetKind::Ssh(_) | TargetKind::Command(_) => target.ready().is_err(),
         })
         .map(|target| target.name)
         .collect();
@@ -104,6 +104,6 @@ fn targets(images: &[Arc<Image>], native: &Result<Opened, Unusable>, cache: &Pat
         let ready = Target::of_image(&image.name, image.clone()).ready();
         findings::guest(image, ready, expected(image, cache).map(|accel| accel.accelerator))
     });
-    // Machines over ssh are known only when they are named.
+    // Machines over ssh and commands are known only when they are named.
     std::iter::once(findings::native(native)).chain(guests).collect()
 }

@@ -95,7 +95,10 @@ impl CliError {
             | CliError::Selection(_)
             | CliError::Image(_)
             | CliError::Targets(
-                ChooseError::Image(_) | ChooseError::Kernel(_) | ChooseError::NoTarget { .. },
+                ChooseError::Image(_)
+                | ChooseError::Kernel(_)
+                | ChooseError::NoTarget { .. }
+                | ChooseError::Command { .. },
             )
             | CliError::Wanted(_)
             | CliError::Unreadable { .. }

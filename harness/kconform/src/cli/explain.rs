@@ -94,9 +94,10 @@ fn arch(name: &str) -> Result<Arch, CliError> {
     if let Some(arch) = Arch::from_name(name) {
         return Ok(arch);
     }
-    let unknown = || CliError::from(ChooseError::NoTarget { name: name.to_owned(), nearest: None });
+    let unknown = || CliError::from(ChooseError::of(name, None));
     match Target::named(name, &images(None)?).ok_or_else(unknown)?.kind {
         TargetKind::Guest(image) => Ok(image.arch),
+        TargetKind::Command(launcher) => Ok(launcher.arch()),
         _ => Arch::from_name(std::env::consts::ARCH).ok_or_else(unknown),
     }
 }

@@ -16,7 +16,7 @@ use crate::run::enough::{self, Demands, Lack};
 use crate::run::{Options, TargetRun, exit_status, run as run_cases};
 use crate::select::Selection;
 use crate::style::Style;
-use crate::targets::choose::choose;
+use crate::targets::choose::{choose, names};
 use crate::targets::{EarlyGuests, Leaks, Target};
 
 use super::args::{Isolate, RunArgs};
@@ -31,7 +31,8 @@ pub(super) fn run(args: &RunArgs, styles: Styles) -> Result<u8, CliError> {
     let aside = outputs.to_stdout();
     let style = if aside { styles.err } else { styles.out };
     interrupt::watch()?;
-    let mut chosen = choose(&args.targets, &args.kernels, args.images.as_deref());
+    let names: Vec<String> = args.targets.iter().flat_map(|list| names(list)).map(str::to_owned).collect();
+    let mut chosen = choose(&names, &args.kernels, args.images.as_deref());
     let _early = chosen.as_mut().ok().map(|chosen| start_guests(&mut chosen.targets, args));
     // What is wrong with case files is said first.
     let meant = choose_cases(&args.suite.paths, &Selection::from(&args.select), style.color)?;
@@ -224,8 +225,13 @@ fn again(program: &str, args: &RunArgs, targets: &[&str], id: &str) -> String {
     let (own, named): (Vec<&str>, Vec<&str>) =
         targets.iter().copied().partition(|name| kernels.iter().any(|kernel| kernel == name));
     let mut words = vec![program.to_owned(), "run".into()];
+    let (commands, named): (Vec<&str>, Vec<&str>) =
+        named.into_iter().partition(|name| name.starts_with("cmd:"));
     if !named.is_empty() {
         words.extend(["--target".into(), named.join(",")]);
+    }
+    for command in commands {
+        words.extend(["--target".into(), quoted(command)]);
     }
     for kernel in own {
         words.extend(["--kernel".into(), quoted(kernel)]);

@@ -345,21 +345,6 @@ impl Fields {
     }
 
     /// The value with the largest pages must fit too; it does not stay.
-    fn set_large(
-        &mut self,
-        param: Param,
-        text: &str,
-        range: Range<usize>,
-        constant: Constant<'_>,
-    ) -> Result<(), InsnError> {
-        let large = |name: &str| if name == PAGE_SIZE { Some(LARGEST_PAGE) } else { constant(name) };
-        let set = evaluate(text, range.clone(), &large).and_then(|it| self.set(param, it.value, range));
-        set.map_err(|error| InsnError {
-            text: format!("with pages of {LARGEST_PAGE} bytes, {}", error.text),
-            ..error
-        })
-    }
-
     fn set_pages(
         &mut self,
         param: Param,
@@ -376,7 +361,12 @@ impl Fields {
                 return Err(error.help("it is known only with the kernel, and may stand for immediates only"));
             }
         };
-        self.set_large(param, text, range.clone(), constant)?;
+        let large = |name: &str| if name == PAGE_SIZE { Some(LARGEST_PAGE) } else { constant(name) };
+        let set = evaluate(text, range.clone(), &large);
+        set.and_then(|it| self.set(param, it.value, range.clone())).map_err(|error| InsnError {
+            text: format!("with pages of {LARGEST_PAGE} bytes, {}", error.text),
+            ..error
+        })?;
         for &(half, shift) in halves {
             self.imm[half] = Imm::Pages { text: text[range.clone()].to_owned(), shift };
         }

@@ -8,7 +8,8 @@ use crate::guest::image::{DEFAULT_IMAGES, Image, ImageError};
 use crate::guest::own_kernel::{OwnKernel, OwnKernelError, own_kernel};
 use crate::guest::{Images, cache_dir};
 
-use super::Target;
+use super::piped::plain;
+use super::{Launcher, LauncherError, Target, command};
 
 /// Why there are no targets to run on.
 #[derive(Debug, thiserror::Error)]
@@ -30,6 +31,36 @@ pub enum ChooseError {
         /// What may have been meant.
         nearest: Option<String>,
     },
+    /// The command of a `cmd:` target.
+    #[error("{name}: {error}")]
+    Command {
+        /// As given.
+        name: String,
+        /// What is wrong with it.
+        error: LauncherError,
+    },
+}
+
+impl ChooseError {
+    /// Why there is no target of that name.
+    pub(crate) fn of(name: &str, nearest: Option<String>) -> ChooseError {
+        let command = name.strip_prefix(command::PREFIX).map(str::parse::<Launcher>);
+        match command {
+            // What is wrong may be what a terminal obeys.
+            Some(Err(error)) => ChooseError::Command { name: plain(name), error },
+            _ => ChooseError::NoTarget { name: name.into(), nearest },
+        }
+    }
+}
+
+/// The names of a list that is separated by commas. A command may hold commas, so it is the last name of its list.
+pub(crate) fn names(list: &str) -> Vec<&str> {
+    let (names, command) = match list.find(command::PREFIX) {
+        Some(0) => return vec![list],
+        Some(at) if list[..at].ends_with(',') => (&list[..at - 1], Some(&list[at..])),
+        _ => (list, None),
+    };
+    names.split(',').chain(command).collect()
 }
 
 /// What is run on when nothing is named: the host's kernel, and the usual guests.
@@ -55,7 +86,7 @@ pub(crate) fn choose(
             let known =
                 images.iter().flat_map(|i| std::iter::once(&i.name).chain(&i.aliases)).map(String::as_str);
             let nearest = kconform_abi::nearest(name, known.chain(["native"])).map(str::to_owned);
-            ChooseError::NoTarget { name: name.into(), nearest }
+            ChooseError::of(name, nearest)
         })
     };
     let mut chosen = Chosen { targets: Vec::new(), notes: Vec::new() };
@@ -123,6 +154,13 @@ pub(crate) fn guests_required() -> bool {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_command_is_the_last_name_of_a_list() {
+        let lists = ["native", "a,b", "cmd:x -v a,b {agent}", "a,b,cmd:x,cmd:y {agent}", "a,xcmd:b", ""];
+        let names: Vec<_> = lists.map(|list| format!("{:?}", names(list))).into();
+        insta::assert_snapshot!(names.join("\n"));
+    }
 
     #[test]
     fn what_the_config_of_ones_own_kernel_lacks_is_said() {

@@ -1,12 +1,14 @@
-//! The kernels that cases run on. Native, guest and ssh differ only in how an agent's stream is reached.
+//! The kernels that cases run on. Native, guest, ssh and command differ only in how an agent's stream is reached.
 
 mod agent_file;
 mod child;
 pub mod choose;
+mod command;
 mod early;
 pub(crate) mod guest;
 mod leaks;
 mod native;
+mod piped;
 mod seed;
 mod session;
 mod ssh;
@@ -21,6 +23,7 @@ use crate::folder;
 use crate::guest::image::Image;
 use crate::guest::{Hears, Start};
 use crate::kernel::Kernel;
+pub use command::{Launcher, LauncherError};
 pub use early::EarlyGuests;
 pub use leaks::Leaks;
 pub use native::AGENT;
@@ -51,6 +54,8 @@ pub enum TargetKind {
     Guest(Arc<Image>),
     /// A machine over ssh: `user@host`, or what else ssh takes for a destination.
     Ssh(String),
+    /// A command that starts the agent and has its stream as standard input and output.
+    Command(Launcher),
 }
 
 /// An agent that is ready, and its kernel.
@@ -91,6 +96,10 @@ impl Target {
             // ssh://user@host:port is a destination as it is.
             let destination = if destination.starts_with("//") { name } else { destination };
             return Some(Target::new(name, TargetKind::Ssh(destination.into())));
+        }
+        if let Some(command) = name.strip_prefix(command::PREFIX) {
+            let launcher = command.parse().ok()?;
+            return Some(Target::new(name, TargetKind::Command(launcher)));
         }
         let image = images.iter().find(|i| i.name == name || i.aliases.iter().any(|a| a == name))?;
         Some(Target::of_image(name, image.clone()))
@@ -133,17 +142,18 @@ impl Target {
     /// The names that snapshots of the target's guests have in the cache; none where something is missing to make one.
     pub fn snapshots(&self) -> Vec<String> {
         match &self.kind {
-            TargetKind::Native | TargetKind::Ssh(_) => Vec::new(),
+            TargetKind::Native | TargetKind::Ssh(_) | TargetKind::Command(_) => Vec::new(),
             TargetKind::Guest(image) => guest::snapshots(image),
         }
     }
 
     /// How many cases run side by side on its kernel unless the user says otherwise. On this machine eight: most of their time
-    /// they sleep. Over ssh one: each worker logs in three times, and firewalls count logins. In a guest always one.
+    /// they sleep. Over ssh one: each worker logs in three times, and firewalls count logins. By a command one: each worker
+    /// may start a machine. In a guest always one.
     pub fn usually_beside(&self) -> usize {
         match &self.kind {
             TargetKind::Native => 8,
-            TargetKind::Guest(_) | TargetKind::Ssh(_) => 1,
+            TargetKind::Guest(_) | TargetKind::Ssh(_) | TargetKind::Command(_) => 1,
         }
     }
 
@@ -153,6 +163,7 @@ impl Target {
             TargetKind::Native => 1.0,
             TargetKind::Guest(image) => image.time_factor.into(),
             TargetKind::Ssh(_) => ssh::TIME_FACTOR,
+            TargetKind::Command(_) => command::TIME_FACTOR,
         }
     }
 
@@ -165,6 +176,7 @@ impl Target {
             TargetKind::Native => Ok(()),
             TargetKind::Guest(image) => guest::ready(image),
             TargetKind::Ssh(_) => ssh::ready(),
+            TargetKind::Command(launcher) => launcher.ready(),
         }
     }
 
@@ -180,23 +192,13 @@ impl Target {
             TargetKind::Native => self.open_native(),
             TargetKind::Guest(image) => guest::open(image, self.start, hears),
             TargetKind::Ssh(destination) => ssh::open(destination),
+            TargetKind::Command(launcher) => launcher.open(),
         }
     }
 
     fn open_native(&self) -> Result<Opened, Unusable> {
         let failed = |what: String| Unusable { what, mend: None, not_set_up: false };
-        let link = native::start().map_err(|error| {
-            let folder = folder::temporary();
-            let reason = match folder::refuses_programs(&folder) {
-                true => "its file system is mounted noexec".to_owned(),
-                false => folder::reason(&error),
-            };
-            Unusable {
-                what: format!("the agent could not be started in {}: {reason}", folder.display()),
-                mend: Some("set TMPDIR to a folder that programs can be written to and run from".into()),
-                not_set_up: false,
-            }
-        })?;
+        let link = native::start().map_err(|error| no_start(&error))?;
         let session = Session::open(link, Duration::from_secs(20), 1.0)
             .map_err(|(broken, words)| failed(words.after(&broken)))?;
         let facts = session.facts();
@@ -205,6 +207,20 @@ impl Target {
         let kernel = Kernel::new(arch, facts, config, true);
         let remark = (!facts.remarks.is_empty()).then(|| facts.remarks.join("; "));
         Ok(Opened { session, kernel, remark })
+    }
+}
+
+/// Why an agent cannot be run from the folder for temporary files.
+fn no_start(error: &std::io::Error) -> Unusable {
+    let folder = folder::temporary();
+    let reason = match folder::refuses_programs(&folder) {
+        true => "its file system is mounted noexec".to_owned(),
+        false => folder::reason(error),
+    };
+    Unusable {
+        what: format!("the agent could not be started in {}: {reason}", folder.display()),
+        mend: Some("set TMPDIR to a folder that programs can be written to and run from".into()),
+        not_set_up: false,
     }
 }
 

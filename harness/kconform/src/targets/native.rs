@@ -56,7 +56,7 @@ pub(super) fn start() -> io::Result<Link> {
 
 /// Starts a program that was just written. A thread that forks meanwhile may have it open for writing until its own child
 /// execs, and execve(2) refuses it so long (ETXTBSY).
-fn spawn(command: &mut Command) -> io::Result<Child> {
+pub(super) fn spawn(command: &mut Command) -> io::Result<Child> {
     for _ in 0..BUSY {
         match command.spawn() {
             Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => std::thread::sleep(PAUSE),

@@ -9,18 +9,19 @@ mod tests;
 
 use std::ffi::OsString;
 use std::io;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::child;
 use super::guest::agent_for;
+use super::piped::Piped;
 use super::session::{Broken, Keeper, LastWords, Link};
 use super::{Opened, Session, Unusable};
 use crate::folder;
 use crate::kernel::Kernel;
 use greeted::{BEGINS, Greeted};
 use reason::{NO_FOLDER, Stage};
-use stage::{Listener, SAYS};
+use stage::SAYS;
 
 /// Slower machines than this one, and the network between.
 pub(super) const TIME_FACTOR: f64 = 3.0;
@@ -151,14 +152,11 @@ impl<'a> Host<'a> {
     }
 
     fn link(&self, folder: &str) -> io::Result<Link> {
-        let mut child = self.remote(RUN, &[folder]).spawn()?;
-        let missing = || io::Error::from(io::ErrorKind::BrokenPipe);
-        let (stdin, stdout) =
-            (child.stdin.take().ok_or_else(missing)?, child.stdout.take().ok_or_else(missing)?);
+        let (ssh, stdout, writer) = Piped::new(self.remote(RUN, &[folder]).spawn()?, "ssh")?;
         Ok(Link {
             reader: Box::new(Greeted::new(stdout)),
-            writer: Box::new(stdin),
-            keeper: Box::new(Board::new(child, format!("{}:{folder}", self.destination))),
+            writer,
+            keeper: Box::new(Board { ssh, folder: format!("{}:{folder}", self.destination) }),
             serial: false,
         })
     }
@@ -168,9 +166,6 @@ impl<'a> Host<'a> {
 fn quoted(word: &str) -> String {
     format!("'{}'", word.replace('\'', r"'\''"))
 }
-
-/// How long ssh may take to end when its stream has: what it says of that is then there to be told.
-const SSH_ENDS: Duration = Duration::from_secs(2);
 
 /// How long a board may take to end the agent and to remove its folder.
 const BOARD_CLEARED: Duration = Duration::from_secs(5);
@@ -182,43 +177,23 @@ const SSH_FAILED: i32 = 255;
 const NOT_REMOVED: i32 = 97;
 
 struct Board {
-    child: Child,
-    /// What ssh and the shell there say.
-    said: Listener,
+    ssh: Piped,
     /// Where it was put.
     folder: String,
 }
 
-impl Board {
-    fn new(mut child: Child, folder: String) -> Board {
-        let said = Listener::new(child.stderr.take());
-        Board { child, said, folder }
-    }
-}
-
 impl Keeper for Board {
     fn last_words(&mut self) -> LastWords {
-        let mut said = String::new();
-        let mut outside = false;
-        let what = match child::ended_within(&mut self.child, SSH_ENDS) {
-            Some(status) => {
-                said = self.said.all();
-                // What ssh(1) exits with when the connection itself fails.
-                outside = status.code() == Some(SSH_FAILED);
-                format!("ssh ended ({status})")
-            }
-            None => "ssh is still there, but silent".into(),
-        };
-        let console = said.lines().map(str::to_owned).collect();
-        LastWords { what, console, outside, ..LastWords::default() }
+        // What ssh(1) exits with when the connection itself fails.
+        self.ssh.last_words(|status| status.code() == Some(SSH_FAILED))
     }
 }
 
 impl Drop for Board {
     fn drop(&mut self) {
         // The agent has been told to quit; the shell there then removes its folder.
-        child::end(&mut self.child, BOARD_CLEARED);
-        if self.child.wait().is_ok_and(|status| status.code() == Some(NOT_REMOVED)) {
+        child::end(&mut self.ssh.child, BOARD_CLEARED);
+        if self.ssh.child.wait().is_ok_and(|status| status.code() == Some(NOT_REMOVED)) {
             folder::could_not_remove(self.folder.clone());
         }
     }

@@ -8,6 +8,7 @@ mod bisect_step;
 mod cache;
 mod check;
 mod colors;
+mod command;
 mod command_line;
 mod compare;
 mod docs;

@@ -18,9 +18,10 @@ pub(in crate::cli) struct RunArgs {
     /// Which case files.
     #[command(flatten)]
     pub(in crate::cli) suite: SuiteArgs,
-    /// A kernel to run on: native, an image such as x86_64, riscv64, x86_64-6.1 (see `kconform targets`), or a machine
-    /// over ssh (ssh:user@host, ssh://user@host:port); may be given more than once. Default: native, x86_64 and riscv64 as far as they are set up.
-    #[arg(long = "target", short, value_name = "TARGET", value_delimiter = ',')]
+    /// A kernel to run on: native, an image such as x86_64, riscv64, x86_64-6.1 (see `kconform targets`), a machine over
+    /// ssh (ssh:user@host, ssh://user@host:port), or what a command starts ('cmd:runsc do {agent}',
+    /// 'cmd:arch=riscv64 qemu-riscv64-static {agent}'); may be given more than once, and be a list with commas. Default: native, x86_64 and riscv64 as far as they are set up.
+    #[arg(long = "target", short, value_name = "TARGET")]
     pub(in crate::cli) targets: Vec<String>,
     /// A kernel of your own to run on: a bzImage, vmlinuz, Image, Image.gz, vmlinux, zboot image or build tree, of any
     /// architecture that there is an image for; may be given more than once.

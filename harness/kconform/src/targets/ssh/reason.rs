@@ -5,6 +5,7 @@ use std::process::ExitStatus;
 use super::greeted::ENDLESS;
 use super::stage::{End, Ended};
 use super::{Broken, LastWords, SSH_FAILED, Unusable};
+use crate::targets::piped::in_one_line;
 
 /// How the script that brings the agent ends where there is no folder for it.
 pub(super) const NO_FOLDER: i32 = 98;
@@ -111,8 +112,7 @@ pub(super) fn of_stage(destination: &str, stage: Stage, ended: &Ended) -> Unusab
 
 /// Why an agent that was brought there did not begin.
 pub(super) fn of_start(destination: &str, folder: &str, broken: &Broken, words: &LastWords) -> Unusable {
-    let said =
-        words.console.iter().map(|line| super::stage::plain(line.trim())).collect::<Vec<_>>().join("; ");
+    let said = in_one_line(words.console.iter().map(String::as_str));
     let behind = if said.is_empty() { String::new() } else { format!(": {said}") };
     let (what, mend) = match (broken, words.what.as_str()) {
         (Broken::Interrupted, _) => {

@@ -1,21 +1,16 @@
 //! A script on a machine over ssh, run to its end within its time.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::process::{Child, Command, ExitStatus};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::interrupt;
+use crate::targets::piped::{LAST_BYTES, Listener, in_one_line};
 
 /// How often it is looked whether ssh has ended.
 const GLANCE: Duration = Duration::from_millis(10);
-
-/// How long the last of what was said may take to come once ssh has ended. Another process may hold its streams for ever.
-const LAST_BYTES: Duration = Duration::from_secs(1);
-
-/// Bytes of what is said that are kept: a shell that greets without end says nothing more.
-const KEPT: usize = 64 << 10;
 
 /// Bytes that are sent at once; each piece that is taken shows that the other end lives.
 const PIECE: usize = 16 << 10;
@@ -55,68 +50,11 @@ impl Ended {
 
     /// What was said by others than the script, in one line: ssh, the shell there, its programs.
     pub(super) fn said(&self) -> String {
-        let lines = |text: &str| -> Vec<String> {
-            text.lines().map(|line| plain(line.trim())).filter(|line| !line.is_empty()).collect()
-        };
-        let mut said = lines(&self.err);
-        if said.is_empty() {
-            said = lines(&self.out).into_iter().filter(|line| !line.starts_with(SAYS)).collect();
+        let said = in_one_line(self.err.lines());
+        match said.is_empty() {
+            true => in_one_line(self.out.lines().filter(|line| !line.trim().starts_with(SAYS))),
+            false => said,
         }
-        let first = said.len().saturating_sub(LINES);
-        said[first..].join("; ")
-    }
-}
-
-/// Lines that are told of what was said.
-const LINES: usize = 4;
-
-/// Text of another machine as it may be printed here.
-pub(super) fn plain(line: &str) -> String {
-    line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
-}
-
-/// What came through a stream so far, and what shows that it lives.
-#[derive(Default)]
-struct Heard {
-    bytes: Vec<u8>,
-    over: bool,
-}
-
-/// What is heard of a stream while it lasts.
-#[derive(Default)]
-pub(super) struct Listener(Arc<Mutex<Heard>>);
-
-impl Listener {
-    /// Listens to a stream, which need not be read any more.
-    pub(super) fn new(stream: Option<impl Read + Send + 'static>) -> Listener {
-        let heard = Arc::new(Mutex::new(Heard { over: stream.is_none(), ..Heard::default() }));
-        if let Some(mut stream) = stream {
-            let heard = Arc::clone(&heard);
-            thread::spawn(move || {
-                let mut piece = [0; 4096];
-                while let Ok(read @ 1..) = stream.read(&mut piece) {
-                    let mut heard = lock(&heard);
-                    heard.bytes.extend(&piece[..read]);
-                    let over = heard.bytes.len().saturating_sub(KEPT);
-                    heard.bytes.drain(..over);
-                }
-                lock(&heard).over = true;
-            });
-        }
-        Listener(heard)
-    }
-
-    /// What was heard; its end is waited for until then.
-    fn until(&self, until: Instant) -> String {
-        while !lock(&self.0).over && Instant::now() < until {
-            thread::sleep(GLANCE);
-        }
-        String::from_utf8_lossy(&lock(&self.0).bytes).into_owned()
-    }
-
-    /// What was heard of a stream that has ended, or will in a moment.
-    pub(super) fn all(&self) -> String {
-        self.until(Instant::now() + LAST_BYTES)
     }
 }
 
@@ -144,10 +82,6 @@ pub(super) fn run(mut command: Command, input: &[u8], patience: Duration) -> io:
     let end = wait(&mut child, &moved, patience)?;
     let until = Instant::now() + if matches!(end, End::Exited(_)) { LAST_BYTES } else { Duration::ZERO };
     Ok(Ended { end, out: out.until(until), err: err.until(until) })
-}
-
-fn lock(heard: &Mutex<Heard>) -> std::sync::MutexGuard<'_, Heard> {
-    heard.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn wait(child: &mut Child, moved: &Mutex<Instant>, patience: Duration) -> io::Result<End> {

@@ -194,15 +194,17 @@ fn a_port_without_slashes_hints_at_them() {
 fn a_board_that_says_nothing_is_told_from_one_that_is_gone() {
     let last_words = |script: &str| {
         let mut command = Command::new("sh");
-        let child = command.args(["-c", script]).stdin(Stdio::piped()).stderr(Stdio::piped());
-        let mut board = Board::new(child.spawn().unwrap(), "board:/tmp/x".into());
+        let child = command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let child = child.stderr(Stdio::piped()).spawn().unwrap();
+        let (ssh, _stdout, stdin) = Piped::new(child, "ssh").unwrap();
+        let mut board = Board { ssh, folder: "board:/tmp/x".into() };
         if script.starts_with("echo") {
-            let pid = rustix::process::Pid::from_child(&board.child);
+            let pid = rustix::process::Pid::from_child(&board.ssh.child);
             let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
             rustix::process::waitid(rustix::process::WaitId::Pid(pid), options).unwrap();
         }
         let LastWords { what, console, .. } = board.last_words();
-        drop(board.child.stdin.take());
+        drop(stdin);
         [vec![what], console].concat().join("\n    ")
     };
     // What was started there goes on, and has the stream still.
