@@ -175,6 +175,26 @@ class Knowing(unittest.TestCase):
             self.assertEqual(runner.is_sure(1, crashing, told, baseline, ["a::*"], 1), selections[-1] == ["a::*"])
             self.assertEqual(runner.selections, selections)
 
+    def test_what_was_not_over_in_time_is_run_again_as_long_as_the_kernel_without_a_mutant_takes(self) -> None:
+        baseline = trial.Baseline({}, {"a::x": "passed", "a::y": "passed"}, {"a": [1]}, 1)
+        mutant = draw.mutants("sample.c", SAMPLE)[-1]._replace(file="arraymap.c")
+
+        class Slow(trial.Runner):
+            def __init__(self, last) -> None:
+                super().__init__([], pathlib.Path(), None, pathlib.Path(place))
+                self.verdicts = [{"a::x": "passed", "a::y": "lost"}, {}, {"a::x": "passed", "a::y": last}, {"a::y": last}]
+                self.runs = []
+
+            def run(self, number, selection, limit, cases=None):
+                self.runs.append((number, limit))
+                return self.verdicts[len(self.runs) - 1], {"partial": len(self.runs) == 1}
+
+        with tempfile.TemporaryDirectory() as place:
+            for last, outcome in [("passed", "survived"), ("lost", "killed")]:
+                slow = Slow(last)
+                self.assertEqual(slow.try_out(1, mutant, baseline, set()).outcome, outcome)
+                self.assertEqual([number for number, _ in slow.runs[:3]], [1, 0, 1])
+
     def test_a_survivor_is_tried_again_with_what_has_changed(self) -> None:
         mutant = draw.mutants("sample.c", SAMPLE)[-1]
         with tempfile.TemporaryDirectory() as place:
