@@ -344,7 +344,7 @@ impl Fields {
         Ok(())
     }
 
-    /// The value with the largest pages must fit too; it does not stay.
+    /// An immediate that is known only with the size of pages. It must fit with the largest ones too.
     fn set_pages(
         &mut self,
         param: Param,
