@@ -30,6 +30,12 @@ pub(crate) fn refuses_programs(folder: &Path) -> bool {
     rustix::fs::statvfs(folder).is_ok_and(|of| of.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC))
 }
 
+/// Whether a program could not be started for want of /dev/null, as in a root that is not set up: "No such file or directory"
+/// then names none.
+pub(crate) fn lacks_null(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound && !Path::new("/dev/null").exists()
+}
+
 /// What the system said, without the name of a file that was to be made, which nobody has chosen.
 pub(crate) fn reason(error: &io::Error) -> String {
     let text = error.to_string();

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM, SIGXFSZ};
 use signal_hook::flag;
 
 /// The exit status after an interruption, as shells have it for SIGINT; `git bisect run` stops at it.
@@ -18,6 +18,7 @@ static FLAG: OnceLock<Arc<AtomicBool>> = OnceLock::new();
 /// # Errors
 /// Those of sigaction(2).
 pub fn watch() -> io::Result<()> {
+    tell_of_the_size_limit()?;
     let flag = FLAG.get_or_init(Arc::default);
     for signal in [SIGINT, SIGTERM, SIGHUP] {
         if signal == SIGHUP && is_ignored(signal) {
@@ -28,6 +29,15 @@ pub fn watch() -> io::Result<()> {
         flag::register(signal, flag.clone())?;
     }
     Ok(())
+}
+
+/// A file that would grow beyond RLIMIT_FSIZE is an error of write(2), EFBIG, from now on, which can be told; SIGXFSZ would end the
+/// process without a word. Programs that are started have the signal as it was (execve(2)).
+///
+/// # Errors
+/// Those of sigaction(2).
+pub fn tell_of_the_size_limit() -> io::Result<()> {
+    flag::register(SIGXFSZ, Arc::default()).map(|_| ())
 }
 
 /// Whether a signal is ignored: the mask `SigIgn` of /proc/self/status (proc(5)).

@@ -37,9 +37,12 @@ pub(crate) use error::CliError;
 use tell::tell;
 
 use crate::guest::qemu::wait_for_ended;
+use crate::interrupt;
 
 /// Parses the command line, does what it says and gives the exit status.
 pub fn main() -> ExitCode {
+    // Where this fails, the signal ends the program, as it does others.
+    interrupt::tell_of_the_size_limit().ok();
     let status = work();
     wait_for_ended();
     status

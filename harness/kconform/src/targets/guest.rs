@@ -3,7 +3,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::io::{Cursor, Read};
+use std::io::{self, Cursor, Read};
 use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
@@ -14,7 +14,8 @@ use std::time::Duration;
 use kconform_abi::Arch;
 
 use crate::checkout::checkout;
-use crate::guest::cache::claimed;
+use crate::folder;
+use crate::guest::cache::{CacheError, claimed};
 use crate::guest::image::{AgentPort, DEFAULT_IMAGES, KernelSource};
 use crate::guest::own_kernel::{of_another_series, same_config};
 use crate::guest::qemu::{Accel, Accelerator, BootFailure, has_place, has_second_serial, program_of};
@@ -23,7 +24,7 @@ use crate::health::{excerpt, worst};
 use crate::kernel::Kernel;
 
 use super::session::{Keeper, LastWords, Link, POWERED_OFF};
-use super::{AGENT, Broken, Opened, Session, Unusable, agent_file};
+use super::{AGENT, Broken, Opened, Session, Unusable, agent_file, no_null};
 
 /// How many lines of the console are searched for a fault.
 const CONSOLE_LINES: usize = 400;
@@ -54,7 +55,7 @@ pub(super) fn snapshots(image: &Image) -> Vec<String> {
 
 /// Has a guest.
 pub(super) fn open(image: &Image, start: Start, hears: Hears<'_>) -> Result<Opened, Unusable> {
-    let cache = cache_dir().map_err(|error| failed(error.to_string()))?;
+    let cache = cache_dir().map_err(|error| unusable(&error.into()))?;
     let (kernel, agent) = (kernel(image)?, agent_for(image.arch)?);
     let spec = BootSpec { image, kernel: &kernel, agent: &agent, cache: &cache, cmdline: &[], hears };
     // What is read of files is read while the guest comes up.
@@ -68,7 +69,7 @@ pub(super) fn open(image: &Image, start: Start, hears: Hears<'_>) -> Result<Open
     });
     let (guest, port) = started.map_err(|error| unusable(&error))?;
     // Damage is told as such, and not as what has come of it: a guest that did not come up tells of it itself.
-    let config = config.map_err(|error| failed(error.to_string()))?;
+    let config = config.map_err(|error| unusable(&error.into()))?;
     let remark = remark(&Way {
         accel: guest.accelerator(),
         failed_boots: guest.failed_boots().len(),
@@ -181,11 +182,11 @@ fn lacks_virtio(spec: &BootSpec<'_>, attempts: &[BootFailure]) -> bool {
 }
 
 pub(crate) fn kernel(image: &Image) -> Result<crate::guest::CachedKernel, Unusable> {
-    let cache = cache_dir().map_err(|error| failed(error.to_string()))?;
+    let cache = cache_dir().map_err(|error| unusable(&error.into()))?;
     match claimed(image, &cache) {
         Ok(Some(kernel)) => Ok(kernel),
         Ok(None) => Err(unusable(&GuestError::NotFetched { image: image.name.clone() })),
-        Err(error) => Err(failed(error.to_string())),
+        Err(error) => Err(unusable(&error.into())),
     }
 }
 
@@ -331,27 +332,53 @@ pub(crate) fn unusable(error: &GuestError) -> Unusable {
         GuestError::NotFetched { image } => {
             (format!("the kernel of {image} is not here"), format!("kconform image fetch {image}"))
         }
-        GuestError::DiskFull { .. } => {
-            let mend = Some("make room there, or set TMPDIR".into());
-            return Unusable { what: error.to_string(), mend, not_set_up: false };
-        }
-        GuestError::Hangs { program, .. } => {
-            let mend =
-                Some(format!("see whether `{program} --version` answers, and what else `ps` shows of it"));
-            return Unusable { what: error.to_string(), mend, not_set_up: false };
-        }
-        GuestError::NeverUp { attempts, .. } if attempts.iter().all(|attempt| attempt.console.is_empty()) => {
-            let mend =
-                "see that its kernel is whole, and of the machine and with the console that its image names";
-            return Unusable { what: error.to_string(), mend: Some(mend.into()), not_set_up: false };
-        }
-        GuestError::NoPlace { .. } => {
-            let mend = Some("set TMPDIR to a folder that can be written to".into());
-            return Unusable { what: error.to_string(), mend, not_set_up: false };
-        }
-        _ => return failed(error.to_string()),
+        GuestError::Start { source, .. } if folder::lacks_null(source) => return no_null(),
+        _ => return Unusable { what: error.to_string(), mend: mend(error), not_set_up: false },
     };
     Unusable { what, mend: Some(mend), not_set_up: true }
+}
+
+/// What a user can do about it, where that is known.
+fn mend(error: &GuestError) -> Option<String> {
+    let text = match error {
+        GuestError::DiskFull { .. } => "make room there, or set TMPDIR",
+        GuestError::NoPlace { reason, .. } if reason.starts_with("File too large") => {
+            "raise the limit of a file's size (`ulimit -f`)"
+        }
+        GuestError::NoPlace { .. } => "set TMPDIR to a folder that can be written to",
+        GuestError::Hangs { program, .. } => {
+            return Some(format!(
+                "see whether `{program} --version` answers, and what else `ps` shows of it"
+            ));
+        }
+        GuestError::Refused { .. } => {
+            "see that QEMU is 7.2 or newer, and knows the machine, cpu and qemu_args of the image"
+        }
+        GuestError::NeverUp { attempts, .. } if attempts.iter().all(|attempt| attempt.console.is_empty()) => {
+            "see that its kernel is whole, and of the machine and with the console that its image names"
+        }
+        GuestError::NeverUp { attempts, .. } if attempts.last().is_some_and(lacks_memory) => {
+            "let QEMU have more memory (`ulimit -v`, a cgroup's limit), or run fewer guests at once (--jobs)"
+        }
+        GuestError::Cache(CacheError::Read { source, .. }) if is_of_a_folder(source) => {
+            "set KCONFORM_CACHE to a folder that can be read and written"
+        }
+        _ => return None,
+    };
+    Some(text.into())
+}
+
+/// Whether QEMU ended because this machine gave it no memory.
+fn lacks_memory(attempt: &BootFailure) -> bool {
+    attempt
+        .console
+        .last()
+        .is_some_and(|line| line.contains("qemu") && line.ends_with("Cannot allocate memory"))
+}
+
+/// Whether an error is of the folder that a file is in, not of the file.
+fn is_of_a_folder(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied)
 }
 
 struct Running {

@@ -212,14 +212,27 @@ impl Target {
 
 /// Why an agent cannot be run from the folder for temporary files.
 fn no_start(error: &std::io::Error) -> Unusable {
+    if folder::lacks_null(error) {
+        return no_null();
+    }
     let folder = folder::temporary();
     let reason = match folder::refuses_programs(&folder) {
         true => "its file system is mounted noexec".to_owned(),
         false => folder::reason(error),
     };
+    let mend = match error.kind() {
+        std::io::ErrorKind::FileTooLarge => "raise the limit of a file's size (`ulimit -f`)",
+        _ => "set TMPDIR to a folder that programs can be written to and run from",
+    };
+    let what = format!("the agent could not be started in {}: {reason}", folder.display());
+    Unusable { what, mend: Some(mend.into()), not_set_up: false }
+}
+
+/// That no program can be started, for want of the file that its streams begin or end in.
+fn no_null() -> Unusable {
     Unusable {
-        what: format!("the agent could not be started in {}: {reason}", folder.display()),
-        mend: Some("set TMPDIR to a folder that programs can be written to and run from".into()),
+        what: "there is no /dev/null in this root".into(),
+        mend: Some("mount a /dev into it, or run outside of it".into()),
         not_set_up: false,
     }
 }

@@ -128,3 +128,25 @@ fn a_folder_that_is_mounted_noexec_is_told_as_such() {
     assert!(said.out.contains(&told), "{}", said.all());
     assert!(said.out.contains("set TMPDIR to a folder that programs can be written to and run from"));
 }
+
+/// In a root that is not set up, "No such file or directory" would be said of the program, which is there.
+#[test]
+fn a_root_without_dev_null_is_told_as_such() {
+    if !is_root() || in_a_chroot() {
+        return not_here("a root without /dev/null: it needs a mount that nobody else sees");
+    }
+    let place = Place::with(ONE);
+    let through = ["unshare", "--mount", "sh", "-c", "mount -t tmpfs none /dev && exec \"$@\"", "sh"];
+    for target in ["native", "x86_64"] {
+        if target != "native" && !is_set_up(target) {
+            continue;
+        }
+        let said = place.say_through(&through, &["run", "--target", target]).assert_status(3);
+        assert!(said.out.contains("lost: there is no /dev/null in this root\n"), "{}", said.all());
+        assert!(
+            said.out.contains("to mend it: mount a /dev into it, or run outside of it"),
+            "{}",
+            said.all()
+        );
+    }
+}

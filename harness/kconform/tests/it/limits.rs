@@ -74,3 +74,21 @@ fn what_is_too_large_is_a_mistake(#[case] buffer: &str, #[case] told: &str) {
         assert!(said.all().contains(told) && said.all().contains("s.yaml:4:"), "{}", said.all());
     }
 }
+
+/// RLIMIT_FSIZE (`ulimit -f`): SIGXFSZ would end the program without a word.
+#[test]
+fn a_file_that_may_not_grow_is_told() {
+    let place = Place::with("cases:\n  - {name: one, steps: [{close: [0]}]}\n");
+    place.run(&["--report", "json=run.json"]).assert_status(0);
+    let through = ["sh", "-c", "ulimit -f 0 && exec \"$@\"", "sh"];
+    let merged = place.say_through(&through, &["merge", "run.json", "--report", "json=merged.json"]);
+    assert_eq!(merged.err, "error: merged.json: File too large (os error 27)\n");
+    merged.assert_status(3);
+    let said = place.say_through(&through, &["run", "--target", "native"]).assert_status(3);
+    assert!(said.out.contains(": File too large (os error 27)\n"), "{}", said.all());
+    assert!(
+        said.out.contains("to mend it: raise the limit of a file's size (`ulimit -f`)"),
+        "{}",
+        said.all()
+    );
+}

@@ -51,6 +51,10 @@ fn what_is_missing_for_a_guest() {
         unusable(&GuestError::NotFetched { image: image.clone() }),
         unusable(&GuestError::DiskFull { directory: "/tmp".into() }),
         unusable(&GuestError::NoPlace { directory: "/no/such".into(), reason: "Not a directory".into() }),
+        unusable(&GuestError::NoPlace {
+            directory: "/tmp".into(),
+            reason: io::Error::from_raw_os_error(27).to_string(),
+        }),
         unusable(&GuestError::Hangs {
             program: "/usr/bin/qemu-system-riscv64".into(),
             waited: Duration::from_secs(20),
@@ -66,7 +70,20 @@ fn what_is_missing_for_a_guest() {
                 3
             ],
         }),
+        unusable(&GuestError::NeverUp {
+            image: image.clone(),
+            attempts: vec![BootFailure {
+                end: BootEnd::Ended { status: "exit status: 1".into() },
+                console: vec![
+                    "qemu-system-riscv64: cannot set up guest memory 'ram': Cannot allocate memory".into(),
+                ],
+            }],
+        }),
         unusable(&GuestError::Refused { image, text: "unsupported machine type".into() }),
+        unusable(&GuestError::Cache(CacheError::Read {
+            path: "/etc/passwd/kernels/riscv64-6.12/manifest.json".into(),
+            source: io::ErrorKind::NotADirectory.into(),
+        })),
         no_agent("riscv64", place),
         stale(place, "riscv64"),
         not_unpacked(&refused()),
