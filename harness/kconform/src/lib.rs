@@ -32,6 +32,7 @@ mod lower;
 #[path = "../tests/readers/not_tested.rs"]
 mod not_tested;
 mod place;
+mod record;
 mod regular;
 mod renamed;
 mod report;

@@ -79,6 +79,9 @@ pub enum CliError {
     /// Kernels to search through.
     #[error(transparent)]
     Kernels(#[from] crate::bisect::between::KernelsError),
+    /// A program could not be recorded.
+    #[error(transparent)]
+    Record(#[from] crate::record::RecordError),
     /// Arguments that do not go together.
     #[error("{0}")]
     Usage(String),
@@ -115,6 +118,7 @@ impl CliError {
             CliError::Targets(ChooseError::Cache(_))
             | CliError::Fetch(_)
             | CliError::Output(_)
+            | CliError::Record(_)
             | CliError::Report { .. } => LOST,
         }
     }

@@ -17,6 +17,7 @@ mod list;
 mod manual;
 mod merge;
 mod observe;
+mod record;
 mod report;
 mod reports;
 mod run;
@@ -67,6 +68,7 @@ fn work() -> ExitCode {
         Command::Bisect(args) => bisect::bisect(&args, styles),
         Command::BisectStep(args) => return bisect::step::bisect_step(&args, styles.err),
         Command::Compare(args) => compare::compare(&args, styles),
+        Command::Record(args) => record::record(&args, styles.err),
         Command::Report(args) => report::report(&args, styles.err),
         Command::Merge(args) => merge::merge(&args, styles),
         Command::Diff(args) => diff::diff(&args, style),

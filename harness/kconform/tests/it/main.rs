@@ -40,6 +40,7 @@ mod privileges;
 mod program;
 #[path = "../readers/mod.rs"]
 mod readers;
+mod record;
 mod renamed;
 mod reports;
 mod selection;

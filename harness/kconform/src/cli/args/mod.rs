@@ -4,6 +4,7 @@ mod bisect;
 mod cases;
 mod common;
 mod image;
+mod record;
 mod report;
 mod run;
 
@@ -15,6 +16,7 @@ pub(super) use bisect::{BisectArgs, BisectStepArgs, BuildingArgs, CompareArgs};
 pub(super) use cases::{CheckArgs, CoverageArgs, ExplainArgs, ListArgs};
 pub(super) use common::{Format, SelectArgs, SuiteArgs, TargetsArgs};
 pub(super) use image::ImageCommand;
+pub(super) use record::RecordArgs;
 pub(super) use report::{DiffArgs, MergeArgs, ReportArgs};
 pub(super) use run::{Isolate, RunArgs};
 
@@ -81,6 +83,9 @@ pub(super) enum Command {
     Doctor(TargetsArgs),
     /// Say in words what a case does, with the numbers that a target's kernel gets.
     Explain(ExplainArgs),
+    /// Run a program and write its calls of bpf(2) as a case file: with names for its fds, instructions as macros, and
+    /// what came back as expectations.
+    Record(RecordArgs),
     /// Make reports in other formats of one that was written with `--report json=FILE` or `jsonl=FILE`.
     Report(ReportArgs),
     /// Join the reports of shards and of targets, written with `--report json=FILE`, to that of one run. Exit status as

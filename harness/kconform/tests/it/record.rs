@@ -1,0 +1,79 @@
+//! `kconform record`: a program's calls of bpf(2) as a case. The program is kconform itself, whose agent calls what a case says.
+
+use crate::program::Place;
+
+const CASES: &str = "cases:
+  - name: two elements
+    steps:
+      - bpf: [BPF_MAP_CREATE, {map_type: BPF_MAP_TYPE_HASH, key_size: 4, value_size: 8, max_entries: 7, map_name: {str: hits}}]
+        save: map
+      - bpf: [BPF_MAP_UPDATE_ELEM, {map_fd: $map, key: {u32: 1}, value: {u64: 42}}]
+      - fcntl: [$map, F_DUPFD_CLOEXEC, 10]
+        save: again
+      - fork:
+          - bpf: [BPF_MAP_LOOKUP_ELEM, {map_fd: $again, key: {u32: 1}, value: {out: 8}}]
+            expect: {value: {u64: 42}}
+      - bpf: [BPF_PROG_LOAD, {prog_type: BPF_PROG_TYPE_SOCKET_FILTER, license: {str: GPL},
+          insns: {insns: [\"BPF_LD_MAP_FD(BPF_REG_1, $map)\", \"BPF_MOV64_IMM(BPF_REG_0, 5)\", \"BPF_EXIT_INSN()\"]}}]
+        save: prog
+      - bpf: [BPF_PROG_TEST_RUN, {prog_fd: $prog, data_in: {zero: 64}}]
+        expect: {retval: 5}
+      - bpf: [BPF_MAP_UPDATE_ELEM, {map_fd: $map, key: {u32: 1}, value: {u64: 43}, flags: BPF_NOEXIST}]
+        errno: EEXIST
+";
+
+#[test]
+fn a_program_becomes_a_case_that_passes() {
+    let place = Place::with(CASES);
+    let kconform = env!("CARGO_BIN_EXE_kconform");
+    let inner = [kconform, "run", "--target", "native", "--no-check-leaks", "--cases", "cases"];
+    let words = [&["record", "-o", "recorded.yaml", "--"][..], &inner].concat();
+    let said = place.say(&words).assert_status(0);
+    assert!(said.err.contains(" calls left out, which stand in comments; "), "{}", said.all());
+    assert!(said.err.contains(" taken out, on which nothing depends\n"), "{}", said.all());
+    let text = std::fs::read_to_string(place.here().join("recorded.yaml")).expect("written");
+    for line in [
+        "max_entries: 7,",
+        "save: hits",
+        "{map_fd: $hits, key: {u32: 1}, value: {u64: 42}}",
+        "expect: {value: {u64: 42}}",
+        "BPF_LD_MAP_FD(BPF_REG_1, $hits)",
+        "expect: {retval: 5}",
+        "flags: BPF_NOEXIST}",
+        "errno: EEXIST",
+    ] {
+        assert!(text.contains(line), "{line:?} is not in\n{text}");
+    }
+    place.say(&["check", "recorded.yaml"]).assert_status(0);
+    let ran = place.say(&["run", "--cases", "recorded.yaml", "--target", "native"]).assert_status(0);
+    assert!(ran.out.contains("1 passed"), "{}", ran.all());
+}
+
+#[test]
+fn what_cannot_be_recorded_is_lost() {
+    let place = Place::new();
+    let said = place.say(&["record", "--", "true"]).assert_status(3);
+    assert!(
+        said.err.contains(
+            "true made no call of bpf(2) that a case can repeat (0 calls left out); exit status: 0"
+        ),
+        "{}",
+        said.all()
+    );
+    let said = place.say(&["record", "--", "/no/such/program"]).assert_status(3);
+    assert!(
+        said.err.contains("/no/such/program cannot be started: No such file or directory"),
+        "{}",
+        said.all()
+    );
+    // A tracer's program cannot be traced by another.
+    let kconform = env!("CARGO_BIN_EXE_kconform");
+    let said = place.say(&["record", "--", kconform, "record", "--", "true"]).assert_status(3);
+    let why = "true cannot be traced: Operation not permitted (os error 1); ptrace(2) is not allowed here: run kconform as root, \
+        not below another tracer (strace, gdb), with kernel.yama.ptrace_scope below 3, and in a container with --cap-add=SYS_PTRACE";
+    assert!(said.err.contains(why), "{}", said.all());
+    let said = place.say(&["record", "--", "sh", "-c", "exit 4"]).assert_status(3);
+    assert!(said.err.contains("exit status: 4"), "{}", said.all());
+    let said = place.say(&["record"]).assert_status(2);
+    assert!(said.err.contains("PROGRAM"), "{}", said.all());
+}
