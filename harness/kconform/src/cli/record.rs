@@ -3,7 +3,7 @@
 use std::os::unix::process::ExitStatusExt;
 
 use crate::interrupt;
-use crate::record::record as recorded;
+use crate::record::{Recorded, record as recorded};
 use crate::report::{Destination, WantedError};
 use crate::style::Style;
 
@@ -26,13 +26,31 @@ pub(super) fn record(args: &RecordArgs, style: Style) -> Result<u8, CliError> {
         };
         tell(format_args!("{} the program ended with {how}", style.warn("note:")));
     }
+    tell(format_args!("{}", counted(&done)));
+    Ok(0)
+}
+
+/// What became of the calls.
+fn counted(done: &Recorded) -> String {
     let compat = match done.compat {
         0 => String::new(),
-        count => format!(", {count} 32-bit calls not looked at"),
+        count => format!("; {count} 32-bit calls not looked at"),
     };
-    tell(format_args!(
+    format!(
         "{} steps; {} calls left out, which stand in comments; {} taken out, on which nothing depends{compat}",
         done.steps, done.left_out, done.unneeded
-    ));
-    Ok(0)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_became_of_the_calls_is_counted() {
+        let status = std::process::ExitStatus::from_raw(0);
+        let done = Recorded { text: String::new(), steps: 3, left_out: 2, unneeded: 1, compat: 7, status };
+        let text = "3 steps; 2 calls left out, which stand in comments; 1 taken out, on which nothing depends; 7 32-bit calls not looked at";
+        assert_eq!(counted(&done), text);
+    }
 }

@@ -187,10 +187,9 @@ fn flush(body: &mut String, same: &mut (String, usize)) {
     if count < REPEATED || text.contains("save:") {
         body.push_str(&text.repeat(count));
     } else {
-        body.push_str(&format!(
-            "{:STEP$}- repeat:\n{:STEP$}    times: {count}\n{:STEP$}    steps:\n",
-            "", "", ""
-        ));
+        for line in ["- repeat:".to_owned(), format!("    times: {count}"), "    steps:".to_owned()] {
+            body.push_str(&format!("{:STEP$}{line}\n", ""));
+        }
         body.extend(text.lines().map(|line| format!("{:STEP$}{line}\n", "")));
     }
 }

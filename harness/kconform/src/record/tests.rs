@@ -100,6 +100,31 @@ fn fds_have_names_and_what_came_back_is_expected() {
     "#);
 }
 
+/// What is pinned has a bpf file system of the case's own.
+#[test]
+fn pins_have_a_file_system_of_their_own() {
+    let mut pin =
+        call("BPF_OBJ_PIN", &[("bpf_fd", 3, &[], &[]), ("pathname", 7, b"/sys/fs/bpf/a/m", &[])], 0);
+    if let Kind::Bpf(bpf) = &mut pin.kind
+        && let Some(memory) = bpf.fields.iter_mut().flatten().find_map(|value| value.memory.as_mut())
+    {
+        memory.pinned = Some("a/m".to_owned());
+    }
+    let text = file(vec![hash(), pin]);
+    let release = text.split(" on Linux ").nth(1).and_then(|rest| rest.split(',').next()).expect("a release");
+    assert!(
+        text.starts_with(&format!("about: \"Recorded from `./prog` on Linux {release}, x86_64.\"\n")),
+        "{text}"
+    );
+    let steps = "      # A bpf file system of the case's own, for what the program pins.\n      \
+        - mkdirat: [AT_FDCWD, {str: fs}, 0o755]\n      \
+        - mount: [{str: bpf}, {str: fs}, {str: bpf}, 0, null]\n";
+    assert!(text.contains(steps), "{text}");
+    let pin = "      - mkdirat: [AT_FDCWD, {str: fs/a}, 0o700]\n      \
+        - bpf: [BPF_OBJ_PIN, {pathname: {str: fs/a/m}, bpf_fd: $hits}]\n";
+    assert!(text.ends_with(pin), "{text}");
+}
+
 #[test]
 fn what_is_only_tried_is_taken_out() {
     let name = b"probe\0\0\0\0\0\0\0\0\0\0\0";

@@ -8,16 +8,18 @@ use clap::Args;
 /// Arguments of `record`.
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:
-  kconform record -o case.yaml -- bpftool map create /sys/fs/bpf/m type hash key 4 value 8 entries 16 name m
+  kconform record -o case.yaml -- bpftool prog load prog.o /sys/fs/bpf/prog
   kconform record -o case.yaml -- sh -c 'make-map && use-map'   several programs, one case
   kconform check case.yaml && kconform run --cases case.yaml --target native
 
-Recorded are bpf(2), perf_event_open(2), mmap(2) and ioctl(2) of their fds, and unlink(2) of pins, of all
-processes and threads of the program. What is pinned is pinned in a bpf file system of the case's own.
-What a case cannot repeat stands in a comment at its place: ids, types and devices of this machine.
-The program runs as you, with all it does. Exit status 3: it cannot be traced, or made no such call.")]
+Recorded are bpf(2), perf_event_open(2), mmap(2) and ioctl(2) of their fds, and unlink(2) of
+pins, of all processes and threads of the program. What is pinned is pinned in a bpf file system
+of the case's own. What a case cannot repeat stands in a comment at its place: ids, types and
+devices of this machine. The program runs as you, with all it does. Exit status 3: it cannot be
+traced, or made no such call.")]
 pub(in crate::cli) struct RecordArgs {
-    /// Write the case file here instead of to standard output, to which the program then writes.
+    /// Write the case file here. Without it the file goes to standard output, and what the program writes there to standard
+    /// error.
     #[arg(long, short, value_name = "FILE")]
     pub(in crate::cli) output: Option<PathBuf>,
     /// The program and its arguments.
