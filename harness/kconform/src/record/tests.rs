@@ -104,7 +104,7 @@ fn fds_have_names_and_what_came_back_is_expected() {
 #[test]
 fn pins_have_a_file_system_of_their_own() {
     let mut pin =
-        call("BPF_OBJ_PIN", &[("bpf_fd", 3, &[], &[]), ("pathname", 7, b"/sys/fs/bpf/a/m", &[])], 0);
+        call("BPF_OBJ_PIN", &[("pathname", 7, b"/sys/fs/bpf/a/m", &[]), ("bpf_fd", 3, &[], &[])], 0);
     if let Kind::Bpf(bpf) = &mut pin.kind
         && let Some(memory) = bpf.fields.iter_mut().flatten().find_map(|value| value.memory.as_mut())
     {
