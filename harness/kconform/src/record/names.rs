@@ -252,11 +252,7 @@ impl<'e> Resolved<'e> {
             let Item::Step(step) = item else { continue };
             if is_close(step) {
                 closed.extend(step.fds.values());
-                keep[at] = step
-                    .fds
-                    .values()
-                    .any(|&handle| used.contains(&handle) && self.handles[handle].object == Object::Link)
-                    || step.fds.values().any(|&handle| self.handles[handle].object == Object::Link);
+                keep[at] = step.fds.values().any(|&handle| self.handles[handle].object == Object::Link);
                 continue;
             }
             let probe = is_made(step)

@@ -298,9 +298,7 @@ fn is_computed(bpf: &Bpf, value: &FieldValue) -> bool {
     let Some(count) = value.field.count_of else { return false };
     let buffer = bpf.all().find(|other| is_pointer(other.field) && count.buffers.contains(&other.field.name));
     let Some(buffer) = buffer.filter(|buffer| buffer.number != 0) else { return false };
-    let is_log = ["log_buf", "btf_log_buf"].contains(&buffer.field.name);
-    let is_info = buffer.field.name == "info";
-    value.number != 0 && buffer.memory.is_some() && (is_log || !is_info)
+    value.number != 0 && buffer.memory.is_some() && buffer.field.name != "info"
 }
 
 /// 0 must be written where a buffer is there.
