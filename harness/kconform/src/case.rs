@@ -185,6 +185,20 @@ pub enum StepKind {
 }
 
 impl StepKind {
+    /// As [`StepKind::blocks`].
+    pub fn blocks_mut(&mut self) -> &mut [Vec<Step>] {
+        match self {
+            StepKind::Call(_) => &mut [],
+            StepKind::Parallel(lists) => lists,
+            StepKind::Fork(steps)
+            | StepKind::Exec(steps)
+            | StepKind::Unprivileged { steps, .. }
+            | StepKind::Repeat { steps, .. }
+            | StepKind::SendFd { steps, .. }
+            | StepKind::Sysctl { steps, .. } => std::slice::from_mut(steps),
+        }
+    }
+
     /// The lists of steps inside; empty for a call.
     pub fn blocks(&self) -> &[Vec<Step>] {
         match self {

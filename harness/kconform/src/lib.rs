@@ -8,6 +8,7 @@
 
 mod arguments;
 mod bisect;
+mod bless;
 mod btf;
 mod cache_folder;
 mod case;

@@ -25,7 +25,8 @@ pub(super) fn compare(args: &CompareArgs, styles: Styles) -> Result<u8, CliError
     let style = styles.out;
     let cases: Arc<[Case]> = selected(&args.suite, Selection::from(&args.select), style)?.into();
     interrupt::watch()?;
-    let (before, after) = (target(&args.before, args, styles.err)?, target(&args.after, args, styles.err)?);
+    let named = |word: &str| target(word, args.images.as_deref(), styles.err);
+    let (before, after) = (named(&args.before)?, named(&args.after)?);
     let document = observe(&cases, &[before, after], args.quiet, styles.err);
     let difference = diff(&only(&document, 0), &only(&document, 1), &[])?;
     let mut out = std::io::stdout().lock();
@@ -40,8 +41,7 @@ pub(super) fn compare(args: &CompareArgs, styles: Styles) -> Result<u8, CliError
 }
 
 /// An image's name, or else what is found at that path.
-fn target(word: &str, args: &CompareArgs, style: Style) -> Result<Target, CliError> {
-    let folder = args.images.as_deref();
+pub(super) fn target(word: &str, folder: Option<&Path>, style: Style) -> Result<Target, CliError> {
     let is_name = Target::named(word, &images(folder)?).is_some();
     let is_path = !is_name && Path::new(word).exists();
     let (names, kernels) =

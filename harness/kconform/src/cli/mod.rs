@@ -2,6 +2,7 @@
 
 mod args;
 mod bisect;
+mod bless;
 mod bounds;
 mod cases;
 mod check;
@@ -67,6 +68,7 @@ fn work() -> ExitCode {
         Command::Explain(args) => explain::explain(&args, style),
         Command::Bisect(args) => bisect::bisect(&args, styles),
         Command::BisectStep(args) => return bisect::step::bisect_step(&args, styles.err),
+        Command::Bless(args) => bless::bless(&args, styles),
         Command::Compare(args) => compare::compare(&args, styles),
         Command::Record(args) => record::record(&args, styles.err),
         Command::Report(args) => report::report(&args, styles.err),

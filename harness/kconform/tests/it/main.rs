@@ -5,6 +5,7 @@ mod agents;
 mod beside;
 mod bisect;
 mod bisect_step;
+mod bless;
 mod cache;
 mod check;
 mod colors;

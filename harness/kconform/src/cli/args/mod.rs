@@ -1,6 +1,7 @@
 //! The command line as it is parsed.
 
 mod bisect;
+mod bless;
 mod cases;
 mod common;
 mod image;
@@ -13,6 +14,7 @@ use std::path::PathBuf;
 use clap::{Parser, Subcommand, ValueEnum};
 
 pub(super) use bisect::{BisectArgs, BisectStepArgs, BuildingArgs, CompareArgs};
+pub(super) use bless::BlessArgs;
 pub(super) use cases::{CheckArgs, CoverageArgs, ExplainArgs, ListArgs};
 pub(super) use common::{Format, SelectArgs, SuiteArgs, TargetsArgs};
 pub(super) use image::ImageCommand;
@@ -86,6 +88,9 @@ pub(super) enum Command {
     /// Run a program and write its calls of bpf(2) as a case file: with names for its fds, instructions as macros, and
     /// what came back as expectations.
     Record(RecordArgs),
+    /// Let a kernel that is right say what case files expect: changes `errno`, `ret` and `expect` in place, after it showed the
+    /// changes and asked.
+    Bless(BlessArgs),
     /// Make reports in other formats of one that was written with `--report json=FILE` or `jsonl=FILE`.
     Report(ReportArgs),
     /// Join the reports of shards and of targets, written with `--report json=FILE`, to that of one run. Exit status as
