@@ -35,25 +35,35 @@ struct Patience {
     copy: Duration,
     /// To start the agent.
     start: Duration,
+    /// To remove what was brought there.
+    clear: Duration,
 }
 
-const PATIENCE: Patience =
-    Patience { ask: Duration::from_secs(45), copy: Duration::from_secs(120), start: Duration::from_secs(60) };
+const PATIENCE: Patience = Patience {
+    ask: Duration::from_secs(45),
+    copy: Duration::from_secs(120),
+    start: Duration::from_secs(60),
+    clear: Duration::from_secs(15),
+};
 
 /// Asks what machine it is. As all of these it is a single line without an exclamation mark, for csh.
 const MACHINE: &str = "m=$(uname -m) || exit; echo; echo \"{SAYS}$m\"";
 
-/// Makes a folder that programs can be run from and every user can come to, takes the agent from standard input, and says
-/// where the folder is.
-const COPY: &str = "umask 077; for p in \"${TMPDIR:-/tmp}\" /tmp /var/tmp /dev/shm /run; do \
+/// Makes a folder that programs can be run from and every user can come to, takes the agent of `$1` bytes from standard input,
+/// and says where the folder is. If the connection ends before all is there, or before that is said, the folder goes.
+const COPY: &str = "umask 077; trap \"\" PIPE; for p in \"${TMPDIR:-/tmp}\" /tmp /var/tmp /dev/shm /run; do \
                     d=$(mktemp -d \"$p/kconform-XXXXXX\") || continue; a=\"$d/kconform-agent\"; \
                     if mkdir -m 777 \"$d/scratch\" && chmod 755 \"$d\" && printf \"#\\041/bin/sh\\n\" >\"$a\" && chmod 755 \"$a\" && \"$a\"; \
-                    then if cat >\"$a\"; then echo; echo \"{SAYS}$d\"; exit; fi; rm -rf \"$d\"; exit 1; fi; \
+                    then if cat >\"$a\" && test $(wc -c <\"$a\") -eq $1 && echo && echo \"{SAYS}$d\"; then exit; fi; \
+                    rm -rf \"$d\"; exit 1; fi; \
                     rm -rf \"$d\"; done; exit {NO_FOLDER}";
 
 /// Runs the agent that is in the folder `$1`, and removes that.
 const RUN: &str = "echo; echo \"{BEGINS}\"; \"$1/kconform-agent\" --scratch \"$1/scratch\"; status=$?; \
                    rm -rf \"$1\" || status={NOT_REMOVED}; exit $status";
+
+/// Removes the folder `$1`, where a connection ended before [`RUN`] could do so.
+const CLEAR: &str = "rm -rf \"$1\" && echo && echo \"{SAYS}gone\"";
 
 /// Whether ssh is there; the board is not asked yet.
 pub(super) fn ready() -> Result<(), Unusable> {
@@ -66,13 +76,13 @@ pub(super) fn ready() -> Result<(), Unusable> {
 /// Starts an agent there.
 pub(super) fn open(destination: &str) -> Result<Opened, Unusable> {
     let host = Host::new(destination);
-    let machine = host.ask(Stage::Ask, MACHINE, &[])?;
+    let machine = host.ask(Stage::Ask, MACHINE, &[], &[])?;
     let failed =
         |what: String| Unusable { what: format!("{destination}: {what}"), mend: None, not_set_up: false };
     let arch = super::arch_of(&machine).map_err(failed)?;
     let agent = agent_for(arch)?;
     let agent = std::fs::read(&agent).map_err(|error| failed(format!("{}: {error}", agent.display())))?;
-    let folder = host.ask(Stage::Copy, COPY, &agent)?;
+    let folder = host.ask(Stage::Copy, COPY, &[&agent.len().to_string()], &agent)?;
     let session = host.start(&folder)?;
     let config = session.facts().config.as_deref().and_then(super::config_text);
     let kernel = Kernel::new(arch, session.facts(), config, false);
@@ -80,22 +90,23 @@ pub(super) fn open(destination: &str) -> Result<Opened, Unusable> {
 }
 
 /// A machine to reach, and how.
-struct Host<'a> {
-    destination: &'a str,
+#[derive(Clone)]
+struct Host {
+    destination: String,
     /// The ssh to use, and its first words.
     program: Vec<OsString>,
     patience: Patience,
 }
 
-impl<'a> Host<'a> {
+impl Host {
     /// By `KCONFORM_SSH`, words separated by spaces, else `ssh`.
-    fn new(destination: &'a str) -> Host<'a> {
+    fn new(destination: &str) -> Host {
         let words = std::env::var("KCONFORM_SSH").unwrap_or_default();
         let mut program: Vec<_> = words.split_whitespace().map(OsString::from).collect();
         if program.is_empty() {
             program.push("ssh".into());
         }
-        Host { destination, program, patience: PATIENCE }
+        Host { destination: destination.to_owned(), program, patience: PATIENCE }
     }
 
     /// It never asks for anything. A connection that others share is used where it is there, and none is left for them: the
@@ -125,22 +136,22 @@ impl<'a> Host<'a> {
         let words = [script.as_str(), "kconform"].into_iter().chain(arguments.iter().copied()).map(quoted);
         let mut command = self.command();
         let line = format!("sh -c {}", words.collect::<Vec<_>>().join(" "));
-        command.args(["-T", "--", self.destination, &line]);
+        command.args(["-T", "--", &self.destination, &line]);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         command
     }
 
     /// Runs a script there to its end; what it said.
-    fn ask(&self, stage: Stage, script: &str, input: &[u8]) -> Result<String, Unusable> {
+    fn ask(&self, stage: Stage, script: &str, arguments: &[&str], input: &[u8]) -> Result<String, Unusable> {
         let patience = match stage {
             Stage::Ask => self.patience.ask,
             Stage::Copy => self.patience.copy,
         };
-        let ended =
-            stage::run(self.remote(script, &[]), input, patience).map_err(|error| self.no_ssh(&error))?;
+        let ended = stage::run(self.remote(script, arguments), input, patience)
+            .map_err(|error| self.no_ssh(&error))?;
         match ended.answer() {
             Some(answer) => Ok(answer.trim().to_owned()),
-            None => Err(reason::of_stage(self.destination, stage, &ended)),
+            None => Err(reason::of_stage(&self.destination, stage, &ended)),
         }
     }
 
@@ -148,7 +159,7 @@ impl<'a> Host<'a> {
     fn start(&self, folder: &str) -> Result<Session, Unusable> {
         let link = self.link(folder).map_err(|error| self.no_ssh(&error))?;
         Session::open(link, self.patience.start, TIME_FACTOR)
-            .map_err(|(broken, words)| reason::of_start(self.destination, folder, &broken, &words))
+            .map_err(|(broken, words)| reason::of_start(&self.destination, folder, &broken, &words))
     }
 
     fn link(&self, folder: &str) -> io::Result<Link> {
@@ -156,7 +167,7 @@ impl<'a> Host<'a> {
         Ok(Link {
             reader: Box::new(Greeted::new(stdout)),
             writer,
-            keeper: Box::new(Board { ssh, folder: format!("{}:{folder}", self.destination) }),
+            keeper: Box::new(Board { ssh, host: self.clone(), folder: folder.to_owned() }),
             serial: false,
         })
     }
@@ -178,8 +189,17 @@ const NOT_REMOVED: i32 = 97;
 
 struct Board {
     ssh: Piped,
-    /// Where it was put.
+    host: Host,
+    /// Where the agent was put.
     folder: String,
+}
+
+impl Board {
+    /// Removes the folder over a connection of its own; whether that is known to be done.
+    fn clear(&self) -> bool {
+        let script = self.host.remote(CLEAR, &[&self.folder]);
+        stage::run(script, &[], self.host.patience.clear).is_ok_and(|ended| ended.answer().is_some())
+    }
 }
 
 impl Keeper for Board {
@@ -193,8 +213,14 @@ impl Drop for Board {
     fn drop(&mut self) {
         // The agent has been told to quit; the shell there then removes its folder.
         child::end(&mut self.ssh.child, BOARD_CLEARED);
-        if self.ssh.child.wait().is_ok_and(|status| status.code() == Some(NOT_REMOVED)) {
-            folder::could_not_remove(self.folder.clone());
+        let gone = match self.ssh.child.wait().ok().and_then(|status| status.code()) {
+            Some(NOT_REMOVED) => false,
+            // The connection failed, or ssh had to be killed: the shell there may never have begun.
+            Some(SSH_FAILED) | None => self.clear(),
+            Some(_) => true,
+        };
+        if !gone {
+            folder::could_not_remove(format!("{}:{}", self.host.destination, self.folder));
         }
     }
 }

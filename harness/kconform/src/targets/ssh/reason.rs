@@ -86,7 +86,7 @@ pub(super) fn of_stage(destination: &str, stage: Stage, ended: &Ended) -> Unusab
     let (what, mend) = match (stage, status.code()) {
         (_, Some(NOT_FOUND)) => (
             format!("a program is missing there{behind} ({status})"),
-            "install what the agent is brought with: sh, uname, mktemp, mkdir, chmod, cat, rm (busybox has them)",
+            "install what the agent is brought with: sh, uname, mktemp, mkdir, chmod, cat, wc, rm (busybox has them)",
         ),
         (Stage::Ask, _) => (
             match said.is_empty() {

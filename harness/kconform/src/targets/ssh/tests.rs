@@ -28,9 +28,13 @@ impl Fake {
     }
 
     /// It is a program of the shell's, which was not just written.
-    fn host(&self, ask: Duration, copy: Duration, start: Duration) -> Host<'_> {
+    fn host(&self, ask: Duration, copy: Duration, start: Duration) -> Host {
         let program = vec!["sh".into(), self.folder.path().join("ssh").into()];
-        Host { destination: "me@board", program, patience: Patience { ask, copy, start } }
+        Host {
+            destination: "me@board".into(),
+            program,
+            patience: Patience { ask, copy, start, clear: SHORT },
+        }
     }
 
     fn told(&self, unusable: Unusable) -> String {
@@ -42,7 +46,7 @@ impl Fake {
 fn asked(script: &str, patience: Duration) -> String {
     let fake = Fake::new(script);
     let begun = std::time::Instant::now();
-    let answer = fake.host(patience, LONG, LONG).ask(Stage::Ask, MACHINE, &[]);
+    let answer = fake.host(patience, LONG, LONG).ask(Stage::Ask, MACHINE, &[], &[]);
     assert!(begun.elapsed() < LONG / 2, "it was waited for {:?}", begun.elapsed());
     answer.unwrap_or_else(|unusable| fake.told(unusable))
 }
@@ -95,7 +99,7 @@ fn a_host_that_falls_silent_is_given_up() {
         {
             let fake = Fake::new("exec sleep 100");
             let host = fake.host(LONG, SHORT, LONG);
-            fake.told(host.ask(Stage::Copy, COPY, &[0; 1 << 20]).unwrap_err())
+            fake.told(host.ask(Stage::Copy, COPY, &["1048576"], &[0; 1 << 20]).unwrap_err())
         },
         {
             let fake = Fake::new("exec sleep 100");
@@ -117,14 +121,14 @@ fn a_slow_line_has_the_time_that_it_takes() {
          cat >/dev/null; echo 'kconform says done'",
     );
     let host = fake.host(LONG, Duration::from_secs(1), LONG);
-    assert_eq!(host.ask(Stage::Copy, COPY, &[0; 1 << 20]).unwrap(), "done");
+    assert_eq!(host.ask(Stage::Copy, COPY, &["1048576"], &[0; 1 << 20]).unwrap(), "done");
 }
 
 #[test]
 fn why_an_agent_cannot_be_brought_is_told() {
     let fake = |script: &str| {
         let fake = Fake::new(script);
-        let answer = fake.host(LONG, LONG, LONG).ask(Stage::Copy, COPY, b"agent");
+        let answer = fake.host(LONG, LONG, LONG).ask(Stage::Copy, COPY, &["5"], b"agent");
         fake.told(answer.unwrap_err())
     };
     let told = [
@@ -144,7 +148,7 @@ fn why_an_agent_cannot_be_brought_is_told() {
 /// backslash before another, or before a quote, is none.
 #[test]
 fn the_scripts_are_words_of_every_shell() {
-    for script in [MACHINE, COPY, RUN] {
+    for script in [MACHINE, COPY, RUN, CLEAR] {
         for (what, where_from) in [("!", "csh"), ("\n", "csh"), ("'", "fish"), ("\\\\", "fish")] {
             assert!(!script.contains(what), "{where_from}: {script}");
         }
@@ -155,10 +159,46 @@ fn the_scripts_are_words_of_every_shell() {
 #[test]
 fn a_folder_is_found_that_takes_programs() {
     let fake = Fake::new("TMPDIR=/no/such; sh -c \"$there\"");
-    let there = fake.host(LONG, LONG, LONG).ask(Stage::Copy, COPY, b"agent").unwrap();
+    let there = fake.host(LONG, LONG, LONG).ask(Stage::Copy, COPY, &["5"], b"agent").unwrap();
     assert!(there.starts_with("/tmp/kconform-"), "{there}");
     assert_eq!(std::fs::read(format!("{there}/kconform-agent")).unwrap(), b"agent");
     std::fs::remove_dir_all(there).unwrap();
+}
+
+/// The folders of ours below one.
+fn brought(below: &std::path::Path) -> usize {
+    let entries = std::fs::read_dir(below).unwrap().flatten();
+    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("kconform-")).count()
+}
+
+#[test]
+fn a_connection_that_ends_meanwhile_leaves_no_folder() {
+    // While the agent is brought: of six bytes five come.
+    let fake = Fake::new("sh -c \"$there\"");
+    let answer = fake.host(LONG, LONG, LONG).ask(Stage::Copy, COPY, &["6"], b"agent");
+    assert!(answer.is_err(), "{answer:?}");
+    assert_eq!(brought(fake.folder.path()), 0);
+    // Before it can be said where it is.
+    let fake = Fake::new("sh -c \"$there\" | head -c 0; exit 255");
+    let answer = fake.host(LONG, LONG, LONG).ask(Stage::Copy, COPY, &["5"], b"agent");
+    assert!(answer.is_err(), "{answer:?}");
+    assert_eq!(brought(fake.folder.path()), 0);
+    // Before the agent starts.
+    let lost = "case $there in *begins*) exit 255; esac; ";
+    let fake = Fake::new(&format!("{lost} sh -c \"$there\""));
+    let host = fake.host(LONG, LONG, LONG);
+    let folder = host.ask(Stage::Copy, COPY, &["5"], b"agent").unwrap();
+    assert_eq!(brought(fake.folder.path()), 1);
+    assert!(host.start(&folder).is_err());
+    assert_eq!(brought(fake.folder.path()), 0);
+}
+
+#[test]
+fn a_folder_that_stays_is_told() {
+    let fake = Fake::new("exit 255");
+    assert!(fake.host(LONG, LONG, LONG).start("/tmp/kconform-stays").is_err());
+    let left = folder::left();
+    assert!(left.contains(&"me@board:/tmp/kconform-stays".to_owned()), "{left:?}");
 }
 
 #[test]
@@ -181,8 +221,8 @@ fn why_an_agent_does_not_begin_is_told() {
 fn a_port_without_slashes_hints_at_them() {
     let fake = Fake::new("exit 255");
     let mend = |destination: &str| {
-        let host = Host { destination, ..fake.host(LONG, LONG, LONG) };
-        host.ask(Stage::Ask, MACHINE, &[]).unwrap_err().mend.unwrap()
+        let host = Host { destination: destination.to_owned(), ..fake.host(LONG, LONG, LONG) };
+        host.ask(Stage::Ask, MACHINE, &[], &[]).unwrap_err().mend.unwrap()
     };
     assert_eq!(mend("me@host:22"), "a port is written ssh://me@host:22");
     for right in ["host", "ssh://host:22", "host:"] {
@@ -197,7 +237,8 @@ fn a_board_that_says_nothing_is_told_from_one_that_is_gone() {
         let child = command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
         let child = child.stderr(Stdio::piped()).spawn().unwrap();
         let (ssh, _stdout, stdin) = Piped::new(child, "ssh").unwrap();
-        let mut board = Board { ssh, folder: "board:/tmp/x".into() };
+        let mut board =
+            Board { ssh, host: Fake::new("exit 255").host(LONG, LONG, LONG), folder: "/tmp/x".into() };
         if script.starts_with("echo") {
             let pid = rustix::process::Pid::from_child(&board.ssh.child);
             let options = rustix::process::WaitIdOptions::EXITED | rustix::process::WaitIdOptions::NOWAIT;
