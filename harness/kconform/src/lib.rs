@@ -17,6 +17,7 @@ pub mod cli;
 mod coverage;
 pub mod document;
 mod expand;
+mod export;
 mod folder;
 mod guest;
 mod health;

@@ -12,7 +12,7 @@ use crate::case::{
     Address, Arg, Attr, AttrSlot, Call, CallStep, CommonAttr, Expr, Piece, PieceKind, Step, StepKind, Term,
     Text, TextPart,
 };
-use crate::lower::{Lowered, LoweredCall};
+use crate::lower::{Chosen, Lowered, LoweredCall};
 use crate::place::Placed;
 
 /// The steps that were begun, one line each, blocks indented; the line of `failed` (a step's number and its place in
@@ -245,6 +245,33 @@ fn returned(ret: i64) -> String {
 /// Whether an output is of `struct bpf_common_attr`, not of the command's attr.
 fn is_common(known: Option<&'static Command>, name: &str) -> bool {
     COMMON_ATTR.field(name).is_some() && CommonAttr::output_name(known, name) == name
+}
+
+/// A call as it is written in its case: `$name` for saved values, and what outputs take for what they hold.
+pub(crate) fn written(step: &CallStep) -> String {
+    let order = match &step.call {
+        Call::Syscall { name, args, names } => {
+            let on = |arch| arguments::order(arch, name, names, args.len()).ok();
+            let first = kconform_abi::Arch::ALL.iter().find_map(|&arch| on(arch));
+            first.unwrap_or_else(|| (0..args.len()).map(Some).collect())
+        }
+        _ => Vec::new(),
+    };
+    let lowered = LoweredCall { outcome: Chosen::Own, output_names: Vec::new(), expects: Vec::new(), order };
+    let (name, args) =
+        Shown { saved: &|_| None, outputs: None, lowered: &lowered, big_endian: false }.call(step);
+    format!("{name}({})", args.join(", "))
+}
+
+/// A piece of memory as it is written in its case.
+pub(crate) fn written_piece(piece: &Piece) -> String {
+    let lowered = LoweredCall {
+        outcome: Chosen::Own,
+        output_names: Vec::new(),
+        expects: Vec::new(),
+        order: Vec::new(),
+    };
+    Shown { saved: &|_| None, outputs: None, lowered: &lowered, big_endian: false }.piece(piece)
 }
 
 struct Shown<'a> {

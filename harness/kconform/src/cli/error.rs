@@ -82,6 +82,9 @@ pub enum CliError {
     /// A program could not be recorded.
     #[error(transparent)]
     Record(#[from] crate::record::RecordError),
+    /// A case cannot be exported.
+    #[error(transparent)]
+    Export(#[from] crate::export::ExportError),
     /// Arguments that do not go together.
     #[error("{0}")]
     Usage(String),
@@ -110,6 +113,7 @@ impl CliError {
             | CliError::Kcidb(_)
             | CliError::Kernels(_)
             | CliError::Usage(_)
+            | CliError::Export(_)
             | CliError::Diff(_) => USAGE,
             // A shard whose report is not there may have been lost.
             CliError::Merge(crate::document::merge::MergeError::Missing(_)) => LOST,

@@ -13,6 +13,7 @@ mod diff;
 mod doctor;
 mod error;
 mod explain;
+mod export;
 mod image;
 mod list;
 mod manual;
@@ -71,6 +72,7 @@ fn work() -> ExitCode {
         Command::Bless(args) => bless::bless(&args, styles),
         Command::Compare(args) => compare::compare(&args, styles),
         Command::Record(args) => record::record(&args, styles.err),
+        Command::Export(command) => export::export(&command, styles.err),
         Command::Report(args) => report::report(&args, styles.err),
         Command::Merge(args) => merge::merge(&args, styles),
         Command::Diff(args) => diff::diff(&args, style),

@@ -56,6 +56,11 @@ const ALIASES: &[(&str, i128)] = &[
     ("BPF_PROBE_ATOMIC", 0xe0),
 ];
 
+/// The value of an alias.
+pub(super) fn alias(name: &str) -> Option<u64> {
+    ALIASES.iter().find(|(alias, _)| *alias == name).and_then(|&(_, value)| u64::try_from(value).ok())
+}
+
 /// Binary operators by precedence, the loosest first.
 const OPERATORS: &[&[&str]] = &[&["|"], &["^"], &["&"], &["<<", ">>"], &["+", "-"], &["*", "/", "%"]];
 

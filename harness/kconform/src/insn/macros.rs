@@ -6,7 +6,7 @@
 
 /// What an argument is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Param {
+pub(crate) enum Param {
     /// The upper four bits of the opcode: `BPF_ADD`, `BPF_JEQ`.
     Op,
     /// The size bits of the opcode: `BPF_W`.
@@ -37,7 +37,7 @@ use Param::*;
 
 impl Param {
     /// The argument's name in messages, as filter.h calls it.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Op => "OP",
             Size => "SIZE",
@@ -52,19 +52,19 @@ impl Param {
 }
 
 /// A macro.
-pub(super) struct Macro {
+pub(crate) struct Macro {
     /// Its name.
-    pub(super) name: &'static str,
+    pub(crate) name: &'static str,
     /// Its parameters.
-    pub(super) params: &'static [Param],
+    pub(crate) params: &'static [Param],
     /// The opcode, before what the parameters add.
-    pub(super) code: u8,
+    pub(crate) code: u8,
     /// The source register where no parameter gives it.
-    pub(super) src: u8,
+    pub(crate) src: u8,
     /// The immediate where no parameter gives it.
-    pub(super) imm: i32,
+    pub(crate) imm: i32,
     /// It makes two instructions.
-    pub(super) double: bool,
+    pub(crate) double: bool,
 }
 
 // Classes (3 low bits), sources, modes and operations of include/uapi/linux/bpf_common.h and bpf.h.

@@ -11,7 +11,8 @@ use std::ops::{Range, RangeInclusive};
 use kconform_plan::BtfQuery;
 
 use expr::{ALONE, Argument, Evaluated, evaluate};
-use macros::{MACROS, Macro, NOT_OURS, Param};
+use macros::{MACROS, NOT_OURS};
+pub(crate) use macros::{Macro, Param};
 
 /// One macro call: one instruction, or two for a 64-bit immediate.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +107,23 @@ impl Insn {
         let off = if big_endian { off.to_be_bytes() } else { off.to_le_bytes() };
         [self.code, low & 0xf | high << 4, off[0], off[1]]
     }
+}
+
+/// A macro call taken apart: the macro's name and its arguments as they are written.
+pub(crate) fn split(text: &str) -> Option<(&'static str, Vec<&str>)> {
+    let call = MacroCall::split(text, &mut Vec::new()).ok()?;
+    Some((call.row.name, call.args.iter().map(|range| text[range.clone()].trim()).collect()))
+}
+
+/// What a macro makes, for those who write it in another language: its parameters by their names in `filter.h`, and what it
+/// puts where.
+pub(crate) fn definition(name: &str) -> Option<&'static Macro> {
+    MACROS.iter().find(|row| row.name == name)
+}
+
+/// A name that filter.h adds to the registers of bpf.h.
+pub(crate) fn alias(name: &str) -> Option<u64> {
+    expr::alias(name)
 }
 
 /// Calculates with numbers and constants as C does.

@@ -20,6 +20,7 @@ use kconform_plan::{Plan, SetSysctl};
 
 use crate::case::{CallStep, Case, Outcome, Probe, Step};
 use crate::kernel::{Kernel, Unmet};
+pub(crate) use outcome::{goes_on, last, may_succeed};
 use steps::Steps;
 use value::Abi;
 

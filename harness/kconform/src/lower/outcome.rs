@@ -14,7 +14,7 @@ pub(super) fn choose(abi: &Abi<'_>, step: &CallStep) -> Chosen {
 }
 
 /// The ends that `here` allows and the step's `own` outcome does not: after one of them what follows makes no sense.
-pub(super) fn last(own: &Outcome, here: &Outcome) -> Last {
+pub(crate) fn last(own: &Outcome, here: &Outcome) -> Last {
     let signal = |outcome: &Outcome| outcome.signal.as_ref().map(|signal| signal.value);
     match (signal(own), signal(here)) {
         (None, None) => Last {
@@ -27,12 +27,12 @@ pub(super) fn last(own: &Outcome, here: &Outcome) -> Last {
 }
 
 /// Whether an outcome has an end after which the case goes on.
-pub(super) fn goes_on(here: &Outcome, last: &Last) -> bool {
+pub(crate) fn goes_on(here: &Outcome, last: &Last) -> bool {
     here.ret.may_succeed() && !last.success || here.ret.errnos().len() > last.errnos.len()
 }
 
 /// Whether an outcome may be a success, so that there is a return value to keep.
-pub(super) fn may_succeed(outcome: &Outcome) -> bool {
+pub(crate) fn may_succeed(outcome: &Outcome) -> bool {
     outcome.signal.is_none() && outcome.ret.may_succeed()
 }
 

@@ -29,7 +29,7 @@ const FLOORS: &[(&str, &[&str])] = &[
         &["case", "select", "shard", "load", "schema", "kernel", "lower", "judge", "settings", "strace"],
     ),
     ("machines", &["guest", "targets", "run"]),
-    ("readers", &["record", "bless", "document", "report", "bisect", "coverage"]),
+    ("readers", &["record", "bless", "export", "document", "report", "bisect", "coverage"]),
     ("top", &["trials", "cli"]),
 ];
 

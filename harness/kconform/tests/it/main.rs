@@ -18,6 +18,7 @@ mod editors;
 mod enough;
 mod environment;
 mod explain;
+mod export;
 mod faults;
 mod floors;
 mod folders;

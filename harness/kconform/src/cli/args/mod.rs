@@ -4,6 +4,7 @@ mod bisect;
 mod bless;
 mod cases;
 mod common;
+mod export;
 mod image;
 mod record;
 mod report;
@@ -17,6 +18,7 @@ pub(super) use bisect::{BisectArgs, BisectStepArgs, BuildingArgs, CompareArgs};
 pub(super) use bless::BlessArgs;
 pub(super) use cases::{CheckArgs, CoverageArgs, ExplainArgs, ListArgs};
 pub(super) use common::{Format, SelectArgs, SuiteArgs, TargetsArgs};
+pub(super) use export::{ExportArgs, ExportCommand};
 pub(super) use image::ImageCommand;
 pub(super) use record::RecordArgs;
 pub(super) use report::{DiffArgs, MergeArgs, ReportArgs};
@@ -91,6 +93,9 @@ pub(super) enum Command {
     /// Let a kernel that is right say what case files expect: changes `errno`, `ret` and `expect` in place, after it showed the
     /// changes and asked.
     Bless(BlessArgs),
+    /// Write a case for those who do not have kconform.
+    #[command(subcommand)]
+    Export(ExportCommand),
     /// Make reports in other formats of one that was written with `--report json=FILE` or `jsonl=FILE`.
     Report(ReportArgs),
     /// Join the reports of shards and of targets, written with `--report json=FILE`, to that of one run. Exit status as

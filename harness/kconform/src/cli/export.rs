@@ -1,0 +1,70 @@
+//! `kconform export`.
+
+use std::path::Path;
+
+use crate::case::Case;
+use crate::export::{ExportError, c_file};
+use crate::report::{Destination, WantedError};
+use crate::select::Selection;
+use crate::style::Style;
+
+use super::args::{ExportArgs, ExportCommand};
+use super::cases::selected;
+use super::error::{CliError, USAGE};
+use super::tell::tell;
+
+pub(super) fn export(command: &ExportCommand, style: Style) -> Result<u8, CliError> {
+    let ExportCommand::C(args) = command;
+    let cases = selected(&args.suite, Selection::from(&args.select), style)?;
+    match (cases.as_slice(), &args.output) {
+        ([case], output) if !output.as_ref().is_some_and(|path| path.is_dir()) => one(args, case),
+        (cases, Some(folder)) => several(cases, folder, style),
+        (cases, None) => {
+            let count = cases.len();
+            Err(CliError::Usage(format!(
+                "these are {count} cases; name one, or a folder for the files: -o FOLDER"
+            )))
+        }
+    }
+}
+
+fn one(args: &ExportArgs, case: &Case) -> Result<u8, CliError> {
+    let text = c_file(case)?;
+    let destination = Destination::open(args.output.as_deref()).map_err(WantedError::from)?;
+    let path = destination.called().to_owned();
+    let written = destination.write(&mut |out| out.write_all(text.as_bytes()));
+    written.map_err(|error| CliError::Report { path, error })?;
+    Ok(0)
+}
+
+/// A file a case. What cannot be written as C is told, and the others are written all the same.
+fn several(cases: &[Case], folder: &Path, style: Style) -> Result<u8, CliError> {
+    let unwritten = |path: &Path, error| CliError::Report { path: path.to_owned(), error };
+    std::fs::create_dir_all(folder).map_err(|error| unwritten(folder, error))?;
+    let mut refused = 0;
+    for case in cases {
+        match c_file(case) {
+            Ok(text) => {
+                let path = folder.join(file_name(&case.id));
+                std::fs::write(&path, text).map_err(|error| unwritten(&path, error))?;
+            }
+            Err(ExportError { place, form }) => {
+                refused += 1;
+                let error = ExportError { place, form };
+                tell(format_args!("{} {error} ({})", style.bad("error:"), case.id));
+            }
+        }
+    }
+    tell(format_args!("{} of {} cases exported to {}", cases.len() - refused, cases.len(), folder.display()));
+    Ok(if refused > 0 { USAGE } else { 0 })
+}
+
+/// The name of a case's file: letters, digits and `_` of its id, cut where file systems have no room, with a hash then.
+fn file_name(id: &str) -> String {
+    const LONGEST: usize = 200;
+    let plain: String =
+        id.chars().map(|c| if c.is_ascii_alphanumeric() || "-.=".contains(c) { c } else { '_' }).collect();
+    let sum = crc32fast::hash(id.as_bytes());
+    let short = plain.get(..LONGEST).unwrap_or(&plain);
+    format!("{short}.{sum:08x}.c")
+}
