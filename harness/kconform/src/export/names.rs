@@ -54,7 +54,7 @@ const TAKEN: &[&str] = &[
     "contains",
     "peek",
     "poke",
-    "memory",
+    "zeroed",
     "page_size",
     "possible_cpus",
     "keep",

@@ -86,6 +86,34 @@ mod tests {
         }
     }
 
+    /// The functions of a section.
+    fn defined(section: &Section) -> impl Iterator<Item = &'static str> {
+        let heads = section.text.lines().filter(|line| line.starts_with("static ") && line.ends_with(')'));
+        heads.filter_map(|line| {
+            line.split(['*', ' ']).find_map(|word| {
+                Some(word.split_once('(')?.0).filter(|name| !matches!(*name, "" | "__attribute__"))
+            })
+        })
+    }
+
+    /// A parameter of the same name would bring the function into files that do not call it, where gcc says that nobody uses it.
+    #[test]
+    fn the_names_of_functions_name_nothing_else() {
+        let functions: BTreeSet<&str> = SECTIONS.iter().flat_map(defined).collect();
+        assert!(functions.contains("zeroed") && functions.contains("sys_bpf"), "{functions:?}");
+        let mut wrong = Vec::new();
+        for section in &*SECTIONS {
+            for name in identifiers(section.text).into_iter().filter(|name| functions.contains(name)) {
+                let end = name.as_ptr() as usize - section.text.as_ptr() as usize + name.len();
+                let is_defined_here = defined(section).any(|own| own == name);
+                if !is_defined_here && !section.text[end..].starts_with('(') {
+                    wrong.push(format!("{name} in {:?}", section.names));
+                }
+            }
+        }
+        assert_eq!(wrong, [""; 0]);
+    }
+
     #[test]
     fn only_what_is_used_is_taken() {
         let taken = taken("ret = sys_bpf(0, &attr, 4); /* trouble() */");

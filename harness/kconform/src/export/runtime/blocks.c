@@ -1,4 +1,4 @@
-//@ judge_child child_ended child_cell in_child : errno.h signal.h stdio.h stdlib.h sys/wait.h unistd.h
+//@ judge_child : signal.h stdio.h sys/wait.h
 /* What follows from the end of a child, whose steps say themselves how they ended. */
 static void judge_child(int status, volatile int *state)
 {
@@ -18,6 +18,7 @@ static void judge_child(int status, volatile int *state)
 	end(FAILED);
 }
 
+//@ child_ended : errno.h sys/wait.h unistd.h
 static void child_ended(pid_t child, volatile int *state)
 {
 	int status;
@@ -27,6 +28,7 @@ static void child_ended(pid_t child, volatile int *state)
 	judge_child(status, state);
 }
 
+//@ child_cell :
 static volatile int *child_cell(void)
 {
 	int nth = __atomic_fetch_add(&shared->cells, 1, __ATOMIC_RELAXED);
@@ -34,6 +36,7 @@ static volatile int *child_cell(void)
 	return &shared->cell[nth % 4096];
 }
 
+//@ in_child : errno.h stdio.h unistd.h
 /* Forks; returns true in the child. */
 static int in_child(const char *what)
 {

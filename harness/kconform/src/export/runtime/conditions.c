@@ -102,13 +102,13 @@ static int no_sysctl(const char *path)
 /* Whether a sysctl has a value: the same number, or the same words. */
 static int sysctl_is(const char *path, const char *value)
 {
-	char text[4096], *rest, *end;
+	char text[4096], *rest, *behind;
 	long long number;
 
 	if (read_text(path, text, sizeof(text)) < 0)
 		return 0;
 	number = strtoll(text, &rest, 10);
-	if (*text && !*rest && number == strtoll(value, &end, 10) && *value && !*end)
+	if (*text && !*rest && number == strtoll(value, &behind, 10) && *value && !*behind)
 		return 1;
 	for (rest = text; *rest && *value; rest++, value++) {
 		size_t blanks = strspn(rest, " \t"), more = strspn(value, " \t");

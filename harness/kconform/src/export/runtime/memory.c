@@ -21,13 +21,13 @@ static int possible_cpus(void)
 	return cpus = cpus ? cpus : 1;
 }
 
-//@ memory MEMORY COPY : string.h
+//@ zeroed MEMORY COPY : string.h
 /* Zeroed memory, the same whenever a step runs again. Behind it is a page of nobody's: a kernel may write too much. */
 struct place {
-	__u8 *start;
+	__u8 *from;
 	size_t room;
 };
-static void *memory(struct place *place, size_t size)
+static void *zeroed(struct place *place, size_t size)
 {
 	static __u8 pool[64 << 20] __attribute__((aligned(4096)));
 	static size_t used;
@@ -40,9 +40,9 @@ static void *memory(struct place *place, size_t size)
 			trouble("memory for buffers");
 		*place = (struct place){ pool + at, room };
 	}
-	return memset(place->start, 0, size);
+	return memset(place->from, 0, size);
 }
-#define MEMORY(size) ({ static struct place place; memory(&place, size); })
+#define MEMORY(size) ({ static struct place place; zeroed(&place, size); })
 #define COPY(...) memcpy(MEMORY(sizeof(__VA_ARGS__)), __VA_ARGS__, sizeof(__VA_ARGS__))
 
 //@ bytes :
