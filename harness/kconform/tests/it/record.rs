@@ -1,5 +1,8 @@
 //! `kconform record`: a program's calls of bpf(2) as a case. The program is kconform itself, whose agent calls what a case says.
 
+use std::path::Path;
+use std::process::Command;
+
 use crate::program::Place;
 
 const CASES: &str = "cases:
@@ -97,4 +100,40 @@ fn what_cannot_be_recorded_is_lost() {
     assert!(said.err.contains("exit status: 4"), "{}", said.all());
     let said = place.say(&["record"]).assert_status(2);
     assert!(said.err.contains("PROGRAM"), "{}", said.all());
+}
+
+/// What docs/recording.md has its readers do.
+#[test]
+fn a_program_of_the_documents_becomes_a_case_and_a_report() {
+    let place = Place::new();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/freeze.c");
+    let compile = |words: &[&str]| {
+        let cc = Command::new("cc").args(words).current_dir(place.here()).status();
+        assert!(cc.expect("there is a C compiler").success());
+    };
+    compile(&["-Wall", "-Wextra", "-Werror", "-o", "freeze", source.to_str().expect("UTF-8")]);
+    let said = place.say(&["record", "-o", "freeze.yaml", "--", "./freeze"]).assert_status(0);
+    let end = "3 steps; 0 calls left out, which stand in comments; 0 taken out, on which nothing depends\n";
+    assert!(said.err.ends_with(end), "{}", said.all());
+    place.say(&["check", "freeze.yaml"]).assert_status(0);
+    let run = ["run", "--cases", "freeze.yaml", "--target", "native"];
+    place.say(&run).assert_status(0);
+
+    // The kernel here has one errno for it, and now the other is wanted.
+    let file = place.here().join("freeze.yaml");
+    let text = std::fs::read_to_string(&file).expect("written");
+    let other = match text.contains("errno: EPERM") {
+        true => text.replace("errno: EPERM", "errno: EBUSY"),
+        false => text.replace("errno: EBUSY", "errno: EPERM"),
+    };
+    assert_ne!(text, other);
+    std::fs::write(&file, other).expect("written");
+    let said = place.say(&run).assert_status(1);
+    assert!(said.out.contains("--> freeze.yaml:12:9"), "{}", said.all());
+    place.say(&["export", "c", "--cases", "freeze.yaml", "-o", "case.c", "freeze"]).assert_status(0);
+    compile(&["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", "case", "case.c"]);
+    let ran = Command::new(place.here().join("case")).output().expect("it can be started");
+    let out = String::from_utf8_lossy(&ran.stdout);
+    assert!(out.ends_with("not ok 1 freeze::freeze\n"), "{out}");
+    assert_eq!(ran.status.code(), Some(1), "{out}");
 }
