@@ -31,5 +31,5 @@ pub use settings::{
 pub use trace::{KeyChange, Left, ObjectKind, Place, Trace};
 pub use wire::{
     FromAgent, MAX_FRAME, SERIAL_SHARE, SERIAL_WINDOW, ToAgent, WIRE_VERSION, WireError, decode, encode,
-    read_frame, write_frame,
+    read_body, read_frame, write_frame,
 };

@@ -160,6 +160,11 @@ pub fn write_frame<T: Serialize>(to: &mut impl Write, message: &T) -> Result<(),
 
 /// Reads one message; [`WireError::Closed`] when the stream ends before its first byte.
 pub fn read_frame<T: DeserializeOwned>(from: &mut impl Read) -> Result<T, WireError> {
+    decode(&read_body(from)?)
+}
+
+/// Reads one message and does not decode it; [`WireError::Closed`] when the stream ends before its first byte.
+pub fn read_body(from: &mut impl Read) -> Result<Vec<u8>, WireError> {
     let mut prefix = [0; 4];
     let mut have = 0;
     while have < 4 {
@@ -177,5 +182,5 @@ pub fn read_frame<T: DeserializeOwned>(from: &mut impl Read) -> Result<T, WireEr
     }
     let mut body = vec![0; length];
     from.read_exact(&mut body)?;
-    decode(&body)
+    Ok(body)
 }

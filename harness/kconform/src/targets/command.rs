@@ -22,6 +22,7 @@ use super::piped::Piped;
 use super::session::{Keeper, LastWords, Link};
 use super::{Opened, Session, Unusable, child, native};
 use crate::folder::Folder;
+use crate::guest::Watch;
 use crate::kernel::Kernel;
 
 /// What the names of such targets begin with.
@@ -251,6 +252,10 @@ impl Keeper for Launched {
     fn last_words(&mut self) -> LastWords {
         // Whether it was the command or the agent that failed, no exit status tells.
         self.command.last_words(|_| false)
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        Some(Watch::of_process(self.command.child.id()))
     }
 }
 

@@ -12,6 +12,7 @@ use std::time::Duration;
 use super::child;
 use super::session::{Keeper, LastWords, Link};
 use crate::folder::Folder;
+use crate::guest::Watch;
 
 /// The static agent for this machine, built with kconform.
 pub const AGENT: &[u8] = include_bytes!(env!("KCONFORM_AGENT"));
@@ -88,6 +89,10 @@ impl Keeper for Native {
         };
         LastWords { what, ..LastWords::default() }
     }
+
+    fn watch(&self) -> Option<Watch> {
+        Some(Watch::of_process(self.child.id()))
+    }
 }
 
 impl Drop for Native {
@@ -123,5 +128,32 @@ mod tests {
     fn the_end_of_an_agent_is_told() {
         let scripts = ["exit 3", "kill -KILL $$", "kill -62 $$", "kill -SYS $$", "read word"];
         insta::assert_snapshot!(scripts.map(last_words).join("\n"));
+    }
+
+    /// A stopped agent cannot be late.
+    #[test]
+    fn an_agent_that_the_machine_keeps_from_working_is_known() {
+        for (script, share) in [("kill -STOP $$", 0.0..0.5), ("sleep 9", 0.5..1.1)] {
+            let (stream, theirs) = UnixStream::pair().unwrap();
+            let mut command = Command::new("sh");
+            let child =
+                command.args(["-c", script]).stdin(Stdio::from(OwnedFd::from(theirs))).spawn().unwrap();
+            drop(command);
+            let native = Native { child, stream, _folder: Folder::new("kconform-watch-").unwrap() };
+            let stat = format!("/proc/{}/stat", native.child.id());
+            let stops = script.contains("STOP");
+            while stops && !std::fs::read_to_string(&stat).unwrap().contains(") T ") {
+                std::thread::sleep(PAUSE);
+            }
+            let mut watch = native.watch().unwrap();
+            for _ in 0..6 {
+                std::thread::sleep(Duration::from_millis(60));
+                watch.look(std::time::Instant::now());
+            }
+            std::thread::sleep(Duration::from_millis(60));
+            let (passed, counted) = watch.look(std::time::Instant::now());
+            let had = counted.as_secs_f64() / passed.as_secs_f64();
+            assert!(share.contains(&had), "{script}: {had}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use crate::guest::Watch;
 use crate::interrupt;
 use kconform_plan::{
     BtfAnswer, BtfQuery, Facts, FromAgent, Observation, Plan, SERIAL_SHARE, SERIAL_WINDOW, Sysctl, ToAgent,
-    Trace, WIRE_VERSION, WireError, read_frame, write_frame,
+    Trace, WIRE_VERSION, WireError, decode, read_body, write_frame,
 };
 
 /// How long an agent may be silent beyond what the case in flight may take, before a target's own factor.
@@ -132,7 +132,7 @@ pub enum Broken {
 
 /// An agent that is ready.
 pub struct Session {
-    frames: Receiver<Result<FromAgent, WireError>>,
+    frames: Frames,
     writer: Box<dyn Write + Send>,
     keeper: Box<dyn Keeper>,
     facts: Facts,
@@ -195,12 +195,14 @@ impl Session {
     /// Waits until the agent is ready. `factor` is how much slower the target is than this machine.
     pub fn open(link: Link, patience: Duration, factor: f64) -> Result<Session, (Broken, LastWords)> {
         let Link { mut reader, writer, mut keeper, serial } = link;
-        let (sender, frames) = sync_channel(64);
+        let (sender, inbox) = sync_channel(64);
         let line = serial.then(Arc::<Line>::default);
         let sent = line.clone().unwrap_or_default();
+        let heard = Arc::<Heard>::default();
+        let frames = Frames { inbox, heard: Arc::clone(&heard) };
         std::thread::spawn(move || {
             loop {
-                let frame = read_frame(&mut reader);
+                let frame = heard.read(&mut reader);
                 if let Ok(FromAgent::Took { bytes }) = frame {
                     sent.change(|sent| sent.bytes = sent.bytes.saturating_sub(bytes as usize));
                     continue;
@@ -211,7 +213,7 @@ impl Session {
                 }
             }
         });
-        match wait(&frames, Instant::now(), &mut || patience) {
+        match frames.wait(Instant::now(), &mut || patience) {
             Ok(FromAgent::Ready { version, facts }) => {
                 let fingerprint = env!("KCONFORM_FINGERPRINT");
                 if version != WIRE_VERSION || facts.fingerprint != fingerprint {
@@ -281,7 +283,7 @@ impl Session {
     pub fn look(&mut self) -> Result<Vec<(String, String)>, Broken> {
         self.say(&ToAgent::Look)?;
         let patience = SETTLING + self.grace;
-        match wait(&self.frames, Instant::now(), &mut || patience)? {
+        match self.frames.wait(Instant::now(), &mut || patience)? {
             FromAgent::Looked { things } => Ok(things),
             FromAgent::Failed { text } => Err(Broken::Agent(text)),
             other => Err(Broken::out_of_turn(&other)),
@@ -298,7 +300,7 @@ impl Session {
         let patience_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
         self.say(&ToAgent::Settle { patience_ms })?;
         let most = patience + SETTLING + self.grace;
-        match wait(&self.frames, Instant::now(), &mut || most)? {
+        match self.frames.wait(Instant::now(), &mut || most)? {
             FromAgent::Traces { settled } => {
                 self.settled.extend(settled);
                 Ok(self.settled())
@@ -313,7 +315,7 @@ impl Session {
         let asked = queries.len();
         self.say(&ToAgent::Btf { queries })?;
         let patience = BTF_TIME + self.grace;
-        match wait(&self.frames, Instant::now(), &mut || patience)? {
+        match self.frames.wait(Instant::now(), &mut || patience)? {
             FromAgent::Btf { answers } if answers.len() == asked => Ok(answers),
             FromAgent::Failed { text } => Err(Broken::Agent(text)),
             other => Err(Broken::out_of_turn(&other)),
@@ -325,7 +327,7 @@ impl Session {
         let asked = names.len();
         self.say(&ToAgent::Sysctls { names })?;
         let patience = self.grace;
-        match wait(&self.frames, Instant::now(), &mut || patience)? {
+        match self.frames.wait(Instant::now(), &mut || patience)? {
             FromAgent::Sysctls { values } if values.len() == asked => Ok(values),
             FromAgent::Failed { text } => Err(Broken::Agent(text)),
             other => Err(Broken::out_of_turn(&other)),
@@ -370,7 +372,7 @@ impl Session {
                 *held_up = HeldUp::of(passed, counted);
                 patience + passed.saturating_sub(counted).min(patience * MORE)
             };
-            match wait(&self.frames, begun, &mut adapt)? {
+            match self.frames.wait(begun, &mut adapt)? {
                 FromAgent::Ran { id, observation } if id == expected => {
                     self.in_flight.pop_front();
                     return Ok((id, *observation));
@@ -419,21 +421,78 @@ impl Drop for Session {
 /// How often an interruption is looked for.
 const GLANCE: Duration = Duration::from_millis(50);
 
-/// Waits for the next message until the patience, of which is asked again and again, is over.
-fn wait(
-    frames: &Receiver<Result<FromAgent, WireError>>,
-    begun: Instant,
-    patience: &mut dyn FnMut() -> Duration,
-) -> Result<FromAgent, Broken> {
-    loop {
-        let patience = patience();
-        let left = patience.saturating_sub(begun.elapsed());
-        match frames.recv_timeout(left.min(GLANCE)) {
-            Ok(frame) => return Ok(frame?),
-            Err(RecvTimeoutError::Disconnected) => return Err(WireError::Closed.into()),
-            Err(RecvTimeoutError::Timeout) if interrupt::requested() => return Err(Broken::Interrupted),
-            Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Broken::Silent(patience)),
-            Err(RecvTimeoutError::Timeout) => {}
+/// When something last came from the agent.
+#[derive(Default)]
+struct Heard(Mutex<Last>);
+
+#[derive(Clone, Copy, Default)]
+enum Last {
+    /// Nothing has come yet.
+    #[default]
+    Never,
+    /// Bytes came.
+    Bytes(Instant),
+    /// A message is here and is being decoded, which takes its time on a busy machine.
+    Message,
+}
+
+impl Heard {
+    fn note(&self, last: Last) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = last;
+    }
+
+    /// Reads and decodes a message; each byte of it is a sign of life.
+    fn read(&self, reader: &mut impl Read) -> Result<FromAgent, WireError> {
+        let body = read_body(&mut Noting { reader, heard: self })?;
+        self.note(Last::Message);
+        let message = decode(&body);
+        self.note(Last::Bytes(Instant::now()));
+        message
+    }
+
+    /// How long nothing has come since then.
+    fn silent_since(&self, begun: Instant) -> Duration {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            Last::Never => begun.elapsed(),
+            Last::Bytes(then) => begun.max(then).elapsed(),
+            Last::Message => Duration::ZERO,
+        }
+    }
+}
+
+/// A stream of which it is noted when bytes come.
+struct Noting<'a, R> {
+    reader: &'a mut R,
+    heard: &'a Heard,
+}
+
+impl<R: Read> Read for Noting<'_, R> {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        let size = self.reader.read(into)?;
+        self.heard.note(Last::Bytes(Instant::now()));
+        Ok(size)
+    }
+}
+
+/// What the agent says.
+struct Frames {
+    inbox: Receiver<Result<FromAgent, WireError>>,
+    heard: Arc<Heard>,
+}
+
+impl Frames {
+    /// Waits for the next message until the agent was silent for as long as the patience, of which is asked again and again.
+    fn wait(&self, begun: Instant, patience: &mut dyn FnMut() -> Duration) -> Result<FromAgent, Broken> {
+        loop {
+            let patience = patience();
+            let left = patience.saturating_sub(self.heard.silent_since(begun));
+            match self.inbox.recv_timeout(left.min(GLANCE)) {
+                Ok(frame) => return Ok(frame?),
+                Err(RecvTimeoutError::Disconnected) => return Err(WireError::Closed.into()),
+                Err(RecvTimeoutError::Timeout) if interrupt::requested() => return Err(Broken::Interrupted),
+                Err(RecvTimeoutError::Timeout) if left.is_zero() => return Err(Broken::Silent(patience)),
+                Err(RecvTimeoutError::Timeout) => {}
+            }
         }
     }
 }

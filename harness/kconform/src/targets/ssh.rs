@@ -18,6 +18,7 @@ use super::piped::Piped;
 use super::session::{Broken, Keeper, LastWords, Link};
 use super::{Opened, Session, Unusable};
 use crate::folder;
+use crate::guest::Watch;
 use crate::kernel::Kernel;
 use greeted::{BEGINS, Greeted};
 use reason::{NO_FOLDER, Stage};
@@ -206,6 +207,10 @@ impl Keeper for Board {
     fn last_words(&mut self) -> LastWords {
         // What ssh(1) exits with when the connection itself fails.
         self.ssh.last_words(|status| status.code() == Some(SSH_FAILED))
+    }
+
+    fn watch(&self) -> Option<Watch> {
+        Some(Watch::of_process(self.ssh.child.id()))
     }
 }
 

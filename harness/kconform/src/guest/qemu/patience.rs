@@ -1,4 +1,4 @@
-//! How long QEMU is waited for: by the time that it works or rests. While it waits for a CPU or a disk of a busy machine, its
+//! How long a process, QEMU most of all, is waited for: by the time that it works or rests. While it waits for a CPU or a disk of a busy machine, its
 //! guest cannot be late.
 
 use std::io::{self, Read};
@@ -52,6 +52,11 @@ impl Watch {
     /// Begins now.
     pub(crate) fn new(look: Box<dyn FnMut() -> Progress + Send>) -> Watch {
         Watch { stopwatch: Stopwatch::new(look, Instant::now()) }
+    }
+
+    /// Begins now, with the process of this PID, which is ours to wait for.
+    pub(crate) fn of_process(pid: u32) -> Watch {
+        Watch::new(Box::new(move || Progress::of_process(pid)))
     }
 
     /// Looks at it, no more often than every 50 ms. The time that has passed since the first look, and how much of it the

@@ -11,7 +11,7 @@ use std::thread;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
-use super::progress::{Progress, of_thread};
+use super::progress::Progress;
 use crate::interrupt;
 
 /// A running QEMU. Dropping it ends it.
@@ -86,13 +86,7 @@ impl Process {
 
     /// What its threads do, and have done.
     pub(super) fn progress(&self) -> Progress {
-        let tasks =
-            std::fs::read_dir(format!("/proc/{}/task", self.child().id())).into_iter().flatten().flatten();
-        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
-        stats.filter_map(|stat| of_thread(&stat)).fold(Progress::default(), |all, one| Progress {
-            worked: all.worked + one.worked,
-            waits: all.waits || one.waits,
-        })
+        Progress::of_process(self.child().id())
     }
 
     /// Whether it is stopped by a signal: the state in /proc/PID/stat (proc(5)), behind the name, which may hold anything.

@@ -11,9 +11,21 @@ pub(crate) struct Progress {
     pub waits: bool,
 }
 
+impl Progress {
+    /// That of the process with this PID; nothing for one that is gone.
+    pub(super) fn of_process(pid: u32) -> Progress {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+        let stats = tasks.filter_map(|task| std::fs::read_to_string(task.path().join("stat")).ok());
+        stats.filter_map(|stat| of_thread(&stat)).fold(Progress::default(), |all, one| Progress {
+            worked: all.worked + one.worked,
+            waits: all.waits || one.waits,
+        })
+    }
+}
+
 /// Time on CPUs in seconds, and a state, of a line of /proc/PID/task/TID/stat (proc(5)), behind the name, which may hold
 /// anything.
-pub(super) fn of_thread(stat: &str) -> Option<Progress> {
+fn of_thread(stat: &str) -> Option<Progress> {
     /// Ticks a second that proc(5) counts in: USER_HZ, which is the same on all our architectures (asm-generic/param.h).
     const TICKS: u64 = 100;
     let (_, fields) = stat.rsplit_once(") ")?;

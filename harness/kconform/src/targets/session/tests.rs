@@ -146,3 +146,27 @@ fn an_agent_that_is_held_up_is_waited_for_longer_but_not_for_ever() {
         assert_eq!((words.held_up, words.what.as_str()), (is_held_up, "QEMU is still there"));
     }
 }
+
+/// What comes piece by piece is no silence, however long the whole takes.
+#[test]
+fn an_answer_on_its_way_is_waited_for() {
+    let (ours, mut theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    write_frame(&mut theirs, &ready()).unwrap();
+    let link =
+        Link { reader: Box::new(ours), writer: Box::new(Vec::new()), keeper: Box::new(Gone), serial: false };
+    let mut session = Session::open(link, Duration::from_secs(20), 0.0).unwrap();
+    session.send(1, Plan { timeout_ms: 1000, ..plan() }).unwrap();
+    let mut answer = Vec::new();
+    write_frame(&mut answer, &ran(1)).unwrap();
+    let pause = Duration::from_millis(2500 / answer.len() as u64);
+    let _agent = std::thread::spawn(move || {
+        for byte in answer {
+            std::thread::sleep(pause);
+            theirs.write_all(&[byte]).unwrap();
+        }
+        theirs
+    });
+    let begun = Instant::now();
+    assert_eq!(session.receive().unwrap().0, 1);
+    assert!(begun.elapsed() > Duration::from_secs(1), "{:?}", begun.elapsed());
+}
