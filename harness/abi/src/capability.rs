@@ -54,6 +54,11 @@ pub fn name(number: u32) -> Option<&'static str> {
     NAMES.get(usize::try_from(number).ok()?).copied()
 }
 
+/// The name of a capability, or words for one that has no name here.
+pub fn called(number: u8) -> &'static str {
+    name(number.into()).unwrap_or("a capability")
+}
+
 /// All names, in the order of their numbers.
 pub fn names() -> impl Iterator<Item = &'static str> {
     NAMES.into_iter()

@@ -42,6 +42,11 @@ pub fn name(number: i32) -> Option<&'static str> {
     row(number).map(|row| row.1)
 }
 
+/// A (positive) errno as it is written in a case: by its name, or by its number if it has none.
+pub fn written(number: i32) -> String {
+    name(number).map_or_else(|| number.to_string(), str::to_owned)
+}
+
 /// What strerror(3) says of it, or the kernel's own words for an internal one.
 pub fn text(number: i32) -> Option<&'static str> {
     row(number).map(|row| row.2)

@@ -2,6 +2,7 @@
 //! what [`crate::lower`] turns into a plan. Everything keeps its place; names are checked already, numbers are not yet
 //! those of an ABI.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -497,6 +498,16 @@ pub enum TextPart {
     Saved(String),
 }
 
+/// As a case writes it.
+impl fmt::Display for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.parts.iter().try_for_each(|part| match part {
+            TextPart::Literal(literal) => f.write_str(literal),
+            TextPart::Saved(name) => write!(f, "${name}"),
+        })
+    }
+}
+
 /// What a call must do.
 #[derive(Clone, Debug)]
 pub struct Outcome {
@@ -542,6 +553,13 @@ pub struct Errno {
     pub number: i32,
     /// The name that the case gives it, which may be a second one: `EWOULDBLOCK`.
     pub name: Option<&'static str>,
+}
+
+impl Errno {
+    /// As the case writes it.
+    pub fn written(&self) -> String {
+        self.name.map_or_else(|| kconform_abi::errno::written(self.number), str::to_owned)
+    }
 }
 
 impl PartialEq for Errno {

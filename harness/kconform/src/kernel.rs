@@ -234,7 +234,7 @@ impl Kernel {
 
     /// Says that a capability is missing, and why.
     pub fn lacks_capability(&self, number: u8) -> String {
-        let name = kconform_abi::capability::name(number.into()).unwrap_or("a capability");
+        let name = kconform_abi::capability::called(number);
         let place = if self.in_user_namespace { " in the initial user namespace" } else { "" };
         format!("needs {name}{place} (run as root, or with sudo)")
     }

@@ -291,7 +291,7 @@ impl<'a> Records<'a> {
                     step.ret = Some(*ret);
                     step.call_ns = Some(*call_ns);
                     step.attempts = Some(*attempts).filter(|attempts| *attempts > 1);
-                    step.errno = is_error(*ret).then(|| errno_name(-*ret as i32));
+                    step.errno = is_error(*ret).then(|| kconform_abi::errno::written(-*ret as i32));
                     let names = self.lowered.calls.get(&index).map(|call| call.output_names.as_slice());
                     let output = |(name, bytes): (&String, &kconform_plan::Bytes)| Output {
                         name: name.clone(),
@@ -326,10 +326,6 @@ fn index<'a>(steps: &'a [PlanStep], found: &mut HashMap<u32, &'a PlanStep>) {
         found.insert(step.index, step);
         step.op.blocks().iter().for_each(|block| index(block, found));
     }
-}
-
-fn errno_name(errno: i32) -> String {
-    kconform_abi::errno::name(errno).map_or_else(|| errno.to_string(), str::to_owned)
 }
 
 fn gather_failure(failure: &judge::Failure, places: &mut Places) -> Failure {

@@ -130,25 +130,24 @@ impl Export<'_> {
                 None => self.out.line(&format!("EXPECT({good}, {what});")),
             }
         }
+        /// Ends the process where the case goes on only after another outcome.
+        const OVER: &str = "end(OVER); /* what follows relies on another outcome */";
         let last = crate::lower::last(&call.outcome, outcome);
+        let goes_on = crate::lower::goes_on(outcome, &last);
         match (last.success, last.errnos.as_slice()) {
             (false, []) => {}
-            (true, _) if !crate::lower::goes_on(outcome, &last) => {
-                self.out.line("end(OVER); /* what follows relies on another outcome */");
-            }
+            _ if !goes_on => self.out.line(OVER),
             (success, errnos) => {
-                let mut ends: Vec<String> =
-                    errnos.iter().map(|&errno| format!("ret == -{}", errno_name(errno))).collect();
+                let mut ends: Vec<String> = errnos
+                    .iter()
+                    .map(|&errno| format!("ret == -{}", kconform_abi::errno::written(errno)))
+                    .collect();
                 ends.extend(success.then(|| "ret >= 0".to_owned()));
-                if crate::lower::goes_on(outcome, &last) {
-                    self.out.line(&format!("if ({})", ends.join(" || ")));
-                    self.out.line("\tend(OVER); /* what follows relies on another outcome */");
-                } else {
-                    self.out.line("end(OVER); /* what follows relies on another outcome */");
-                }
+                self.out.line(&format!("if ({})", ends.join(" || ")));
+                self.out.line(&format!("\t{OVER}"));
             }
         }
-        if crate::lower::goes_on(outcome, &last) {
+        if goes_on {
             self.saves(call, outcome, outputs)?;
         }
         Ok(())
@@ -343,9 +342,4 @@ pub(super) fn line_of(step: &Step) -> usize {
 /// The file and the line.
 pub(super) fn place(place: &Place) -> String {
     format!("{}:{}", place.path().display(), place.line_column().0)
-}
-
-/// An errno by its name.
-pub(super) fn errno_name(errno: i32) -> String {
-    kconform_abi::errno::name(errno).map_or_else(|| errno.to_string(), str::to_owned)
 }

@@ -160,7 +160,7 @@ fn main_function(export: &mut Export<'_>, probes: &[String]) {
 /// Runs a probe. Its last call's errno means absence, which is a fault from a version on.
 fn look_for(out: &mut super::state::Code, probe: &Probe, name: &str) {
     let absent = probe.absent.value;
-    let errno = absent.name.map_or_else(|| call::errno_name(absent.number), str::to_owned);
+    let errno = absent.written();
     out.line(&format!("int state = run({name}, 10);"));
     out.blank();
     let since = probe.since.as_ref().map(|since| {
@@ -217,7 +217,7 @@ fn conditions(export: &mut Export<'_>, lacks: &[(Vec<Arch>, String)]) -> Result<
         text.push_str(&format!("\tif (!({condition}))\n\t\tskip({});\n", literal(reason.as_bytes())));
     }
     for &number in &export.capabilities {
-        let name = kconform_abi::capability::name(number.into()).unwrap_or("a capability");
+        let name = kconform_abi::capability::called(number);
         text.push_str(&format!(
             "\tif (!holds_itself({number} /* {name} */))\n\t\tskip(\"needs {name} (run as root)\");\n"
         ));

@@ -46,9 +46,9 @@ impl Export<'_> {
             return Ok(self.btf(&query));
         }
         if arg.contains(insn::PAGE_SIZE) {
-            return Ok(self.pages(arg));
+            return Ok(arg.replace(insn::PAGE_SIZE, "page_size()"));
         }
-        let mut words = arg.split('|').map(str::trim);
+        let words = arg.split('|').map(str::trim);
         let is_plain = |word: &str| {
             let word = word.strip_prefix('-').unwrap_or(word);
             let digits = word.strip_prefix("0x").unwrap_or(word);
@@ -59,7 +59,7 @@ impl Export<'_> {
                     || digits.len() < 17 && word != "9223372036854775808")
         };
         if words.clone().all(is_plain) && insn::arithmetic(arg, &|name| constant(name)).is_ok() {
-            for word in words.by_ref().map(|word| word.trim_start_matches('-')) {
+            for word in words.map(|word| word.trim_start_matches('-')) {
                 if word.starts_with(|c: char| c.is_ascii_alphabetic()) {
                     self.constant(word);
                 }
@@ -68,19 +68,11 @@ impl Export<'_> {
         }
         match insn::arithmetic(arg, &|name| constant(name)) {
             Ok(value) => {
-                let value = i64::try_from(value)
-                    .map(|value| value as u64)
-                    .or_else(|_| u64::try_from(value))
-                    .unwrap_or(0);
+                let value = i64::try_from(value).map_or(value as u64, |value| value as u64);
                 Ok(format!("{} /* {} */", number(value), super::names::comment(arg)))
             }
             Err(_) => uncovered(&call.place, format!("argument {} of {name}", nth + 1)),
         }
-    }
-
-    fn pages(&mut self, arg: &str) -> String {
-        let parts: Vec<&str> = arg.split(insn::PAGE_SIZE).collect();
-        parts.join("page_size()")
     }
 }
 

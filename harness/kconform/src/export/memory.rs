@@ -235,7 +235,7 @@ impl Export<'_> {
                     piece,
                 )?;
                 let all = one.zip(known).and_then(|(one, times)| one.checked_mul(times));
-                grow_to(to, all);
+                grow(to, all);
             }
             PieceKind::PercpuAll(value) => {
                 self.put_slots(to, &piece.place, value)?;
@@ -246,7 +246,7 @@ impl Export<'_> {
                 to.at = None;
             }
             PieceKind::Struct { size, members } => self.put_kernel_struct(to, size, members)?,
-            PieceKind::Uapi { structure, members } => self.put_uapi(to, piece, structure, members)?,
+            PieceKind::Uapi { structure, members } => self.put_uapi(to, structure, members)?,
             PieceKind::Saved(name) => {
                 let saved = self.saved(name);
                 match self.kinds.get(name) {
@@ -514,8 +514,4 @@ pub(super) fn stride(size: u64) -> u64 {
 
 fn grow(to: &mut Builder, more: Option<u64>) {
     to.at = to.at.zip(more).map(|(at, more)| at + more);
-}
-
-fn grow_to(to: &mut Builder, more: Option<u64>) {
-    grow(to, more);
 }

@@ -58,7 +58,7 @@ pub(super) fn needs(requires: &Requires) -> Vec<Need> {
         needs.push((any.join(" || "), format!("needs pages of {} bytes", sizes.join(" or "))));
     }
     for &number in &requires.capabilities {
-        let name = kconform_abi::capability::name(number.into()).unwrap_or("a capability");
+        let name = kconform_abi::capability::called(number);
         needs.push((format!("capable({number} /* {name} */)"), format!("needs {name} (run as root)")));
     }
     for (name, wanted) in &requires.config {

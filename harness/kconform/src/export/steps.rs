@@ -50,10 +50,8 @@ impl Export<'_> {
             StepKind::Unprivileged { capabilities, steps } => {
                 self.capabilities.extend([6, 7]);
                 self.capabilities.extend(capabilities);
-                let names: Vec<_> = capabilities
-                    .iter()
-                    .map(|&number| kconform_abi::capability::name(number.into()).unwrap_or("a capability"))
-                    .collect();
+                let names: Vec<_> =
+                    capabilities.iter().map(|&number| kconform_abi::capability::called(number)).collect();
                 let mask = capabilities.iter().fold(0_u64, |mask, &number| mask | 1 << (number & 63));
                 let mut drop = format!("drop_privileges({mask:#x});");
                 if !names.is_empty() {

@@ -39,7 +39,6 @@ impl Export<'_> {
     pub(super) fn put_uapi(
         &mut self,
         to: &mut Builder,
-        piece: &Piece,
         name: &str,
         written: &[(Placed<String>, Placed<Arg>)],
     ) -> Result<(), ExportError> {
@@ -87,11 +86,8 @@ impl Export<'_> {
             let at = format!("{var}.data + {base} + {offset}");
             match &value.value {
                 // What a member points to has a buffer of its own, which `write_at` does not make.
-                Arg::Buffer(Piece { kind: PieceKind::AddrOf(_), .. }) => {
-                    let (data, size, _) = match &value.value {
-                        Arg::Buffer(piece) => self.compared(piece)?,
-                        _ => continue,
-                    };
+                Arg::Buffer(piece @ Piece { kind: PieceKind::AddrOf(_), .. }) => {
+                    let (data, size, _) = self.compared(piece)?;
                     self.out.line(&format!("memcpy({at}, {data}, {size});"));
                 }
                 Arg::Buffer(inner) if inner.name.is_some() => {
@@ -109,7 +105,6 @@ impl Export<'_> {
         for (offset, width, value) in bits {
             self.out.line(&format!("set({var}.data + {base} + {offset}, {width}, {value});"));
         }
-        let _ = piece;
         let known = structure(Arch::X86_64, name)
             .map(|known| u64::from(known.size))
             .filter(|_| size.bytes().all(|b| b.is_ascii_hexdigit() || b == b'x'));

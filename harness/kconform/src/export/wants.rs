@@ -3,7 +3,7 @@
 use crate::case::{Expr, Outcome, Pattern, Piece, PieceKind, RetWant, Term, Want, WantKind};
 use crate::strace;
 
-use super::call::{Check, errno_name, find};
+use super::call::{Check, find};
 use super::memory::{plain, stride, word};
 use super::names::literal;
 use super::outputs::{Outputs, Part};
@@ -36,10 +36,7 @@ impl Export<'_> {
 
     fn ret(&mut self, want: &RetWant) -> Result<(String, String), ExportError> {
         let errnos = |errnos: &[crate::case::Errno]| {
-            let name = |errno: &crate::case::Errno| {
-                errno.name.map_or_else(|| errno_name(errno.number), str::to_owned)
-            };
-            let all: Vec<String> = errnos.iter().map(name).collect();
+            let all: Vec<String> = errnos.iter().map(crate::case::Errno::written).collect();
             let good: Vec<String> = all.iter().map(|name| format!("ret == -{name}")).collect();
             (good.join(" || "), all.join(" or "))
         };
@@ -205,15 +202,8 @@ impl Export<'_> {
 
 /// What an output must hold, in words.
 fn described(want: &Want) -> String {
-    let text = |text: &crate::case::Text| {
-        let part = |part: &crate::case::TextPart| match part {
-            crate::case::TextPart::Literal(text) => text.clone(),
-            crate::case::TextPart::Saved(name) => format!("${name}"),
-        };
-        text.parts.iter().map(part).collect::<String>()
-    };
     let pattern = |pattern: &Pattern| match pattern {
-        Pattern::Text(wanted) => format!("{:?}", text(wanted)),
+        Pattern::Text(wanted) => format!("{:?}", wanted.to_string()),
         Pattern::Piece(piece) => strace::written_piece(piece),
     };
     match &want.kind {

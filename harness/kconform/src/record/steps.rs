@@ -50,8 +50,7 @@ impl Steps<'_> {
                 .made
                 .filter(|made| self.used.contains(made))
                 .map(|made| self.handles[made].name.clone()),
-            errno: (ret < 0)
-                .then(|| errno::name(-ret as i32).map_or_else(|| (-ret).to_string(), str::to_owned)),
+            errno: (ret < 0).then(|| errno::written(-ret as i32)),
             ..Written::default()
         };
         let name = |fd: i32| step.fds.get(&fd).map(|&handle| format!("${}", self.handles[handle].name));

@@ -10,7 +10,7 @@ use crate::arguments;
 use crate::btf::kind_word;
 use crate::case::{
     Address, Arg, Attr, AttrSlot, Call, CallStep, Case, CommonAttr, Errno, Expr, Outcome, Piece, PieceKind,
-    Requires, RetWant, Step, StepKind, Term, Text, TextPart,
+    Requires, RetWant, Step, StepKind, Term,
 };
 use crate::insn::PAGE_SIZE;
 use crate::judge::describe_wanted;
@@ -269,7 +269,7 @@ impl Words {
             PieceKind::Numbers { width, values, .. } => {
                 format!("the {width}-byte numbers {}", self.numbers(values))
             }
-            PieceKind::Str(text) => format!("the text {:?} and its NUL", text_of(text)),
+            PieceKind::Str(text) => format!("the text {:?} and its NUL", text.to_string()),
             PieceKind::Hex(bytes) => {
                 let hex: Vec<String> = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
                 format!("the bytes {}", hex.join(" "))
@@ -415,8 +415,7 @@ fn type_words(query: &BtfQuery) -> String {
 }
 
 fn names(capabilities: &[u8]) -> String {
-    let name = |number: &u8| capability::name(u32::from(*number)).unwrap_or("a capability");
-    capabilities.iter().map(name).collect::<Vec<_>>().join(", ")
+    capabilities.iter().map(|&number| capability::called(number)).collect::<Vec<_>>().join(", ")
 }
 
 fn address_words(address: Address) -> &'static str {
@@ -426,12 +425,4 @@ fn address_words(address: Address) -> &'static str {
         Address::ReadOnly => "an address that cannot be written",
         Address::Kernel => "an address in the kernel's half",
     }
-}
-
-fn text_of(text: &Text) -> String {
-    let part = |part: &TextPart| match part {
-        TextPart::Literal(literal) => literal.clone(),
-        TextPart::Saved(name) => format!("${name}"),
-    };
-    text.parts.iter().map(part).collect()
 }

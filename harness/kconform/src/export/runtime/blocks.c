@@ -36,7 +36,24 @@ static volatile int *child_cell(void)
 	return &shared->cell[nth % 4096];
 }
 
-//@ in_child : errno.h stdio.h unistd.h
+//@ forked : errno.h unistd.h
+/* Forks a child that tells in *state how far it has come; 0 in the child. */
+static pid_t forked(volatile int *state)
+{
+	pid_t child;
+
+	*state = RUNNING;
+	child = fork();
+	if (child < 0)
+		trouble("fork");
+	if (child == 0) {
+		cell = state;
+		depth++;
+	}
+	return child;
+}
+
+//@ in_child : stdio.h
 /* Forks; returns true in the child. */
 static int in_child(const char *what)
 {
@@ -45,15 +62,9 @@ static int in_child(const char *what)
 
 	if (!hush)
 		say("# %*s%s:\n", 2 * depth, "", what);
-	*state = RUNNING;
-	child = fork();
-	if (child < 0)
-		trouble("fork");
-	if (child == 0) {
-		cell = state;
-		depth++;
+	child = forked(state);
+	if (child == 0)
 		return 1;
-	}
 	child_ended(child, state);
 	return 0;
 }
@@ -99,13 +110,8 @@ static int in_child_with(int fd, long long *got)
 		say("# %*ssend_fd:\n", 2 * depth, "");
 	if (socketpair(AF_UNIX, SOCK_STREAM, 0, pair))
 		trouble("socketpair");
-	*state = RUNNING;
-	child = fork();
-	if (child < 0)
-		trouble("fork");
+	child = forked(state);
 	if (child == 0) {
-		cell = state;
-		depth++;
 		close(fd);
 		if (fd != pair[0])
 			close(pair[0]);
@@ -222,18 +228,15 @@ static void in_new_image(int steps)
 		trouble("mmap");
 	luggage->saved = saved;
 	luggage->shared.cells = 1;
-	luggage->shared.cell[0] = RUNNING;
 	if (!hush)
 		say("# %*sexec:\n", 2 * depth, "");
-	child = fork();
-	if (child < 0)
-		trouble("fork");
+	child = forked(&luggage->shared.cell[0]);
 	if (child == 0) {
+		shared = &luggage->shared;
 		snprintf(words[0], sizeof(words[0]), "%d", fd);
 		snprintf(words[1], sizeof(words[1]), "%d", steps);
 		execl("/proc/self/exe", "case", words[0], words[1], words[0], (char *)NULL);
-		say("# execve /proc/self/exe: errno %d\n", errno);
-		end(SKIPPED);
+		trouble("execve of /proc/self/exe");
 	}
 	close(fd);
 	if (waitpid(child, &status, 0) != child)

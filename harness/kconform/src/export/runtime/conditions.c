@@ -28,9 +28,9 @@ static int machine_is(const char *machine)
 	return !uname(&name) && !strcmp(name.machine, machine);
 }
 
-//@ capable : unistd.h sys/syscall.h linux/capability.h sys/stat.h
-/* Whether this process has a capability in the initial user namespace; CAP_SYS_ADMIN stands in where the kernel lets it. */
-static int holds(int number)
+//@ holds_itself : unistd.h sys/syscall.h linux/capability.h sys/stat.h
+/* Whether this process has a capability in the initial user namespace. */
+static int holds_itself(int number)
 {
 	struct __user_cap_header_struct header = { _LINUX_CAPABILITY_VERSION_3, 0 };
 	struct __user_cap_data_struct data[2] = { { 0 }, { 0 } };
@@ -41,15 +41,11 @@ static int holds(int number)
 	return data[number / 32].effective >> number % 32 & 1;
 }
 
+//@ capable :
+/* As holds_itself(), but that CAP_SYS_ADMIN stands in where the kernel lets it. */
 static int capable(int number)
 {
-	return holds(number) || ((number == 38 || number == 39 || number == 40) && holds(21));
-}
-
-//@ holds_itself :
-static int holds_itself(int number)
-{
-	return capable(number) && holds(number);
+	return holds_itself(number) || ((number == 38 || number == 39 || number == 40) && holds_itself(21));
 }
 
 //@ config : stdio.h string.h sys/utsname.h

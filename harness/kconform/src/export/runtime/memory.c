@@ -45,6 +45,17 @@ static void *zeroed(struct place *place, size_t size)
 #define MEMORY(size) ({ static struct place place; zeroed(&place, size); })
 #define COPY(...) memcpy(MEMORY(sizeof(__VA_ARGS__)), __VA_ARGS__, sizeof(__VA_ARGS__))
 
+//@ set : string.h
+/* Writes a number at a place in memory. */
+static void set(void *at, int width, __u64 number)
+{
+	__u8 number1 = number;
+	__u16 number2 = number;
+	__u32 number4 = number;
+
+	memcpy(at, width == 1 ? (void *)&number1 : width == 2 ? (void *)&number2 : width == 4 ? (void *)&number4 : (void *)&number, width);
+}
+
 //@ bytes :
 /* Memory that is put together piece by piece. */
 struct bytes {
@@ -52,38 +63,35 @@ struct bytes {
 	size_t size;
 };
 
-//@ put_bytes : stdlib.h string.h
-static void put_bytes(struct bytes *to, const void *from, size_t size)
+//@ grown : errno.h stdlib.h
+/* Makes room for so many more bytes; where they begin. */
+static __u8 *grown(struct bytes *to, size_t more)
 {
-	__u8 *data = realloc(to->data, to->size + size + 1);
+	__u8 *data = realloc(to->data, to->size + more + 1);
 
 	if (!data)
 		trouble("realloc");
-	memcpy(data + to->size, from, size);
 	to->data = data;
-	to->size += size;
+	to->size += more;
+	return data + to->size - more;
+}
+
+//@ put_bytes : string.h
+static void put_bytes(struct bytes *to, const void *from, size_t size)
+{
+	memcpy(grown(to, size), from, size);
 }
 
 //@ put :
 static void put(struct bytes *to, int width, __u64 number)
 {
-	__u8 number1 = number;
-	__u16 number2 = number;
-	__u32 number4 = number;
-
-	put_bytes(to, width == 1 ? (void *)&number1 : width == 2 ? (void *)&number2 : width == 4 ? (void *)&number4 : (void *)&number, width);
+	set(grown(to, width), width, number);
 }
 
-//@ put_fill : string.h stdlib.h
+//@ put_fill : string.h
 static void put_fill(struct bytes *to, int byte, size_t size)
 {
-	__u8 *data = realloc(to->data, to->size + size + 1);
-
-	if (!data)
-		trouble("realloc");
-	memset(data + to->size, byte, size);
-	to->data = data;
-	to->size += size;
+	memset(grown(to, size), byte, size);
 }
 
 //@ put_text : stdarg.h stdio.h
@@ -105,17 +113,6 @@ static void pad_to(struct bytes *to, size_t size)
 {
 	if (to->size < size)
 		put_fill(to, 0, size - to->size);
-}
-
-//@ set : string.h
-/* Writes a number at a place in memory. */
-static void set(void *at, int width, __u64 number)
-{
-	struct bytes one = { 0 };
-
-	put(&one, width, number);
-	memcpy(at, one.data, width);
-	free(one.data);
 }
 
 //@ PLACE : stdlib.h string.h
