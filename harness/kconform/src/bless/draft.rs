@@ -41,6 +41,8 @@ struct Draft {
     edits: BTreeMap<Stretch, Edit>,
     /// What is not to change any more.
     fixed: BTreeSet<Stretch>,
+    /// What the file was made of, if it is no file as it is.
+    below: Option<Box<Draft>>,
 }
 
 /// Where a place of the file as it will be comes from.
@@ -62,9 +64,18 @@ pub(super) struct Drafts {
 
 impl Drafts {
     pub(super) fn new(files: &[SuiteFile]) -> Drafts {
-        let draft =
-            |file: &SuiteFile| Draft { file: file.clone(), edits: BTreeMap::new(), fixed: BTreeSet::new() };
-        Drafts { drafts: files.iter().map(draft).collect(), asked: BTreeMap::new(), left: Vec::new() }
+        let drafts = files.iter().map(|file| Draft::of(file.clone(), None)).collect();
+        Drafts { drafts, asked: BTreeMap::new(), left: Vec::new() }
+    }
+
+    /// Further changes of the files as they will be, which take none of the changes so far back.
+    pub(super) fn on_top(self) -> Drafts {
+        let on_top = |draft: Draft| Draft::of(draft.now(), Some(Box::new(draft)));
+        Drafts {
+            drafts: self.drafts.into_iter().map(on_top).collect(),
+            asked: BTreeMap::new(),
+            left: self.left,
+        }
     }
 
     /// The files as they will be.
@@ -79,7 +90,7 @@ impl Drafts {
 
     /// How many changes there are.
     pub(super) fn changes(&self) -> usize {
-        self.drafts.iter().map(|draft| draft.edits.len()).sum()
+        self.drafts.iter().map(Draft::changes).sum()
     }
 
     /// Adds what a case asks for; `true` if the files will be others than before.
@@ -196,8 +207,8 @@ impl Drafts {
 
     /// The files that change, with the new text, and what stays as it is.
     pub(super) fn into_changed(self) -> (Vec<(SuiteFile, String)>, Vec<Left>) {
-        let changed = self.drafts.iter().filter(|draft| !draft.edits.is_empty());
-        let files = changed.map(|draft| (draft.file.clone(), draft.text())).collect();
+        let changed = self.drafts.iter().filter(|draft| draft.changes() > 0);
+        let files = changed.map(|draft| (draft.as_it_is().clone(), draft.text())).collect();
         (files, self.left)
     }
 }
@@ -214,6 +225,18 @@ fn disagreement(first: &str, second: &str) -> String {
 }
 
 impl Draft {
+    fn of(file: SuiteFile, below: Option<Box<Draft>>) -> Draft {
+        Draft { file, edits: BTreeMap::new(), fixed: BTreeSet::new(), below }
+    }
+
+    fn as_it_is(&self) -> &SuiteFile {
+        self.below.as_ref().map_or(&self.file, |below| below.as_it_is())
+    }
+
+    fn changes(&self) -> usize {
+        self.edits.len() + self.below.as_ref().map_or(0, |below| below.changes())
+    }
+
     fn text(&self) -> String {
         let old = &self.file.file.text;
         let (mut text, mut at) = (String::with_capacity(old.len()), 0);
@@ -251,6 +274,10 @@ impl Draft {
     }
 
     fn told(&self, (start, end): Stretch) -> String {
+        if let Some(below) = &self.below {
+            let (Origin::Kept(stretch) | Origin::Changed(stretch)) = below.origin((start, end));
+            return below.told(stretch);
+        }
         let text = &self.file.file.text;
         let line = text[..start].rfind('\n').map_or(0, |at| at + 1);
         // What is added stands behind a line.

@@ -1,5 +1,6 @@
 //! What a case that ran asks to be changed.
 
+use kconform_abi::errno;
 use kconform_plan::{Bytes, Call, Observation, Op, RecordKind, Step as PlanStep, is_error};
 
 use crate::case::{Attr, CallStep, Case, Outcome, RetWant, Step, StepKind, Want, WantKind};
@@ -8,6 +9,7 @@ use crate::lower::Lowered;
 use crate::place::{Place, Placed};
 use crate::targets::CaseResult;
 
+use super::except::{Answer, KernelName, another, condition};
 use super::insert::{added, added_to, removed};
 use super::value::{each_cpu, field, natural, plain, rewritten};
 use super::{Change, Part, Proposal};
@@ -26,6 +28,46 @@ pub(super) fn proposals(case: &Case, result: &CaseResult) -> Vec<Proposal> {
         (FailureKind::Ret | FailureKind::Output, Some(failed)) => failed.proposals(failure),
         _ => other(format!("only what calls of a case answer is changed: {}", failure.text)),
     }
+}
+
+/// What another kernel answers to the step where a case stopped on the kernel that needs an `except`; `None` where it came
+/// not so far, or an `except` holds there.
+pub(super) fn answer(case: &Case, stopped: &CaseResult, there: &CaseResult) -> Option<Answer> {
+    let (failure, one) = stop(case, stopped)?;
+    let other = Failed::find(case, there.seen.as_deref()?, one.step.index, &failure.iteration)?;
+    if other.except.is_some() {
+        return None;
+    }
+    let Some((its, _)) = stop(case, there).filter(|(its, _)| its.step == failure.step) else {
+        return Some(Answer::Own);
+    };
+    let is_same =
+        its.iteration == failure.iteration && other.outcome_words(its) == one.outcome_words(failure);
+    Some(if is_same { Answer::Except } else { Answer::Third })
+}
+
+/// Where a case stopped.
+fn stop<'a>(case: &'a Case, result: &'a CaseResult) -> Option<(&'a Failure, Failed<'a>)> {
+    let (Verdict::Failed(failure) | Verdict::TimedOut(failure)) = &result.verdict else { return None };
+    Some((failure, Failed::find(case, result.seen.as_deref()?, failure.step?, &failure.iteration)?))
+}
+
+/// The `except` that a case needs where it stopped on this kernel, or why it cannot be had; `None` if it holds.
+pub(super) fn excepting(
+    case: &Case,
+    result: &CaseResult,
+    kernel: &KernelName,
+    others: &[(KernelName, Answer)],
+) -> Option<Proposal> {
+    let (Verdict::Failed(failure) | Verdict::TimedOut(failure)) = &result.verdict else { return None };
+    let step = failure.step.unwrap_or(0);
+    let what = match (failure.kind, stop(case, result)) {
+        (FailureKind::Ret | FailureKind::Output, Some((_, failed))) => {
+            failed.except_of(failure, kernel, others)
+        }
+        _ => Err(format!("only what calls of a case answer is changed: {}", failure.text)),
+    };
+    Some(Proposal { step, part: Part::Except, place: failure.place.clone(), what })
 }
 
 /// What a command writes into its attr and a reader wants to know, though the file does not ask for it.
@@ -164,7 +206,7 @@ impl<'a> Failed<'a> {
     /// `errno` or `ret` as it is here.
     fn returned(&self) -> Result<Change, String> {
         let entry = match self.ret {
-            ret if is_error(ret) => format!("errno: {}", errno(-ret as i32)),
+            ret if is_error(ret) => format!("errno: {}", errno::written(-ret as i32)),
             ret => format!("ret: {}", signed(ret)),
         };
         let Some(place) = &self.outcome.place else {
@@ -190,13 +232,62 @@ impl<'a> Failed<'a> {
         // The value of a parameter, or what an alias names: its key stands elsewhere.
         let text = match (&self.outcome.ret, self.ret) {
             (RetWant::Errno(_) | RetWant::Either { .. }, ret) if !is_error(ret) => "none".to_owned(),
-            (RetWant::Errno(_) | RetWant::Either { .. }, ret) => errno(-ret as i32),
+            (RetWant::Errno(_) | RetWant::Either { .. }, ret) => errno::written(-ret as i32),
             (RetWant::Exactly(_), ret) if !is_error(ret) => signed(ret),
             // `errno: none` in a column.
-            (RetWant::Success, ret) if is_error(ret) && written.trim() == "none" => errno(-ret as i32),
+            (RetWant::Success, ret) if is_error(ret) && written.trim() == "none" => {
+                errno::written(-ret as i32)
+            }
             _ => return Err(format!("{written} comes from elsewhere, and its key cannot say `{entry}`")),
         };
         Ok(Change { start, end, text })
+    }
+
+    /// One more `except`, with what this kernel answers.
+    fn except_of(
+        &self,
+        failure: &Failure,
+        kernel: &KernelName,
+        others: &[(KernelName, Answer)],
+    ) -> Result<Change, String> {
+        if self.except.is_some() {
+            return Err("an `except` that holds on this kernel says something else".into());
+        }
+        let words = self.outcome_words(failure)?;
+        let (when, because) = condition(kernel, others)?;
+        let words = if words.is_empty() { words } else { format!("{words}, ") };
+        let entry = format!("when: {when}, {words}because: \"{because}\"");
+        let own = self.outcome.place.as_ref().filter(|place| beside(place)).map(|place| place.start);
+        Ok(another(self.step, self.call, own, &entry))
+    }
+
+    /// The outcome here as an `except` says it; nothing for a call that only succeeds.
+    fn outcome_words(&self, failure: &Failure) -> Result<String, String> {
+        let says_number = matches!(self.outcome.ret, RetWant::Exactly(_) | RetWant::Range { .. });
+        if failure.kind == FailureKind::Ret {
+            return Ok(match self.ret {
+                ret if is_error(ret) => format!("errno: {}", errno::written(-ret as i32)),
+                ret if says_number => format!("ret: {}", signed(ret)),
+                _ => String::new(),
+            });
+        }
+        let changed = self.proposals(failure);
+        let mut wants = Vec::new();
+        for (name, want) in &self.outcome.expect {
+            let new = changed.iter().find(|proposal| proposal.place == want.place);
+            let text = match new {
+                Some(Proposal { what: Ok(change), .. }) => change.text.clone(),
+                Some(Proposal { what: Err(why), .. }) => return Err(why.clone()),
+                None => want.place.text().split_whitespace().collect::<Vec<_>>().join(" "),
+            };
+            wants.push(format!("{}: {text}", name.value));
+        }
+        let expect = format!("expect: {{{}}}", wants.join(", "));
+        if expect.contains(" #") {
+            return Err("a comment stands in what is expected; write the `except` yourself".into());
+        }
+        let ret = says_number.then_some(self.outcome.place.as_ref()).flatten().filter(|place| beside(place));
+        Ok(ret.map_or_else(|| expect.clone(), |place| format!("{}, {expect}", place.text())))
     }
 
     /// An `expect` of what the call wrote.
@@ -251,11 +342,6 @@ fn planned(steps: &[PlanStep], index: u32) -> Option<&Call> {
         Op::Call(call) if step.index == index => Some(&**call),
         op => op.blocks().iter().find_map(|steps| planned(steps, index)),
     })
-}
-
-/// An errno by name, or by number if it has none.
-fn errno(number: i32) -> String {
-    kconform_abi::errno::name(number).map_or_else(|| number.to_string(), str::to_owned)
 }
 
 fn signed(ret: i64) -> String {

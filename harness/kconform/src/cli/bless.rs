@@ -4,11 +4,14 @@ use std::io::{BufRead, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use kconform_abi::Arch;
 use similar::TextDiff;
 
-use crate::bless::{Blessed, Runs, Stopped, bless as blessed};
+use crate::bless::{Blessed, Elsewhere, KernelName, Ran, Runs, Stopped, bless as blessed};
 use crate::case::Case;
+use crate::guest::Image;
 use crate::interrupt;
+use crate::kernel::Kernel;
 use crate::load::SuiteFile;
 use crate::load::message;
 use crate::load::suites::{SuiteError, contents};
@@ -16,7 +19,8 @@ use crate::report::{Destination, Progress, WantedError};
 use crate::run::{Options, run};
 use crate::select::Selection;
 use crate::style::Style;
-use crate::targets::{CaseResult, Leaks, Target};
+use crate::targets::choose::images;
+use crate::targets::{Leaks, Target, TargetKind};
 
 use super::args::BlessArgs;
 use super::color::Styles;
@@ -34,10 +38,22 @@ pub(super) fn bless(args: &BlessArgs, styles: Styles) -> Result<u8, CliError> {
     // What selects nothing is told before a kernel starts.
     selection.apply(crate::load::load(&read.files).cases)?;
     interrupt::watch()?;
-    let target = target(&args.target, args.images.as_deref(), styles.err)?;
-    let mut on = On { target, quiet: args.quiet, style: styles.err };
+    let named = |word: &str| target(word, args.images.as_deref(), styles.err);
+    let on = |target| On { target, quiet: args.quiet, style: styles.err };
+    let right = named(&args.target)?;
+    let mut elsewhere = Vec::new();
+    for word in &args.except_on {
+        let other = named(word)?;
+        if is_same(&other, &right) {
+            return Err(CliError::Usage(format!(
+                "{word} cannot be the kernel that is right and another one too"
+            )));
+        }
+        let near = near(&other, &right, &images(args.images.as_deref())?);
+        elsewhere.push(Elsewhere { on: on(other), near: near.into_iter().map(on).collect() });
+    }
     let means = |case: &Case| selection.contains(case);
-    let blessed = match blessed(&read.files, &means, args.outputs, &mut on) {
+    let blessed = match blessed(&read.files, &means, args.outputs, &mut on(right), &mut elsewhere) {
         Ok(blessed) => blessed,
         Err(Stopped::Interrupted) => return Ok(interrupt::STATUS),
         Err(Stopped::Mistakes(mistakes)) => {
@@ -61,7 +77,27 @@ pub(super) fn bless(args: &BlessArgs, styles: Styles) -> Result<u8, CliError> {
     Ok(if written && blessed.left.is_empty() { 0 } else { FAILED })
 }
 
-/// Runs cases on the kernel that is right.
+/// Whether two targets are one kernel.
+fn is_same(one: &Target, other: &Target) -> bool {
+    match (&one.kind, &other.kind) {
+        (TargetKind::Guest(one), TargetKind::Guest(other)) => one.name == other.name,
+        _ => one.name == other.name,
+    }
+}
+
+/// The images of a kernel's architecture that are ready, which tell where it begins and ends to answer as it does.
+fn near(other: &Target, right: &Target, images: &[Arc<Image>]) -> Vec<Target> {
+    let arch = match &other.kind {
+        TargetKind::Guest(image) => Some(image.arch),
+        TargetKind::Native => Arch::from_name(std::env::consts::ARCH),
+        TargetKind::Ssh(_) | TargetKind::Command(_) => None,
+    };
+    let of_arch = images.iter().filter(|image| Some(image.arch) == arch);
+    let targets = of_arch.map(|image| Target::of_image(&image.name, Arc::clone(image)));
+    targets.filter(|one| !is_same(one, other) && !is_same(one, right) && one.ready().is_ok()).collect()
+}
+
+/// Runs cases on a kernel.
 struct On {
     target: Target,
     quiet: bool,
@@ -69,14 +105,16 @@ struct On {
 }
 
 impl Runs for On {
-    fn run(&mut self, cases: &Arc<[Case]>) -> Option<Vec<CaseResult>> {
+    fn run(&mut self, cases: &Arc<[Case]>) -> Option<Ran> {
         let options = Options { leaks: Leaks::Ignored, ..Options::default() };
         let targets = std::slice::from_ref(&self.target);
         let mut progress = Progress::new(targets, cases, self.quiet, self.style);
         let runs = run(cases, targets, options, &mut |target, event, _| progress.tell(target, event));
         progress.end();
-        let results = runs.into_iter().next()?.results;
-        (!interrupt::requested()).then_some(results)
+        let run = runs.into_iter().next()?;
+        let name = |kernel: Kernel| KernelName { arch: kernel.arch, version: kernel.version };
+        let ran = Ran { results: run.results, kernel: run.kernel.map(name) };
+        (!interrupt::requested()).then_some(ran)
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::guests::is_set_up;
 use crate::program::{Place, not_here};
 
 const CASES: &str = "about: Expectations that this kernel does not meet.
@@ -213,4 +214,47 @@ fn errnos_that_were_removed_come_back() {
 fn is_errno(line: &str) -> bool {
     let name = line.strip_prefix("        errno: ").unwrap_or_default();
     name.starts_with('E') && name.chars().all(|c| c.is_ascii_alphanumeric())
+}
+
+/// The two kernels are of one version, so what tells them apart is the architecture.
+#[test]
+fn what_another_kernel_does_is_an_except() {
+    if !["x86_64", "riscv64"].iter().all(|name| is_set_up(name)) {
+        return not_here("the guests x86_64 and riscv64");
+    }
+    let place = Place::with(
+        "cases:
+  - name: the time stamp counter
+    steps:
+      - prctl: [25, {out: 4}]   # PR_GET_TSC
+      - getpid: []
+  - name: the machine
+    steps:
+      - openat: [AT_FDCWD, {str: /proc/sys/kernel/arch}, O_RDONLY]
+        save: fd
+      - {read: [$fd, {out: 4, as: arch}, 4], ret: 4, expect: {arch: {u32: 0x5f363878}}}
+  - name: both
+    each: [{case: tsc, option: 25}, {case: name, option: 16}]
+    steps:
+      - prctl: [$option, {out: 16}]
+",
+    );
+    let words = ["bless", "cases", "--target", "x86_64", "--except-on", "riscv64", "--yes", "--quiet"];
+    let said = place.say(&words).assert_status(1);
+    insta::with_settings!({filters => [(r"\d+\.\d+\.\d+", "[version]"), (r"(, \[version\])* and \[version\]", "")]}, {
+        insta::assert_snapshot!("bless_except_on", said.all());
+    });
+    let run = ["run", "--cases", "cases", "--target", "x86_64,riscv64", "s::the_*"];
+    place.say(&run).assert_status(0);
+    let again = place.say(&words).assert_status(1);
+    assert!(again.err.contains("0 changes in 0 files; 1 left as they are; 4 cases ran"), "{}", again.all());
+}
+
+#[test]
+fn a_kernel_cannot_be_right_and_another_one() {
+    let place = Place::with(CASES);
+    let words = ["bless", "cases", "--target", "x86_64", "--except-on", "x86_64-6.12"];
+    let said = place.say(&words).assert_status(2);
+    let wanted = "x86_64-6.12 cannot be the kernel that is right and another one too";
+    assert!(said.err.contains(wanted), "{}", said.all());
 }
