@@ -7,6 +7,7 @@ use crate::bisect::state::StateError;
 use crate::guest::image::ImageError;
 use crate::interrupt;
 use crate::load::suites::SuiteError;
+use crate::record::RecordError;
 use crate::targets::choose::ChooseError;
 
 /// A case was not as it should be.
@@ -81,7 +82,7 @@ pub enum CliError {
     Kernels(#[from] crate::bisect::between::KernelsError),
     /// A program could not be recorded.
     #[error(transparent)]
-    Record(#[from] crate::record::RecordError),
+    Record(#[from] RecordError),
     /// A case cannot be exported.
     #[error(transparent)]
     Export(#[from] crate::export::ExportError),
@@ -114,6 +115,7 @@ impl CliError {
             | CliError::Kernels(_)
             | CliError::Usage(_)
             | CliError::Export(_)
+            | CliError::Record(RecordError::Log { .. } | RecordError::Unreadable { .. })
             | CliError::Diff(_) => USAGE,
             // A shard whose report is not there may have been lost.
             CliError::Merge(crate::document::merge::MergeError::Missing(_)) => LOST,

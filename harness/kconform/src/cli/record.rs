@@ -1,9 +1,10 @@
 //! `kconform record`.
 
 use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
 
 use crate::interrupt;
-use crate::record::{Recorded, record as recorded};
+use crate::record::{Recorded, record as recorded, record_log};
 use crate::report::{Destination, WantedError};
 use crate::style::Style;
 
@@ -12,15 +13,24 @@ use super::error::CliError;
 use super::tell::tell;
 
 pub(super) fn record(args: &RecordArgs, style: Style) -> Result<u8, CliError> {
-    // Ctrl-C is for the program; its end is recorded.
-    interrupt::watch()?;
     let destination = Destination::open(args.output.as_deref()).map_err(WantedError::from)?;
-    let done = recorded(&args.program, destination.is_stdout())?;
+    let done = match &args.strace {
+        Some(log) => record_log(log)?,
+        None => {
+            // Ctrl-C is for the program; its end is recorded.
+            interrupt::watch()?;
+            recorded(&args.program, destination.is_stdout())?
+        }
+    };
+    for (line, note) in &done.notes {
+        let log = args.strace.as_deref().unwrap_or(Path::new(""));
+        tell(format_args!("{} {}:{line}: {note}", style.warn("note:"), log.display()));
+    }
     let path = destination.called().to_owned();
     let written = destination.write(&mut |out| out.write_all(done.text.as_bytes()));
     written.map_err(|error| CliError::Report { path, error })?;
-    if !done.status.success() {
-        let how = match (done.status.code(), done.status.signal()) {
+    if let Some(status) = done.status.filter(|status| !status.success()) {
+        let how = match (status.code(), status.signal()) {
             (Some(code), _) => format!("exit status {code}"),
             (None, signal) => format!("signal {}", signal.unwrap_or(0)),
         };
@@ -48,8 +58,8 @@ mod tests {
 
     #[test]
     fn what_became_of_the_calls_is_counted() {
-        let status = std::process::ExitStatus::from_raw(0);
-        let done = Recorded { text: String::new(), steps: 3, left_out: 2, unneeded: 1, compat: 7, status };
+        let (text, notes) = Default::default();
+        let done = Recorded { text, steps: 3, left_out: 2, unneeded: 1, compat: 7, status: None, notes };
         let text = "3 steps; 2 calls left out, which stand in comments; 1 taken out, on which nothing depends; 7 32-bit calls not looked at";
         assert_eq!(counted(&done), text);
     }

@@ -84,6 +84,10 @@ pub(crate) struct Bpf {
     pub(crate) shape: Option<Shape>,
     /// Its fds that are open, with what they are: `/sys/fs/cgroup`.
     pub(crate) open: Vec<(i32, String)>,
+    /// What a log does not have of it, and the call depends on.
+    pub(crate) untold: Vec<String>,
+    /// Fields that a log has only addresses for, and the call does not depend on.
+    pub(crate) dropped: Vec<&'static str>,
 }
 
 /// A field of an attr.

@@ -3,7 +3,7 @@
 use kconform_abi::bpf::{Command, Field, FieldKind, Unit};
 use kconform_abi::{Arch, constant, constant_names};
 
-use super::call::Shape;
+use super::call::{Object, Shape};
 
 /// How much memory there is behind a pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,17 @@ impl Shape {
 /// Whether the kernel fills in what the field points to.
 pub(crate) fn is_output(command: &Command, field: &Field) -> bool {
     OUTPUTS.contains(&(command.name, field.name))
+}
+
+/// What a command makes an fd of.
+pub(crate) fn made_by(command: &Command) -> Object {
+    match command.name {
+        "BPF_MAP_CREATE" => Object::Map,
+        "BPF_PROG_LOAD" => Object::Prog,
+        "BPF_BTF_LOAD" => Object::Btf,
+        "BPF_LINK_CREATE" | "BPF_RAW_TRACEPOINT_OPEN" => Object::Link,
+        _ => Object::Other,
+    }
 }
 
 /// The number of a constant that is the same everywhere.

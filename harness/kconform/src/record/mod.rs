@@ -1,13 +1,15 @@
 //! `kconform record`: a program's calls of bpf(2) become a case.
 //!
-//! A tracer (`watch`) tells events (`call`), `decode` says which fields of an attr count and what they point to, `names`
+//! A tracer (`watch`) or a log of strace (`log`, `said`) tells events (`call`), `decode` says which fields of an attr count and what they point to, `names`
 //! ties fds to the calls that made them, `steps` and `pieces` say it in the words of case files, and `yaml` breaks lines.
 
 mod call;
 mod decode;
 mod insns;
+mod log;
 mod names;
 mod pieces;
+mod said;
 mod steps;
 #[cfg(test)]
 mod tests;
@@ -16,12 +18,14 @@ mod yaml;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 
 use kconform_abi::Arch;
 use kconform_trace::{TraceError, trace};
 
-use call::Kind;
+use call::{Event, Kind};
+use log::{LogError, read_log};
 use names::{Item, Resolved, resolve};
 use steps::{Steps, Written};
 use watch::Notes;
@@ -46,8 +50,10 @@ pub(crate) struct Recorded {
     pub(crate) unneeded: usize,
     /// How many 32-bit calls there were, which are not recorded.
     pub(crate) compat: usize,
-    /// How the program ended.
-    pub(crate) status: ExitStatus,
+    /// How the program ended, if it ran.
+    pub(crate) status: Option<ExitStatus>,
+    /// What is to be said of lines of a log: which, from 1, and what.
+    pub(crate) notes: Vec<(usize, String)>,
 }
 
 /// Why nothing was recorded.
@@ -60,14 +66,30 @@ pub enum RecordError {
     #[error(transparent)]
     Trace(#[from] TraceError),
     /// It did nothing that is recorded.
-    #[error("{program} made no call of bpf(2) that a case can repeat ({left_out} calls left out); {status}")]
+    #[error("{program} made no call of bpf(2) that a case can repeat{}{}", .status.map_or_else(String::new, |status| format!("; {status}")), told(left))]
     Nothing {
         /// As the user calls it.
         program: String,
-        /// How many calls cannot be expressed.
-        left_out: usize,
-        /// How the program ended.
-        status: ExitStatus,
+        /// What was left out, and why.
+        left: Vec<String>,
+        /// How the program ended, if it ran.
+        status: Option<ExitStatus>,
+    },
+    /// A log that cannot be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// Where it is.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A log that says nothing.
+    #[error("{}: {source}", path.display())]
+    Log {
+        /// Where it is.
+        path: PathBuf,
+        /// Why not.
+        source: LogError,
     },
 }
 
@@ -85,20 +107,79 @@ pub(crate) fn record(words: &[OsString], apart: bool) -> Result<Recorded, Record
     }
     let mut notes = Notes::new(arch);
     let status = trace(command, &mut notes)?;
-    let resolved = resolve(&notes.events);
-    let left_out = resolved.items.iter().filter(|item| matches!(item, Item::Left(..))).count();
-    let File { text, steps, repeated } = write(&resolved, &called, arch);
-    if steps == 0 {
-        return Err(RecordError::Nothing { program: called.join(" "), left_out, status });
+    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let origin = format!("`{}` on Linux {}, {arch}", printable(&called.join(" ")), release.trim());
+    let recorded = recorded(&notes.events, &called, &origin, Some(status))?;
+    Ok(Recorded { compat: notes.compat, ..recorded })
+}
+
+/// Makes the same of a log of `strace -f -v -xx`.
+///
+/// # Errors
+/// It cannot be read, or has no call that can be written.
+pub(crate) fn record_log(path: &Path) -> Result<Recorded, RecordError> {
+    let arch = Arch::from_name(std::env::consts::ARCH).ok_or(RecordError::Arch(std::env::consts::ARCH))?;
+    let unreadable = |source| RecordError::Unreadable { path: path.to_owned(), source };
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let log = read_log(&String::from_utf8_lossy(&bytes), arch)
+        .map_err(|source| RecordError::Log { path: path.to_owned(), source })?;
+    let file = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let program = printable(&log.called.join(" "));
+    let origin = match program.as_str() {
+        "" => format!("a log of strace, `{}`", printable(&file)),
+        program => format!("a log of strace of `{program}`"),
+    };
+    let called = if log.called.is_empty() { vec![file] } else { log.called };
+    let notes = log.notes;
+    match recorded(&log.events, &called, &origin, None) {
+        Ok(recorded) => Ok(Recorded { notes, ..recorded }),
+        Err(RecordError::Nothing { program, mut left, status }) => {
+            left.extend(notes.into_iter().map(|(line, note)| format!("line {line}: {note}")));
+            Err(RecordError::Nothing { program, left, status })
+        }
+        Err(error) => Err(error),
     }
-    Ok(Recorded {
-        text,
-        steps,
-        left_out,
-        unneeded: resolved.unneeded + repeated,
-        compat: notes.compat,
-        status,
-    })
+}
+
+/// Reasons that are told of calls that were left out.
+const MOST_REASONS: usize = 5;
+
+/// The first reasons, each once, on lines of their own.
+fn told(left: &[String]) -> String {
+    let mut all: Vec<&String> = Vec::new();
+    left.iter().for_each(|reason| {
+        if !all.contains(&reason) {
+            all.push(reason);
+        }
+    });
+    let more = all.len().saturating_sub(MOST_REASONS);
+    let mut text: String =
+        all.iter().take(MOST_REASONS).map(|reason| format!("\n  left out: {reason}")).collect();
+    if more > 0 {
+        text.push_str(&format!("\n  and {more} more"));
+    }
+    text
+}
+
+/// The case of what happened.
+fn recorded(
+    events: &[Event],
+    called: &[String],
+    origin: &str,
+    status: Option<ExitStatus>,
+) -> Result<Recorded, RecordError> {
+    let resolved = resolve(events);
+    let left_out = resolved.items.iter().filter(|item| matches!(item, Item::Left(..))).count();
+    let File { text, steps, repeated } = write(&resolved, called, origin);
+    if steps == 0 {
+        let left = resolved.items.iter().filter_map(|item| match item {
+            Item::Left(what, why) => Some(format!("{what}: {why}")),
+            _ => None,
+        });
+        return Err(RecordError::Nothing { program: called.join(" "), left: left.collect(), status });
+    }
+    let unneeded = resolved.unneeded + repeated;
+    Ok(Recorded { text, steps, left_out, unneeded, compat: 0, status, notes: Vec::new() })
 }
 
 /// A case file.
@@ -111,7 +192,7 @@ struct File {
 }
 
 /// Writes the case file.
-fn write(resolved: &Resolved<'_>, called: &[String], arch: Arch) -> File {
+fn write(resolved: &Resolved<'_>, called: &[String], origin: &str) -> File {
     let steps = Steps { handles: &resolved.handles, used: resolved.used(), walked: walked(resolved) };
     let mut body = String::new();
     let mut count = 0;
@@ -123,7 +204,7 @@ fn write(resolved: &Resolved<'_>, called: &[String], arch: Arch) -> File {
     let mut repeated = 0;
     for item in &resolved.items {
         let step = match item {
-            Item::Left(what, why) => {
+            Item::Left(what, why) | Item::Partly(what, why) => {
                 flush(&mut body, &mut same);
                 *left.entry((why.clone(), what.clone())).or_default() += 1;
                 continue;
@@ -167,9 +248,7 @@ fn write(resolved: &Resolved<'_>, called: &[String], arch: Arch) -> File {
     }
     flush(&mut body, &mut same);
     say_left(&mut body, &mut left);
-    let program = called.join(" ");
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let about = format!("Recorded from `{}` on Linux {}, {arch}.", printable(&program), release.trim());
+    let about = format!("Recorded from {origin}.");
     let mut out = lines(0, "about:", &Value::Text(about));
     out.push_str(&format!("requires: {}\n\ncases:\n", requires(resolved, pins)));
     out.push_str(&format!("  - name: {}\n    steps:\n", quoted(&case_name(called))));

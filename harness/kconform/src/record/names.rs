@@ -26,6 +26,8 @@ pub(crate) enum Item<'e> {
     Step(Step<'e>),
     /// It cannot be expressed: the call, and why not.
     Left(String, String),
+    /// A part of the next step that is left out, and why.
+    Partly(String, String),
 }
 
 /// A call with what its fds are.
@@ -54,6 +56,8 @@ pub(crate) struct Resolved<'e> {
     processes: HashMap<i32, i32>,
     fds: HashMap<i32, Fds>,
     taken: HashSet<String>,
+    /// What is pinned, by the path within its file system.
+    pinned: HashMap<String, usize>,
 }
 
 /// Follows the fds of all processes.
@@ -194,12 +198,13 @@ impl<'e> Resolved<'e> {
                 }
             }
         }
+        let pinned = path_of(bpf).and_then(|path| self.pinned.get(path)).copied();
         if bpf.is(&["BPF_OBJ_GET"]) && call.ret >= 0 {
             let known = bpf
                 .made
                 .and_then(|made| made.id)
                 .is_some_and(|id| self.handles.iter().any(|handle| handle.id == Some(id)));
-            if !known {
+            if !known && pinned.is_none() {
                 return self.left(
                     bpf.name(),
                     "what is pinned there was made before; record the program that makes it too",
@@ -210,10 +215,19 @@ impl<'e> Resolved<'e> {
             let same = self
                 .handles
                 .iter()
-                .find(|handle| made.id.is_some() && handle.id == made.id && handle.object == made.object);
+                .find(|handle| made.id.is_some() && handle.id == made.id && handle.object == made.object)
+                .or(pinned.filter(|_| made.id.is_none()).map(|pinned| &self.handles[pinned]));
+            let object = same.map_or(made.object, |handle| handle.object);
             let name = same.map(|handle| handle.name.clone()).unwrap_or_else(|| name_of(bpf));
-            self.make(call, process, made.object, made.id, &name)
+            self.make(call, process, object, made.id, &name)
         });
+        if let (true, 0, Some(path)) = (bpf.is(&["BPF_OBJ_PIN"]), call.ret, path_of(bpf)) {
+            self.pinned.extend(fds.values().next().map(|&handle| (path.to_owned(), handle)));
+        }
+        if !bpf.dropped.is_empty() {
+            let what = format!("{} of {}", bpf.dropped.join(", "), bpf.name());
+            self.items.push(Item::Partly(what, NOT_FOLLOWED.to_owned()));
+        }
         self.items.push(Item::Step(Step { call, fds, made }));
     }
 
@@ -282,6 +296,9 @@ impl<'e> Resolved<'e> {
     }
 }
 
+/// Why something that strace does not follow is left out.
+const NOT_FOLLOWED: &str = "the log does not have it";
+
 /// Why a call cannot be a step, if it cannot.
 fn inexpressible(bpf: &Bpf) -> Option<String> {
     let Some(command) = bpf.command else {
@@ -289,6 +306,9 @@ fn inexpressible(bpf: &Bpf) -> Option<String> {
     };
     if bpf.fields.is_none() {
         return Some("its attr cannot be read".to_owned());
+    }
+    if !bpf.untold.is_empty() {
+        return Some(format!("the log does not say all of {}", bpf.untold.join(" and ")));
     }
     if command.name.ends_with("_GET_NEXT_ID") {
         return Some("ids differ on each machine".to_owned());
@@ -305,6 +325,11 @@ fn inexpressible(bpf: &Bpf) -> Option<String> {
     ];
     let set = machine.iter().find(|(name, _)| bpf.number_of(name) != 0);
     set.map(|(name, what)| format!("{name} is {what}"))
+}
+
+/// The path within a bpf file system that a call names.
+fn path_of(bpf: &Bpf) -> Option<&str> {
+    bpf.field("pathname")?.memory.as_ref()?.pinned.as_deref()
 }
 
 /// The fds that a call names; whether it needs each.

@@ -8,7 +8,9 @@ use kconform_abi::{Arch, syscall_name};
 use kconform_trace::{Entry, Tracee, Watcher, read};
 
 use super::call::{Bpf, Call, Event, FieldValue, Kind, Made, Memory, Object, Shape};
-use super::decode::{Extent, extent, fields_that_count, is_pointer, number_at, number_in, number_of};
+use super::decode::{
+    Extent, extent, fields_that_count, is_pointer, made_by, number_at, number_in, number_of,
+};
 
 /// Bytes of the longest path, with its NUL (linux/limits.h).
 const PATH_MAX: usize = 4096;
@@ -113,6 +115,8 @@ impl Notes {
             made: None,
             shape: None,
             open: Vec::new(),
+            untold: Vec::new(),
+            dropped: Vec::new(),
         };
         if attr.len() < (size as usize).min(MOST_ATTR) {
             return call;
@@ -214,15 +218,8 @@ impl Notes {
             && let Ok(fd) = i32::try_from(ret)
             && fd >= 0
         {
-            let made = match command.name {
-                "BPF_MAP_CREATE" => Object::Map,
-                "BPF_PROG_LOAD" => Object::Prog,
-                "BPF_BTF_LOAD" => Object::Btf,
-                "BPF_LINK_CREATE" | "BPF_RAW_TRACEPOINT_OPEN" => Object::Link,
-                _ => Object::Other,
-            };
             let (found, shape) = found(tid, fd);
-            call.made = Some(found.unwrap_or(Made { object: made, id: None }));
+            call.made = Some(found.unwrap_or(Made { object: made_by(command), id: None }));
             call.shape = call.shape.or(shape);
         }
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use crate::program::Place;
+use crate::program::{Place, not_here};
 
 const CASES: &str = "cases:
   - name: two elements
@@ -78,9 +78,7 @@ fn what_cannot_be_recorded_is_lost() {
     let place = Place::new();
     let said = place.say(&["record", "--", "true"]).assert_status(3);
     assert!(
-        said.err.contains(
-            "true made no call of bpf(2) that a case can repeat (0 calls left out); exit status: 0"
-        ),
+        said.err.ends_with("true made no call of bpf(2) that a case can repeat; exit status: 0\n"),
         "{}",
         said.all()
     );
@@ -136,4 +134,55 @@ fn a_program_of_the_documents_becomes_a_case_and_a_report() {
     let out = String::from_utf8_lossy(&ran.stdout);
     assert!(out.ends_with("not ok 1 freeze::freeze\n"), "{out}");
     assert_eq!(ran.status.code(), Some(1), "{out}");
+}
+
+/// strace and kconform tell the same of a program that uses no memory but its attrs.
+#[test]
+fn a_log_of_strace_says_what_a_recording_says() {
+    let place = Place::new();
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/examples/freeze.c");
+    let here = |program: &str, words: &[&str]| {
+        Command::new(program).args(words).current_dir(place.here()).output().ok().map(|output| output.status)
+    };
+    let built = here("cc", &["-o", "freeze", source.to_str().expect("UTF-8")]);
+    assert!(built.expect("there is a C compiler").success());
+    let traced = here("strace", &["-f", "-v", "-xx", "-s", "65536", "-o", "log", "./freeze"]);
+    if traced.is_none() || !place.here().join("log").exists() {
+        let required = std::env::var_os("KCONFORM_REQUIRE_STRACE").is_some_and(|value| !value.is_empty());
+        assert!(!required, "strace is not here, or may not trace");
+        return not_here("strace is not here, or may not trace (Debian: strace)");
+    }
+    place.say(&["record", "-o", "live.yaml", "--", "./freeze"]).assert_status(0);
+    let said = place.say(&["record", "-o", "log.yaml", "--strace", "log"]).assert_status(0);
+    let end = "3 steps; 0 calls left out, which stand in comments; 0 taken out, on which nothing depends\n";
+    assert!(said.err.ends_with(end), "{}", said.all());
+    let read = |name: &str| std::fs::read_to_string(place.here().join(name)).expect("written");
+    let (live, log) = (read("live.yaml"), read("log.yaml"));
+    assert!(log.starts_with("about: \"Recorded from a log of strace of `./freeze`.\"\n"), "{log}");
+    let rest = |text: &str| text.split_once('\n').expect("lines").1.to_owned();
+    assert_eq!(rest(&log), rest(&live));
+}
+
+#[test]
+fn a_log_that_says_nothing_is_told() {
+    let place = Place::new();
+    let write = |name: &str, text: &str| std::fs::write(place.here().join(name), text).expect("written");
+    let say =
+        |words: &[&str], status| place.say(&[&["record"][..], words].concat()).assert_status(status).all();
+    let ids =
+        (0..7).map(|n| format!("bpf(BPF_MAP_CREATE, {{map_type=BPF_MAP_TYPE_N{n}, key_size=4}}, 72) = 3\n"));
+    write("many", &ids.collect::<String>());
+    write("raw", "bpf(0, 0x7ffc00, 72) = 3\n");
+    write(
+        "cut",
+        "bpf(BPF_MAP_CREATE, {map_type=BPF_MAP_TYPE_NONE}, 72) = 3\nbpf(BPF_MAP_CREATE, {map_ = 3\n",
+    );
+    let told = [
+        say(&["--strace", "raw"], 2),
+        say(&["--strace", "cut"], 3),
+        say(&["--strace", "many"], 3),
+        say(&["--strace", "nowhere"], 2),
+        say(&["--strace", "raw", "--", "true"], 2),
+    ];
+    insta::assert_snapshot!(told.join("\n"));
 }
