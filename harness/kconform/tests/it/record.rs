@@ -177,7 +177,9 @@ fn a_log_that_says_nothing_is_told() {
         "cut",
         "bpf(BPF_MAP_CREATE, {map_type=BPF_MAP_TYPE_NONE}, 72) = 3\nbpf(BPF_MAP_CREATE, {map_ = 3\n",
     );
+    write("few", "bpf(BPF_MAP_FREEZE, {map_fd=-1}, 24) = -1 EBADF (Bad file descriptor)\n");
     let told = [
+        say(&["--strace", "few"], 0),
         say(&["--strace", "raw"], 2),
         say(&["--strace", "cut"], 3),
         say(&["--strace", "many"], 3),
