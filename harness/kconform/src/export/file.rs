@@ -11,8 +11,8 @@ use super::names::{comment, identifier, identifiers, literal, wrapped};
 use super::numbers::{Values, number, values};
 use super::requires::needs;
 use super::runtime::taken;
-use super::state::{Export, Kind};
-use super::{ExportError, call, fields};
+use super::state::{Code, Export, Kind};
+use super::{ExportError, Manner, call, fields};
 
 /// Headers that every file has.
 const HEADERS: &[&str] = &["errno.h", "limits.h", "linux/types.h", "stddef.h"];
@@ -23,7 +23,7 @@ const ALWAYS: &[&str] = &["LLONG_MAX", "LLONG_MIN", "LONG_MAX", "NULL", "ULLONG_
 /// Errnos that some C libraries do not have.
 const ODD_ERRNOS: &[&str] = &["EFSBADCRC", "EFSCORRUPTED", "ENOTSUP", "EDEADLOCK"];
 
-pub(super) fn write(case: &Case) -> Result<String, ExportError> {
+pub(super) fn write(case: &Case, manner: Manner) -> Result<String, ExportError> {
     let mut export = Export::new(case);
     let probes: Vec<String> =
         case.needs.iter().map(|probe| format!("probe_{}", identifier(&probe.name))).collect();
@@ -31,7 +31,7 @@ pub(super) fn write(case: &Case) -> Result<String, ExportError> {
         export.probe(probe, name)?;
     }
     export.function("static void steps(void)", &case.steps)?;
-    main_function(&mut export, &probes);
+    main_function(&mut export, &probes, manner);
 
     let code = format!("{}\n{}", export.functions, macros(&export.macros));
     let lacks = lacks(&export, &code);
@@ -42,16 +42,23 @@ pub(super) fn write(case: &Case) -> Result<String, ExportError> {
     // The headers of what is taken may be all that has a constant.
     let code = format!("{code}\n{conditions}");
     let memory = if export.kinds.values().any(|kind| *kind == Kind::Bytes) { "bytes" } else { "" };
-    let taken = taken(&format!("{code}\n{memory}"));
+    let taken = taken(&format!("{code}\n{memory}"), manner);
     let mut headers: BTreeSet<&str> = taken.headers.clone();
     headers.extend(HEADERS);
 
-    let mut text = about(case);
+    if manner == Manner::Kselftest && !export.images.is_empty() {
+        headers.insert("string.h");
+    }
+
+    let mut text = about(case, manner);
     text.push_str("#define _GNU_SOURCE\n");
     for header in &headers {
         text.push_str(&format!("#include <{header}>\n"));
     }
-    text.push_str(&format!("\n#define CASE {}\n\n", literal(case.id.as_bytes())));
+    match manner {
+        Manner::Alone => text.push_str(&format!("\n#define CASE {}\n\n", literal(case.id.as_bytes()))),
+        Manner::Kselftest => text.push_str("\n#include \"../kselftest_harness.h\"\n\n"),
+    }
     let defines = defines(&export, &code);
     if !defines.is_empty() {
         let head = format!("/* As Linux {} has them; headers may be older. */\n", kconform_abi::HEADERS);
@@ -67,7 +74,7 @@ pub(super) fn write(case: &Case) -> Result<String, ExportError> {
 }
 
 /// The comment at the beginning.
-fn about(case: &Case) -> String {
+fn about(case: &Case, manner: Manner) -> String {
     let mut lines = vec![case.id.clone(), String::new()];
     if let Some(about) = &case.about {
         lines.extend(wrapped(about, 100));
@@ -87,9 +94,19 @@ fn about(case: &Case) -> String {
         ));
     }
     lines.push(String::new());
-    lines.push("The case is steps(), near the end. Compile and run it so:".to_owned());
-    lines.push("cc -std=gnu11 -Wall -Wextra -static -pthread -o case case.c && ./case".to_owned());
-    lines.push("Exit status: 0 the kernel conforms, 1 it does not, 4 skipped.".to_owned());
+    match manner {
+        Manner::Alone => lines.extend([
+            "The case is steps(), near the end. Compile and run it so:".to_owned(),
+            "cc -std=gnu11 -Wall -Wextra -static -pthread -o case case.c && ./case".to_owned(),
+            "Exit status: 0 the kernel conforms, 1 it does not, 4 skipped.".to_owned(),
+        ]),
+        Manner::Kselftest => lines.extend([
+            "The case is steps(), near the end. It is for a folder of tools/testing/selftests, such as bpf,"
+                .to_owned(),
+            format!("as {}.c, with this line in the Makefile there:", super::test_name(case)),
+            format!("TEST_GEN_PROGS += {}", super::test_name(case)),
+        ]),
+    }
     let mut text = String::from("// SPDX-License-Identifier: MIT OR Apache-2.0\n/*\n");
     for line in lines {
         text.push_str(format!(" * {}", comment(&line)).trim_end());
@@ -122,7 +139,7 @@ fn saved(export: &Export<'_>) -> String {
     text + "} saved;\n\n"
 }
 
-fn main_function(export: &mut Export<'_>, probes: &[String]) {
+fn main_function(export: &mut Export<'_>, probes: &[String], manner: Manner) {
     let mut out = std::mem::take(&mut export.out);
     let case = export.case;
     for (probe, name) in case.needs.iter().zip(probes) {
@@ -133,32 +150,82 @@ fn main_function(export: &mut Export<'_>, probes: &[String]) {
         out.close("}");
         out.blank();
     }
-    let images = !export.images.is_empty();
-    out.line(if images { "int main(int argc, char **argv)" } else { "int main(void)" });
-    out.open("{");
-    if images {
-        out.open("if (argc > 3) {");
-        out.open("switch (resume(argv)) {");
-        for image in &export.images {
-            out.line(&format!("case {image}: image{image}(); break;"));
-        }
-        out.close("}");
-        out.line("end(FINISHED);");
-        out.close("}");
+    match manner {
+        Manner::Alone => main_alone(&mut out, export, probes),
+        Manner::Kselftest => harness_test(&mut out, export, probes),
     }
+    export.functions.push_str(&out.text);
+}
+
+/// What comes before the case itself.
+fn prepare(out: &mut Code, probes: &[String]) {
     out.line("start();");
     out.line("check_requirements();");
     out.line("isolate();");
     for name in probes {
         out.line(&format!("look_for_{name}();"));
     }
+}
+
+/// Goes on with the steps of a fresh image.
+fn fresh_images(out: &mut Code, export: &Export<'_>) {
+    out.open("switch (resume(argv)) {");
+    for image in &export.images {
+        out.line(&format!("case {image}: image{image}(); break;"));
+    }
+    out.close("}");
+    out.line("end(FINISHED);");
+}
+
+/// A test of kselftest_harness.h, which forks for it and stops it after so many seconds.
+fn harness_test(out: &mut Code, export: &Export<'_>, probes: &[String]) {
+    let case = export.case;
+    if !export.images.is_empty() {
+        out.line("/* Where execve(2) has come back to this program, it goes on with the case. */");
+        out.line("static __attribute__((constructor)) void go_on(int argc, char **argv)");
+        out.open("{");
+        out.line("if (argc != 4 || strcmp(argv[0], \"case\"))");
+        out.line("\treturn;");
+        fresh_images(out, export);
+        out.close("}");
+        out.blank();
+    }
+    let seconds = case.timeout.as_secs_f64().ceil();
+    let name = super::test_name(case);
+    for head in ["FIXTURE(kconform) {", "FIXTURE_SETUP(kconform) {", "FIXTURE_TEARDOWN(kconform) {"] {
+        out.line(head);
+        out.line(if head.starts_with("FIXTURE(") { "};" } else { "}" });
+        out.blank();
+    }
+    out.line(&format!("TEST_F_TIMEOUT(kconform, {name}, {})", seconds + 30.0));
+    out.open("{");
+    out.line("if (setjmp(away))");
+    out.line("\tSKIP(return, \"%s\", why);");
+    prepare(out, probes);
+    out.line(&format!("ASSERT_EQ(0, conclude(run(steps, {seconds})));"));
+    out.close("}");
+    out.blank();
+    out.line("TEST_HARNESS_MAIN");
+}
+
+/// The program's own main().
+fn main_alone(out: &mut Code, export: &Export<'_>, probes: &[String]) {
+    let case = export.case;
+    let images = !export.images.is_empty();
+    out.line(if images { "int main(int argc, char **argv)" } else { "int main(void)" });
+    out.open("{");
+    if images {
+        out.open("if (argc > 3) {");
+        fresh_images(out, export);
+        out.close("}");
+    }
+    prepare(out, probes);
     out.line(&format!("return conclude(run(steps, {}));", case.timeout.as_secs_f64().ceil()));
     out.close("}");
-    export.functions.push_str(&out.text);
 }
 
 /// Runs a probe. Its last call's errno means absence, which is a fault from a version on.
-fn look_for(out: &mut super::state::Code, probe: &Probe, name: &str) {
+fn look_for(out: &mut Code, probe: &Probe, name: &str) {
     let absent = probe.absent.value;
     let errno = absent.written();
     out.line(&format!("int state = run({name}, 10);"));

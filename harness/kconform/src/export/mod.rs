@@ -41,10 +41,26 @@ fn uncovered<T>(place: &Place, form: impl Into<String>) -> Result<T, ExportError
     Err(ExportError { place: place.clone(), form: form.into() })
 }
 
+/// What a C file is to be part of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Nothing: it is a program that needs nothing but libc.
+    Alone,
+    /// The kernel's selftests: a test of tools/testing/selftests/kselftest_harness.h.
+    Kselftest,
+}
+
 /// The C file of a case.
 ///
 /// # Errors
 /// The first form of the case that C files do not have yet.
-pub fn c_file(case: &Case) -> Result<String, ExportError> {
-    file::write(case)
+pub fn c_file(case: &Case, manner: Manner) -> Result<String, ExportError> {
+    file::write(case, manner)
+}
+
+/// The name of a case's test, as selftests have them: its words, joined.
+pub fn test_name(case: &Case) -> String {
+    let plain = |c: char| if c.is_ascii_alphanumeric() { c } else { '_' };
+    let name: String = case.id.chars().map(plain).collect();
+    name.split('_').filter(|word| !word.is_empty()).collect::<Vec<_>>().join("_")
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
+use super::Manner;
 use super::names::identifiers;
 
 /// All of them, in the order in which they stand in a file.
@@ -14,7 +15,11 @@ const SOURCES: [&str; 5] = [
     include_str!("runtime/blocks.c"),
 ];
 
+/// What a test of kselftest_harness.h has in place of those of the same names.
+const KSELFTEST: &str = include_str!("runtime/kselftest.c");
+
 /// A part of the sources, which is in a file whole or not at all.
+#[derive(Clone)]
 struct Section {
     names: Vec<&'static str>,
     headers: Vec<&'static str>,
@@ -23,9 +28,22 @@ struct Section {
     words: BTreeSet<&'static str>,
 }
 
-static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| {
+/// The sections of each manner.
+static SECTIONS: LazyLock<[Vec<Section>; 2]> = LazyLock::new(|| {
+    let alone: Vec<Section> = SOURCES.iter().flat_map(|source| sections(source)).collect();
+    let mut harness = alone.clone();
+    for section in sections(KSELFTEST) {
+        let replaced = harness.iter_mut().find(|other| other.names.first() == section.names.first());
+        if let Some(replaced) = replaced {
+            *replaced = section;
+        }
+    }
+    [alone, harness]
+});
+
+fn sections(source: &'static str) -> Vec<Section> {
     let mut all = Vec::new();
-    for part in SOURCES.iter().flat_map(|source| source.split("//@ ").skip(1)) {
+    for part in source.split("//@ ").skip(1) {
         let (head, text) = part.split_once('\n').unwrap_or((part, ""));
         let (names, headers) = head.split_once(':').unwrap_or((head, ""));
         all.push(Section {
@@ -36,7 +54,7 @@ static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| {
         });
     }
     all
-});
+}
 
 /// What a file takes of the sources.
 pub(super) struct Taken {
@@ -49,8 +67,11 @@ pub(super) struct Taken {
 }
 
 /// What code uses, directly or not.
-pub(super) fn taken(code: &str) -> Taken {
-    let sections = &*SECTIONS;
+pub(super) fn taken(code: &str, manner: Manner) -> Taken {
+    let sections = match manner {
+        Manner::Alone => &SECTIONS[0],
+        Manner::Kselftest => &SECTIONS[1],
+    };
     let mut wanted: BTreeSet<&str> = identifiers(code).into_iter().collect();
     let mut used = vec![false; sections.len()];
     loop {
@@ -81,9 +102,20 @@ mod tests {
 
     #[test]
     fn no_name_of_ours_is_a_constant_of_the_kernel() {
-        for name in SECTIONS.iter().flat_map(|section| &section.names) {
+        for name in SECTIONS.iter().flatten().flat_map(|section| &section.names) {
             assert!(!kconform_abi::constant_known(name), "{name}");
         }
+    }
+
+    /// What a test of the harness has in place of something else takes its place.
+    #[test]
+    fn each_section_for_the_harness_replaces_one() {
+        let [alone, harness] = &*SECTIONS;
+        let names = |all: &[Section]| all.iter().map(|section| section.names[0]).collect::<Vec<_>>();
+        assert_eq!(names(alone), names(harness));
+        let replaced: Vec<_> =
+            alone.iter().zip(harness).filter(|(one, other)| one.text != other.text).collect();
+        assert_eq!(replaced.len(), sections(KSELFTEST).len());
     }
 
     /// The functions of a section.
@@ -99,10 +131,10 @@ mod tests {
     /// A parameter of the same name would bring the function into files that do not call it, where gcc says that nobody uses it.
     #[test]
     fn the_names_of_functions_name_nothing_else() {
-        let functions: BTreeSet<&str> = SECTIONS.iter().flat_map(defined).collect();
+        let functions: BTreeSet<&str> = SECTIONS.iter().flatten().flat_map(defined).collect();
         assert!(functions.contains("zeroed") && functions.contains("sys_bpf"), "{functions:?}");
         let mut wrong = Vec::new();
-        for section in &*SECTIONS {
+        for section in SECTIONS.iter().flatten() {
             for name in identifiers(section.text).into_iter().filter(|name| functions.contains(name)) {
                 let end = name.as_ptr() as usize - section.text.as_ptr() as usize + name.len();
                 let is_defined_here = defined(section).any(|own| own == name);
@@ -116,7 +148,7 @@ mod tests {
 
     #[test]
     fn only_what_is_used_is_taken() {
-        let taken = taken("ret = sys_bpf(0, &attr, 4); /* trouble() */");
+        let taken = taken("ret = sys_bpf(0, &attr, 4); /* trouble() */", Manner::Alone);
         assert!(taken.early.contains("static long sys_bpf("), "{}", taken.early);
         assert!(!taken.early.contains("trouble"), "{}", taken.early);
         assert_eq!(taken.late, "");

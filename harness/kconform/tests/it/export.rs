@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use crate::program::Place;
+use crate::readers::{cached, wanted};
 
 const CASES: &str = "about: What a map keeps.
 source: bpf(2)
@@ -120,6 +121,37 @@ fn a_kernel_that_lacks_what_is_needed() {
     assert_ran(&ran, 4, &["ok 1 s::a_kernel_of_the_future # SKIP needs Linux >=99.0\n"]);
     let ran = run(&place, "what_no_kernel_has");
     assert_ran(&ran, 4, &["# SKIP the probe no_such_command says EINVAL: not there\n"]);
+}
+
+/// Exported for the kernel's selftests, compiled with the kernel's header as its Makefile there would.
+#[test]
+fn a_test_of_the_kernels_harness() {
+    let header = cached("kunit/kselftest_harness.h");
+    let mend = "tools/kunit-parser gets it";
+    let Some(header) = wanted(header, "KCONFORM_REQUIRE_KUNIT", "kselftest_harness.h", mend) else { return };
+    let headers = header.parent().expect("a folder");
+    let place = place();
+    for name in ["kselftest.h", "kselftest_harness.h"] {
+        std::fs::copy(headers.join(name), place.here().join(name)).expect("copied");
+    }
+    place.say(&["export", "c", "--kselftest", "--cases", "s.yaml", "-o", "ours"]).assert_status(2);
+    let makefile = std::fs::read_to_string(place.here().join("ours/Makefile")).expect("written");
+    assert!(makefile.contains("\nTEST_GEN_PROGS += s_another_element\n"), "{makefile}");
+    assert!(makefile.ends_with("\ninclude ../lib.mk\n"), "{makefile}");
+    let wanted = [
+        ("s_an_element_in_every_way", 0, "ok 1 kconform.s_an_element_in_every_way\n"),
+        ("s_another_element", 1, "# s.yaml:44: expected EEXIST, got -1 ENOENT"),
+        ("s_a_kernel_of_the_future", 0, "SKIP needs Linux >=99.0\n"),
+        ("s_what_no_kernel_has", 0, "SKIP the probe no_such_command says EINVAL: not there\n"),
+    ];
+    for (name, status, says) in wanted {
+        let source = format!("ours/{name}.c");
+        let words = ["-std=gnu11", "-O2", "-Wall", "-Werror", "-pthread", "-o", "case", &source];
+        let cc = Command::new("cc").args(words).current_dir(place.here()).output().expect("a compiler");
+        assert!(cc.status.success(), "{}", String::from_utf8_lossy(&cc.stderr));
+        let ran = Command::new(place.here().join("case")).output().expect("it can be started");
+        assert_ran(&ran, status, &[says]);
+    }
 }
 
 #[test]

@@ -15,14 +15,14 @@ fn here() -> PathBuf {
 }
 
 /// Something of the cache, where the scripts put it.
-fn cached(path: &str) -> Option<PathBuf> {
+pub(crate) fn cached(path: &str) -> Option<PathBuf> {
     let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
     let cache = cache.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache")))?;
     Some(cache.join("kconform").join(path)).filter(|path| path.exists())
 }
 
 /// What is there, or `None` with a word about it, unless the variable says that it must be.
-fn wanted(there: Option<PathBuf>, variable: &str, what: &str, mend: &str) -> Option<PathBuf> {
+pub(crate) fn wanted(there: Option<PathBuf>, variable: &str, what: &str, mend: &str) -> Option<PathBuf> {
     if there.is_none() {
         assert!(std::env::var_os(variable).is_none(), "{what} is not here; {mend}");
         crate::not_tested::not_tested(&format!("{what} is not here; {mend}"));

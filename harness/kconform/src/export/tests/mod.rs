@@ -5,15 +5,19 @@ use std::sync::Arc;
 
 use rstest::rstest;
 
-use super::c_file;
+use super::{Manner, c_file};
 use crate::load::{SuiteFile, load};
 use crate::place::File;
 
 fn file(text: &str) -> Result<String, String> {
+    file_for(text, Manner::Alone)
+}
+
+fn file_for(text: &str, manner: Manner) -> Result<String, String> {
     let file = Arc::new(File { path: PathBuf::from("s.yaml"), text: text.to_owned() });
     let loaded = load(&[SuiteFile { suite: "s".into(), file }]);
     assert!(loaded.mistakes.is_empty(), "{:?}", loaded.mistakes);
-    c_file(&loaded.cases[0]).map_err(|error| error.to_string())
+    c_file(&loaded.cases[0], manner).map_err(|error| error.to_string())
 }
 
 /// The file of a case with these steps.
@@ -25,6 +29,15 @@ fn case(steps: &str) -> Result<String, String> {
 fn from<'t>(text: &'t str, line: &str) -> &'t str {
     let begin = text.find(line).unwrap_or_else(|| panic!("{line:?} is not in\n{text}"));
     &text[begin..text.find("int main(").unwrap_or(text.len())]
+}
+
+#[test]
+fn a_test_for_the_selftests_of_the_kernel() {
+    let text = "cases:\n  - name: c [1]\n    source: bpf(2)\n    steps: [{exec: [{getpid: []}]}]\n";
+    let text = file_for(text, Manner::Kselftest).expect("it can be exported");
+    let end = from(&text, "/* Where execve(2) has come");
+    let head = text.split("#include \"../kselftest_harness.h\"").next().expect("its head");
+    insta::assert_snapshot!(format!("{head}[…]\n{end}"));
 }
 
 #[test]
