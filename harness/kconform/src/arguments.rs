@@ -4,12 +4,17 @@ use kconform_abi::{Arch, Param, prototype};
 
 /// The parameter that a name means, the man page's name or the kernel's, and all that may be meant on any architecture.
 pub(crate) fn param(call: &str, name: &str) -> Option<&'static Param> {
-    let by_man_page = params(call).find(|param| param.name == name);
-    by_man_page.or_else(|| params(call).find(|param| param.kernel_name == name))
+    meant(params(call), name)
+}
+
+/// The one of these that a name means.
+fn meant(mut params: impl Iterator<Item = &'static Param> + Clone, name: &str) -> Option<&'static Param> {
+    let by_man_page = params.clone().find(|param| param.name == name);
+    by_man_page.or_else(|| params.find(|param| param.kernel_name == name))
 }
 
 /// The parameters of a call on each architecture that has it.
-pub(crate) fn params(call: &str) -> impl Iterator<Item = &'static Param> {
+pub(crate) fn params(call: &str) -> impl Iterator<Item = &'static Param> + Clone {
     Arch::ALL.iter().filter_map(move |&arch| prototype(arch, call)).flat_map(|known| known.params)
 }
 
@@ -19,18 +24,16 @@ pub(crate) fn also_called(call: &str, written: &[&'static str], nth: usize) -> V
     if let Some(name) = written.get(nth) {
         return param(call, name).map(|param| param.kernel_name).into_iter().filter(|n| n != name).collect();
     }
-    let names = params(call).flat_map(|param| [param.name, param.kernel_name]);
+    let known: Vec<&'static [Param]> =
+        Arch::ALL.iter().filter_map(|&arch| prototype(arch, call)).map(|known| known.params).collect();
+    let all = || known.iter().copied().flatten();
     let is_there = |name: &&'static str| {
-        let there = |arch: &Arch| match (prototype(*arch, call), param(call, name)) {
-            (Some(known), Some(wanted)) => {
-                known.params.iter().position(|param| param.name == wanted.name) == Some(nth)
-            }
-            (None, _) => true,
-            (_, None) => false,
-        };
-        Arch::ALL.iter().all(there)
+        let wanted = meant(all(), name).map(|param| param.name);
+        let here = |params: &&'static [Param]| params.get(nth).map(|one| one.name) == wanted;
+        known.iter().all(here)
     };
-    let mut names: Vec<_> = names.filter(is_there).collect();
+    let mut names: Vec<_> =
+        all().flat_map(|param| [param.name, param.kernel_name]).filter(is_there).collect();
     names.sort_unstable();
     names.dedup();
     names

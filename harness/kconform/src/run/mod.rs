@@ -201,7 +201,9 @@ fn run_target(cases: &[Case], target: Target, nth: usize, options: Options, send
             tell(Event::Note(note));
         };
         match &mut workers[..] {
-            [worker] if beside > 1 => run_side_by_side(&ordered, worker, beside, &tell),
+            [worker] if beside > 1 => {
+                run_side_by_side(&ordered, worker, beside, options.shuffle.is_some(), &tell);
+            }
             several => run_round(&ordered, several, options.isolate, &tell),
         }
         let failed = failed.load(Ordering::Relaxed);
@@ -258,10 +260,34 @@ fn run_round(cases: &[&Case], workers: &mut [Worker], isolate: bool, tell: &(dyn
 /// A worker gets at least so many cases; else an agent more costs more than it saves.
 const FEWEST: usize = 16;
 
+/// The same cases, those of each suite spread evenly. Neighbours in a file often wait for the same lock of the kernel (RTNL, say)
+/// and hold up whatever runs beside them.
+fn spread(nths: Vec<usize>, all: &[&Case]) -> Vec<usize> {
+    let mut of_suite: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for nth in nths {
+        of_suite.entry(&all[nth].suite).or_default().push(nth);
+    }
+    // A case's place between the start of the run (0) and its end.
+    let place = |nth: usize, of: usize| ((2 * nth + 1) as u64).saturating_mul(1 << 32) / (2 * of as u64);
+    let mut placed: Vec<(u64, usize)> = of_suite
+        .values()
+        .flat_map(|suite| suite.iter().enumerate().map(|(nth, &case)| (place(nth, suite.len()), case)))
+        .collect();
+    placed.sort_unstable();
+    placed.into_iter().map(|(_, case)| case).collect()
+}
+
 /// Each case once, on one kernel, so many at a time; those that need the kernel for themselves, or did not simply pass, run
 /// alone when the others are through.
-fn run_side_by_side(all: &[&Case], worker: &mut Worker, beside: usize, tell: &(dyn Fn(Note) + Sync)) {
+fn run_side_by_side(
+    all: &[&Case],
+    worker: &mut Worker,
+    beside: usize,
+    shuffled: bool,
+    tell: &(dyn Fn(Note) + Sync),
+) {
     let (mut alone, free): (Vec<usize>, Vec<usize>) = (0..all.len()).partition(|&nth| all[nth].exclusive);
+    let free = if shuffled { free } else { spread(free, all) };
     worker.get_ready(all, &mut |note| tell(note));
     let next = AtomicUsize::new(0);
     let take = || free.get(next.fetch_add(1, Ordering::Relaxed)).copied();
@@ -381,9 +407,13 @@ pub fn exit_status(runs: &[TargetRun]) -> u8 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use rstest::rstest;
 
     use super::*;
+    use crate::load::{SuiteFile, load};
+    use crate::place::File;
 
     fn passed() -> CaseResult {
         CaseResult { verdict: Verdict::Passed, seen: None, remark: None }
@@ -391,6 +421,21 @@ mod tests {
 
     fn lost() -> CaseResult {
         CaseResult { verdict: Verdict::Lost("gone".into()), ..passed() }
+    }
+
+    #[test]
+    fn cases_of_a_suite_are_spread_over_the_run() {
+        let of = |suite: &str, names: &[&str]| {
+            let cases = names.iter().map(|name| format!("  - {{name: {name}, steps: [{{getpid: []}}]}}\n"));
+            let text = format!("cases:\n{}", cases.collect::<String>());
+            let file = Arc::new(File { path: format!("{suite}.yaml").into(), text });
+            load(&[SuiteFile { suite: suite.into(), file }]).cases
+        };
+        let cases = [of("a", &["0", "1", "2", "3"]), of("b", &["4", "5"]), of("c", &["6"])].concat();
+        let all: Vec<&Case> = cases.iter().collect();
+        assert_eq!(spread((0..7).collect(), &all), [0, 4, 1, 6, 2, 5, 3]);
+        assert_eq!(spread(vec![1, 2], &all), [1, 2]);
+        assert!(spread(Vec::new(), &all).is_empty());
     }
 
     /// A case that passed in the first round, and what is said of it in the second.

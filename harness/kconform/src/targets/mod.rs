@@ -147,12 +147,12 @@ impl Target {
         }
     }
 
-    /// How many cases run side by side on its kernel unless the user says otherwise. On this machine eight: most of their time
-    /// they sleep. Over ssh one: each worker logs in three times, and firewalls count logins. By a command one: each worker
+    /// How many cases run side by side on its kernel unless the user says otherwise. On this machine sixteen: most of their
+    /// time they sleep. Over ssh one: each worker logs in three times, and firewalls count logins. By a command one: each worker
     /// may start a machine. In a guest always one.
     pub fn usually_beside(&self) -> usize {
         match &self.kind {
-            TargetKind::Native => 8,
+            TargetKind::Native => 16,
             TargetKind::Guest(_) | TargetKind::Ssh(_) | TargetKind::Command(_) => 1,
         }
     }

@@ -32,7 +32,7 @@ pub(in crate::cli) struct RunArgs {
     pub(in crate::cli) images: Option<PathBuf>,
     /// How many jobs run at the same time: targets, and where there are fewer of those, several guests of each, or several
     /// cases side by side on this machine and over ssh. Default: a target for each CPU, one guest each, and on this
-    /// machine eight cases side by side. With 1, cases run one after another.
+    /// machine sixteen cases side by side. With 1, cases run one after another.
     #[arg(long, short, value_name = "N")]
     pub(in crate::cli) jobs: Option<std::num::NonZeroUsize>,
     /// Run the cases in another order, each round in one of its own. SEED is that of an earlier run, to have the same
