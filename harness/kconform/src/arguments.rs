@@ -13,9 +13,14 @@ fn meant(mut params: impl Iterator<Item = &'static Param> + Clone, name: &str) -
     by_man_page.or_else(|| params.find(|param| param.kernel_name == name))
 }
 
-/// The parameters of a call on each architecture that has it.
+/// The parameters of a call on each architecture that has it, one after the other.
 pub(crate) fn params(call: &str) -> impl Iterator<Item = &'static Param> + Clone {
-    Arch::ALL.iter().filter_map(move |&arch| prototype(arch, call)).flat_map(|known| known.params)
+    by_arch(call).flatten()
+}
+
+/// The parameters of a call, for each architecture that has it.
+fn by_arch(call: &str) -> impl Iterator<Item = &'static [Param]> + Clone {
+    Arch::ALL.iter().filter_map(move |&arch| prototype(arch, call)).map(|known| known.params)
 }
 
 /// Other names of what a written argument points to. In a list those count that mean that argument wherever the call
@@ -24,8 +29,8 @@ pub(crate) fn also_called(call: &str, written: &[&'static str], nth: usize) -> V
     if let Some(name) = written.get(nth) {
         return param(call, name).map(|param| param.kernel_name).into_iter().filter(|n| n != name).collect();
     }
-    let known: Vec<&'static [Param]> =
-        Arch::ALL.iter().filter_map(|&arch| prototype(arch, call)).map(|known| known.params).collect();
+    // Looked up once: it is needed for each name.
+    let known: Vec<&'static [Param]> = by_arch(call).collect();
     let all = || known.iter().copied().flatten();
     let is_there = |name: &&'static str| {
         let wanted = meant(all(), name).map(|param| param.name);

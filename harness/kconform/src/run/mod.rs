@@ -182,7 +182,8 @@ fn run_target(cases: &[Case], target: Target, nth: usize, options: Options, send
         || Worker::new(target.clone()).isolated(options.isolate).checking_leaks(options.leaks, false);
     let mut workers: Vec<Worker> = (0..guests).map(|_| worker()).collect();
     let failed = AtomicBool::new(false);
-    let mut order: Vec<usize> = (0..cases.len()).collect();
+    let mut order =
+        if beside > 1 && options.shuffle.is_none() { spread(cases) } else { (0..cases.len()).collect() };
     let mut random = options.shuffle.map(fastrand::Rng::with_seed);
     for round in 1.. {
         // Each round has an order of its own.
@@ -201,9 +202,7 @@ fn run_target(cases: &[Case], target: Target, nth: usize, options: Options, send
             tell(Event::Note(note));
         };
         match &mut workers[..] {
-            [worker] if beside > 1 => {
-                run_side_by_side(&ordered, worker, beside, options.shuffle.is_some(), &tell);
-            }
+            [worker] if beside > 1 => run_side_by_side(&ordered, worker, beside, &tell),
             several => run_round(&ordered, several, options.isolate, &tell),
         }
         let failed = failed.load(Ordering::Relaxed);
@@ -260,15 +259,15 @@ fn run_round(cases: &[&Case], workers: &mut [Worker], isolate: bool, tell: &(dyn
 /// A worker gets at least so many cases; else an agent more costs more than it saves.
 const FEWEST: usize = 16;
 
-/// The same cases, those of each suite spread evenly. Neighbours in a file often wait for the same lock of the kernel (RTNL, say)
-/// and hold up whatever runs beside them.
-fn spread(nths: Vec<usize>, all: &[&Case]) -> Vec<usize> {
+/// An order of the cases that spreads those of each suite evenly. Neighbours in a file often wait for the same lock of the kernel
+/// (RTNL, say) and hold up whatever runs beside them.
+fn spread(cases: &[Case]) -> Vec<usize> {
     let mut of_suite: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
-    for nth in nths {
-        of_suite.entry(&all[nth].suite).or_default().push(nth);
+    for (nth, case) in cases.iter().enumerate() {
+        of_suite.entry(&case.suite).or_default().push(nth);
     }
-    // A case's place between the start of the run (0) and its end.
-    let place = |nth: usize, of: usize| ((2 * nth + 1) as u64).saturating_mul(1 << 32) / (2 * of as u64);
+    // The middle of a case's share of the run, from 0 to 2^32.
+    let place = |nth: usize, of: usize| ((2 * nth as u64 + 1) << 32) / (2 * of as u64);
     let mut placed: Vec<(u64, usize)> = of_suite
         .values()
         .flat_map(|suite| suite.iter().enumerate().map(|(nth, &case)| (place(nth, suite.len()), case)))
@@ -279,15 +278,8 @@ fn spread(nths: Vec<usize>, all: &[&Case]) -> Vec<usize> {
 
 /// Each case once, on one kernel, so many at a time; those that need the kernel for themselves, or did not simply pass, run
 /// alone when the others are through.
-fn run_side_by_side(
-    all: &[&Case],
-    worker: &mut Worker,
-    beside: usize,
-    shuffled: bool,
-    tell: &(dyn Fn(Note) + Sync),
-) {
+fn run_side_by_side(all: &[&Case], worker: &mut Worker, beside: usize, tell: &(dyn Fn(Note) + Sync)) {
     let (mut alone, free): (Vec<usize>, Vec<usize>) = (0..all.len()).partition(|&nth| all[nth].exclusive);
-    let free = if shuffled { free } else { spread(free, all) };
     worker.get_ready(all, &mut |note| tell(note));
     let next = AtomicUsize::new(0);
     let take = || free.get(next.fetch_add(1, Ordering::Relaxed)).copied();
@@ -432,10 +424,9 @@ mod tests {
             load(&[SuiteFile { suite: suite.into(), file }]).cases
         };
         let cases = [of("a", &["0", "1", "2", "3"]), of("b", &["4", "5"]), of("c", &["6"])].concat();
-        let all: Vec<&Case> = cases.iter().collect();
-        assert_eq!(spread((0..7).collect(), &all), [0, 4, 1, 6, 2, 5, 3]);
-        assert_eq!(spread(vec![1, 2], &all), [1, 2]);
-        assert!(spread(Vec::new(), &all).is_empty());
+        assert_eq!(spread(&cases), [0, 4, 1, 6, 2, 5, 3]);
+        assert_eq!(spread(&cases[1..3]), [0, 1]);
+        assert!(spread(&[]).is_empty());
     }
 
     /// A case that passed in the first round, and what is said of it in the second.
